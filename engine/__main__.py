@@ -1,0 +1,340 @@
+"""The command line: `python -m engine ...`; exit 0 done, 1 a named error in one line, 2 wrong usage.
+
+With --json standard output holds exactly one JSON document; progress goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import GapscopeError, MediaError, QueryError
+from engine.models.catalog import CATALOG, DEFAULT_MODEL, POCKET, get_spec, why_not
+from engine.settings import Settings, load_settings
+from engine.types import Filters, Hit, Item, Modality, Progress, SearchTrace
+from engine.workspace import Workspace
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+CollectionOption = Annotated[str, typer.Option("--collection", help="The collection's name.")]
+
+
+@app.callback()
+def _about() -> None:
+    """Gapscope: search pictures and words in one vector space, and measure it."""
+
+
+@app.command()
+def doctor() -> None:
+    """Say what works on this machine, and why the rest does not."""
+    settings = load_settings()
+    troubles = 0
+    for name, value, trouble in _checks(settings):
+        troubles += bool(trouble)
+        _say(f"{'!!' if trouble else 'ok'}  {name}: {trouble or value}")
+    if troubles:
+        raise typer.Exit(1)
+
+
+@app.command()
+def models(as_json: JsonOption = False) -> None:
+    """List the models, what they embed, and why one cannot run here."""
+    rows = [
+        {
+            "id": spec.id,
+            "kind": spec.kind,
+            "modalities": list(spec.modalities),
+            "dim": spec.dim,
+            "parameters": spec.parameters,
+            "memory_gb": spec.memory_gb,
+            "runnable": why_not(spec) is None,
+            "reason": why_not(spec),
+        }
+        for spec in CATALOG.values()
+    ]
+    if as_json:
+        _json(rows)
+        return
+    for row in rows:
+        state = "runs here" if row["runnable"] else row["reason"]
+        _say(f"{row['id']}  {', '.join(row['modalities'])}  {row['dim']} dimensions  {state}")
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files, folders or zips.")],
+    collection: CollectionOption,
+    model: Annotated[str, typer.Option(help="A model id of `models`.")] = DEFAULT_MODEL,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed files into a collection; running it again stores nothing twice."""
+    from engine.media.sources import find_sources
+
+    get_spec(model)
+    with _workspace() as workspace:
+        found = find_sources(paths, max_file_bytes=workspace.settings.max_file_bytes)
+        report = workspace.ingest(collection, found, model=model, on_progress=_show_progress)
+    _stderr_end()
+    document = {
+        "collection": report.collection,
+        "model": report.model,
+        "stored": report.stored,
+        "skipped": report.skipped,
+        "failed": [asdict(failure) for failure in report.failed],
+        "seconds": round(report.seconds, 3),
+        "per_second": round(report.per_second, 2),
+    }
+    if as_json:
+        _json(document)
+        return
+    _say(f"{report.stored:,} items stored, {report.skipped:,} were there, {len(report.failed):,} failed")
+    for failure in report.failed:
+        _say(f"  {failure.name}: {failure.reason}")
+
+
+@app.command()
+def search(
+    collection: CollectionOption,
+    text: Annotated[str | None, typer.Argument(help="What to look for, in words.")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many results, 1 to 1000.")] = 10,
+    modality: Annotated[list[str] | None, typer.Option(help="Only this modality; repeatable.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Only with this label; repeatable.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Ask with a picture instead.")] = None,
+    like: Annotated[str | None, typer.Option(help="Ask with a stored item's id instead.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the items nearest to a text, a picture or a stored item."""
+    from engine.search import Query
+
+    if sum(value is not None for value in (text, image, like)) != 1:
+        raise typer.BadParameter("give exactly one of TEXT, --image and --like")
+    filters = Filters(_modalities(modality or []), tuple(label or ()))
+    with _workspace() as workspace:
+        picture = _picture(image, workspace.settings) if image else None
+        query = Query(text=text, image=picture, like=like, name=image.name if image else "")
+        trace = workspace.search(query, collection=collection, k=k, filters=filters)
+        rows = [_result(hit, workspace) for hit in trace.results]
+    if as_json:
+        _json(_search_document(trace, rows))
+        return
+    for note in trace.notes:
+        _say(note)
+    for row in rows:
+        shown = row["caption"] or row["name"]
+        _say(f"{row['rank']:4}  {row['score']:.3f}  {row['modality']:5}  {row['name']}  {shown}")
+
+
+@app.command()
+def collections(as_json: JsonOption = False) -> None:
+    """List the collections, what made them and how many items they hold."""
+    with _workspace() as workspace:
+        infos = workspace.store.collections()
+    if as_json:
+        rows = [
+            {
+                "collection": info.name,
+                **asdict(info.made_by),
+                "counts": info.counts,
+                "created_at": info.created_at,
+            }
+            for info in infos
+        ]
+        _json(rows)
+        return
+    for info in infos:
+        counts = ", ".join(f"{count:,} {modality}" for modality, count in info.counts.items())
+        _say(f"{info.name}  {counts}  by {info.made_by}")
+
+
+@app.command()
+def delete(
+    collection: CollectionOption,
+    yes: Annotated[bool, typer.Option("--yes", help="Really delete; it cannot be undone.")] = False,
+) -> None:
+    """Delete a collection, and the media only it used."""
+    if not yes:
+        raise typer.BadParameter("deleting cannot be undone: add --yes")
+    with _workspace() as workspace:
+        workspace.delete_collection(collection)
+    _say(f"deleted {collection}")
+
+
+@app.command()
+def evaluate(
+    collection: CollectionOption,
+    k: Annotated[list[int] | None, typer.Option("--k", help="A cut-off for recall; repeatable.")] = None,
+    truth: Annotated[str | None, typer.Option(help="pairs (captions) or labels.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure text-to-picture retrieval against captions or labels, over ALL relevant pictures."""
+    from engine.evaluate import evaluate as measure
+
+    ks = k or [1, 5, 10]
+    if min(ks) < 1:
+        raise typer.BadParameter("--k must be at least 1")
+    if truth not in (None, "pairs", "labels"):
+        raise typer.BadParameter("--truth is 'pairs' or 'labels'")
+    with _workspace() as workspace:
+        model = workspace.store.info(collection).made_by.model
+        embedder = workspace.embedder(model, _show_stage)
+        result = measure(collection, store=workspace.store, embedder=embedder, truth=truth, ks=ks)
+    if as_json:
+        document = {key: getattr(result, key) for key in ("collection", "model", "queries", "metrics")}
+        _json({**document, "reranked": None, "delta": None, "wins": None, "losses": None})
+        return
+    _say(f"{result.queries:,} questions ({result.truth}) against {result.documents:,} pictures")
+    for name, value in result.metrics.items():
+        _say(f"{name:>10}  {value:.3f}")
+
+
+def main() -> None:
+    """Run the command line; any expected failure becomes one line on standard error."""
+    try:
+        app(prog_name="python -m engine")
+    except GapscopeError as error:
+        sys.stderr.write(" ".join(f"{type(error).__name__}: {error}".split()) + "\n")
+        sys.exit(1)
+
+
+@contextmanager
+def _workspace() -> Iterator[Workspace]:
+    workspace = Workspace.open(load_settings())
+    try:
+        yield workspace
+    finally:
+        workspace.close()
+
+
+def _checks(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Yield (name, what is so, trouble or '') for everything that must work."""
+    from engine.models.pocket.convert import converted_folder
+    from engine.models.pocket.recipe import RECIPE, verified
+
+    yield "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", ""
+    yield "packages", ", ".join(_versions()), ""
+    yield "settings", f"data folder {settings.data_dir}", ""
+    free = shutil.disk_usage(settings.data_dir if settings.data_dir.exists() else Path.cwd()).free
+    wanted = settings.min_free_disk_mb * 1e6
+    trouble = f"only {free / 1e9:.1f} GB free" if free < wanted else ""
+    yield "disk", f"{free / 1e9:.1f} GB free", trouble
+    for part in (RECIPE.text, RECIPE.image):
+        yield _attempt(f"weights {part['weights']}", lambda part=part: f"verified {verified(part).name}")
+    folder = converted_folder(settings.data_dir / "models")
+    when = "converted" if folder.is_dir() else "will be converted on first use"
+    yield f"model {POCKET.id}", f"{when}; runs on the CPU with ONNX Runtime", why_not(POCKET) or ""
+    yield _attempt("store", lambda: _store_state(settings))
+
+
+def _attempt(name: str, check: Any) -> tuple[str, str, str]:
+    try:
+        return name, check(), ""
+    except GapscopeError as error:
+        return name, "", str(error)
+
+
+def _store_state(settings: Settings) -> str:
+    workspace = Workspace.open(settings)
+    infos = workspace.store.collections()
+    where = workspace.store.where
+    workspace.close()
+    return f"Chroma at {where}, {len(infos)} collections"
+
+
+def _versions() -> Iterator[str]:
+    for package in ("streamlit", "chromadb", "onnxruntime", "pillow", "torch", "sentence-transformers"):
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            yield f"{package} not installed"
+
+
+def _modalities(names: list[str]) -> tuple[Modality, ...]:
+    allowed = POCKET.modalities
+    for name in names:
+        if name not in allowed:
+            raise typer.BadParameter(f"--modality is one of {', '.join(allowed)}, not {name!r}")
+    return tuple(names)  # type: ignore[arg-type]
+
+
+def _picture(path: Path, settings: Settings) -> Any:
+    from engine.media.images import open_image
+
+    try:
+        data = path.read_bytes()
+        return open_image(data, max_pixels=settings.max_image_pixels)[0]
+    except OSError as error:
+        raise QueryError(f"The picture {path} cannot be opened: {error.strerror}.") from error
+    except MediaError as error:
+        raise QueryError(f"{path.name}: {error.reason}") from error
+
+
+def _result(hit: Hit, workspace: Workspace) -> dict[str, Any]:
+    item = hit.item
+    return {
+        "rank": hit.rank,
+        "id": item.id,
+        "modality": item.modality,
+        "name": item.name,
+        "caption": item.caption,
+        "score": round(hit.score, 6),
+        "retrieval_rank": hit.retrieval_rank,
+        "rerank_score": hit.rerank_score,
+        "path": _path(item, workspace),
+        "pair": item.pair,
+        "start_seconds": item.start_seconds,
+    }
+
+
+def _path(item: Item, workspace: Workspace) -> str | None:
+    return str(workspace.library.media_path(item.media, item.mime)) if item.media else None
+
+
+def _search_document(trace: SearchTrace, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    timings = {stage: round(trace.timings_ms[stage], 3) for stage in ("embed", "retrieve", "rerank", "total")}
+    return {
+        "collection": trace.collection,
+        "model": trace.model,
+        "query": trace.query,
+        "results": rows,
+        "timings_ms": timings,
+    }
+
+
+def _show_stage(stage: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{stage} …")
+
+
+def _show_progress(progress: Progress) -> None:
+    left = progress.seconds_left
+    times = f", {progress.files_per_second:.0f} files/s, {left:.0f} s left" if left is not None else ""
+    _show_stage(f"{progress.stage} {progress.done:,} of {progress.total:,}{times}")
+
+
+def _stderr_end() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""Every error Gapscope raises on purpose; the text says what arrived, what is allowed, what to do.
+
+GapscopeError
+├── SettingError                a GAPSCOPE_ variable that cannot be used
+├── MediaError                  one file that cannot become an item
+│   ├── EmptyFileError
+│   ├── UnknownFormatError      the bytes are of no kind we read
+│   ├── TooLargeError           too many bytes or pixels; refused before decoding
+│   └── UnreadableMediaError    the right kind, but broken
+├── QueryError                  a question that cannot be asked
+├── FolderError                 the data folder: read-only, full, or no folder
+├── ModelError
+│   ├── UnknownModelError
+│   ├── WeightsError            missing or altered weight files
+│   └── ModalityError           a model that cannot embed what it was given
+├── StoreError
+│   ├── StoreLockedError        another process owns the embedded store
+│   ├── StoreUnreachableError   the Chroma server does not answer
+│   └── StoreFailedError        Chroma answered with an error
+├── CollectionError
+│   ├── CollectionNameError
+│   ├── CollectionNotFoundError
+│   └── CollectionModelError    made by another model, revision or width
+└── EvaluationError             nothing to measure against
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(str(value) for value in values) or "none"
+
+
+class GapscopeError(Exception):
+    """The root: catch this at a border to turn any expected failure into one sentence."""
+
+
+class SettingError(GapscopeError):
+    """A setting whose value cannot be used."""
+
+    def __init__(self, key: str, value: object, wanted: str) -> None:
+        self.key, self.value, self.wanted = key, value, wanted
+        super().__init__(f"The setting {key} is {value!r}, but it must be {wanted}.")
+
+
+class MediaError(GapscopeError):
+    """One file that cannot become an item; `reason` is shown beside the file's name."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class EmptyFileError(MediaError):
+    """A file of no bytes."""
+
+    def __init__(self) -> None:
+        super().__init__("The file is empty (0 bytes).")
+
+
+class UnknownFormatError(MediaError):
+    """Bytes of a kind that is not read."""
+
+
+class TooLargeError(MediaError):
+    """More bytes or pixels than the limit; refused before anything is decoded."""
+
+    def __init__(self, what: str, found: float, limit: float, unit: str, setting: str) -> None:
+        self.found, self.limit, self.unit = found, limit, unit
+        super().__init__(
+            f"{what} has {found:,.0f} {unit}; the limit is {limit:,.0f} {unit} (setting {setting})."
+        )
+
+
+class UnreadableMediaError(MediaError):
+    """A file of a known kind whose content is broken."""
+
+
+class QueryError(GapscopeError):
+    """A question that cannot be asked as it is."""
+
+
+class FolderError(GapscopeError):
+    """The data folder cannot be used or written."""
+
+    def __init__(self, path: Path, problem: str, remedy: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"The data folder {path} {problem}. {remedy}")
+
+
+class ModelError(GapscopeError):
+    """A model that cannot be used."""
+
+
+class UnknownModelError(ModelError):
+    """A model id that the catalog does not hold."""
+
+    def __init__(self, model: str, known: Iterable[str]) -> None:
+        self.model, self.known = model, tuple(known)
+        super().__init__(f"There is no model {model!r}. Known models: {_listed(self.known)}.")
+
+
+class WeightsError(ModelError):
+    """Weights that are missing, altered, or cannot be converted."""
+
+
+class ModalityError(ModelError):
+    """A model was given something it cannot embed."""
+
+    def __init__(self, model: str, modality: str, allowed: Iterable[str]) -> None:
+        self.model, self.modality, self.allowed = model, modality, tuple(allowed)
+        super().__init__(f"{model} cannot embed {modality}; it embeds {_listed(self.allowed)}.")
+
+
+class StoreError(GapscopeError):
+    """The Chroma store cannot be used."""
+
+
+class StoreLockedError(StoreError):
+    """Another process owns the embedded store."""
+
+    def __init__(self, path: Path, owner: str) -> None:
+        self.path, self.owner = path, owner
+        super().__init__(
+            f"The store in {path} is open in another process ({owner}), and two processes would "
+            f"corrupt it. Close that one first, or let both use a server: stop it, run "
+            f"`chroma run --path {path / 'chroma'}` and set GAPSCOPE_CHROMA_URL=http://127.0.0.1:8000 "
+            f"for both."
+        )
+
+
+class StoreUnreachableError(StoreError):
+    """The Chroma server does not answer."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(
+            f"The Chroma server at {url} does not answer. Start it (`chroma run`), or unset "
+            f"GAPSCOPE_CHROMA_URL to use the embedded store; then try again: what was stored is kept."
+        )
+
+
+class StoreFailedError(StoreError):
+    """Chroma answered with an error."""
+
+    def __init__(self, where: str, detail: str) -> None:
+        self.where, self.detail = where, detail
+        super().__init__(f"The Chroma store at {where} failed: {detail}")
+
+
+class CollectionError(GapscopeError):
+    """A collection that cannot be used as asked."""
+
+
+class CollectionNameError(CollectionError):
+    """A name that the store would refuse."""
+
+    def __init__(self, name: str, suggestion: str) -> None:
+        self.name, self.suggestion = name, suggestion
+        shown = name if len(name) <= 60 else name[:60] + "…"
+        super().__init__(
+            f"{shown!r} cannot name a collection: use 3 to 60 characters out of a-z, A-Z, 0-9, "
+            f"'.', '_' and '-', with a letter or digit first and last, for example {suggestion!r}."
+        )
+
+
+class CollectionNotFoundError(CollectionError):
+    """A collection that does not exist."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        super().__init__(
+            f"There is no collection {name!r}. Collections here: {_listed(self.known)}. "
+            f"Ingest files into it to make it."
+        )
+
+
+class CollectionModelError(CollectionError):
+    """A collection made by another model, revision or width."""
+
+    def __init__(self, name: str, made_by: str, wanted: str) -> None:
+        self.name, self.made_by, self.wanted = name, made_by, wanted
+        super().__init__(
+            f"The collection {name!r} was made by {made_by}; vectors of {wanted} cannot be compared "
+            f"with it. Use {made_by}, or ingest the files into a collection of another name."
+        )
+
+
+class EvaluationError(GapscopeError):
+    """A collection in which there is nothing to measure against."""

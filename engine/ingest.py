@@ -1,0 +1,272 @@
+"""Flow 1, files to stored vectors, as a job that can be stopped and run again at any time.
+
+Three stages overlap: the next batch is read and decoded while this one is embedded and the last one
+is written. An item's id is the SHA-256 of its bytes (a caption's also covers what it captions), so
+running the same ingest again stores nothing twice and completes what was cut short.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from engine.errors import MediaError
+from engine.ledger import Ledger
+from engine.library import Library, check_space
+from engine.media.decode import Probe, captions_of, decode, probe
+from engine.media.images import THUMBNAIL_PX, thumbnail
+from engine.media.sources import Source, SourceList
+from engine.models.base import Embedder
+from engine.settings import Settings
+from engine.store import Store, check_name
+from engine.types import (
+    Failure,
+    Filters,
+    IngestReport,
+    Item,
+    MediaItem,
+    Modality,
+    Progress,
+    VectorTable,
+)
+
+_VERIFIED_IDS = 20
+_SAME = 0.999  # a vector found again by itself; float32 leaves less than 1e-6 of doubt
+
+
+@dataclass
+class _Ready:
+    """One item on its way: what will be stored, and what the embedder will read."""
+
+    item: Item
+    prepared: Any = field(repr=False)
+
+
+@dataclass
+class _Batch:
+    """What came of a batch of files; the order of files does not matter from here on, ids do."""
+
+    files: int
+    ready: list[_Ready] = field(default_factory=list)
+    restored: list[tuple[Modality, list[Item], VectorTable]] = field(default_factory=list)
+    skipped: int = 0
+    failed: list[Failure] = field(default_factory=list)
+
+
+class Ingest:
+    """One run over a list of sources into one collection."""
+
+    def __init__(
+        self,
+        collection: str,
+        *,
+        store: Store,
+        ledger: Ledger,
+        library: Library,
+        embedder: Embedder,
+        settings: Settings,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.collection = check_name(collection)
+        self._store, self._ledger, self._library = store, ledger, library
+        self._embedder, self._settings = embedder, settings
+        self._on_progress, self._cancelled = on_progress, cancelled
+        self._made_by = embedder.spec.provenance
+        self._seen: set[str] = set()
+        self._refused: dict[str, str] = {}
+        self._sample: dict[Modality, list[str]] = {}
+
+    def run(self, found: SourceList) -> IngestReport:
+        """Ingest every source; a file that fails is named with its reason and costs no other.
+
+        Raises CollectionModelError before anything is read, and a StoreError or FolderError when
+        the store or the disk fails; what was stored until then stays stored.
+        """
+        self._store.check_model(self.collection, self._made_by)
+        self._ledger.set_provenance(self.collection, self._made_by)
+        started = time.monotonic()
+        progress = Progress("Reading", 0, len(found.sources), failed=found.failed)
+        self._on_progress(progress)
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            writing: Future[None] | None = None
+            for batch in self._read_ahead(reader, found.sources):
+                rows = self._encode(batch)
+                if writing:
+                    writing.result()
+                writing = writer.submit(self._write, rows)
+                progress = replace(
+                    progress,
+                    stage="Embedding",
+                    done=progress.done + batch.files,
+                    stored=progress.stored + sum(len(items) for _, items, _ in rows),
+                    skipped=progress.skipped + batch.skipped,
+                    failed=(*progress.failed, *batch.failed),
+                    elapsed_seconds=time.monotonic() - started,
+                )
+                self._on_progress(progress)
+            if writing:
+                writing.result()
+        self._verify()
+        return IngestReport(
+            collection=self.collection,
+            model=self._embedder.spec.id,
+            stored=progress.stored,
+            skipped=progress.skipped,
+            failed=progress.failed,
+            seconds=time.monotonic() - started,
+            cancelled=progress.done < progress.total,
+        )
+
+    def _read_ahead(self, reader: ThreadPoolExecutor, sources: Sequence[Source]) -> Iterator[_Batch]:
+        """Yield batches while the next one is already being read; stop when cancelled."""
+        size = self._settings.batch_files
+        with ThreadPoolExecutor(self._settings.threads) as decoders:
+            following: Future[_Batch] | None = None
+            for start in range(0, len(sources), size):
+                current = following
+                following = reader.submit(self._read, decoders, sources[start : start + size])
+                if current:
+                    yield current.result()
+                if self._cancelled():
+                    following.result()
+                    return
+            if following:
+                yield following.result()
+
+    def _read(self, decoders: ThreadPoolExecutor, sources: Sequence[Source]) -> _Batch:
+        check_space(self._library.data_dir, min_free_bytes=int(self._settings.min_free_disk_mb * 1e6))
+        batch = _Batch(len(sources))
+        probes: list[Probe] = []
+        for source, result in zip(sources, decoders.map(_tried(probe), sources), strict=True):
+            if isinstance(result, MediaError):
+                batch.failed.append(Failure(source.name, result.reason))
+            else:
+                probes.append(result)
+        known = self._known(probes)
+        wanted, repeated = self._sorted(probes, known)
+        for probed, media in zip(wanted, decoders.map(_tried(self._decode), wanted), strict=True):
+            if isinstance(media, MediaError):
+                self._refused[probed.sha256] = media.reason
+                batch.failed.append(Failure(probed.source.name, media.reason))
+            else:
+                batch.ready.append(media)
+                self._add_captions(probed, known, batch)
+        for probed in repeated:
+            self._add_repeated(probed, known, batch)
+        self._restore(batch)
+        return batch
+
+    def _known(self, probes: Sequence[Probe]) -> set[str]:
+        """Return the ids of these files and their captions that are in the store already."""
+        by_modality: dict[Modality, list[str]] = {"text": [], "image": []}
+        for probed in probes:
+            by_modality[probed.modality].append(probed.sha256)  # type: ignore[index]
+            by_modality["text"] += [caption.item.id for caption in captions_of(probed)]
+        return {
+            id_
+            for modality, ids in by_modality.items()
+            for id_ in self._store.existing(self.collection, modality, ids)
+        }
+
+    def _sorted(self, probes: Sequence[Probe], known: set[str]) -> tuple[list[Probe], list[Probe]]:
+        """Split the files into new ones and those that are stored or were seen in this run."""
+        new, repeated = [], []
+        for probed in probes:
+            fresh = probed.sha256 not in known and probed.sha256 not in self._seen
+            (new if fresh else repeated).append(probed)
+            self._seen.add(probed.sha256)
+        return new, repeated
+
+    def _add_repeated(self, probed: Probe, known: set[str], batch: _Batch) -> None:
+        """Take only a new caption of a file whose bytes are here already."""
+        if probed.sha256 in self._refused:
+            batch.failed.append(Failure(probed.source.name, self._refused[probed.sha256]))
+            return
+        batch.skipped += 1
+        self._add_captions(probed, known, batch)
+
+    def _add_captions(self, probed: Probe, known: set[str], batch: _Batch) -> None:
+        for caption in captions_of(probed):
+            if caption.item.id in known or caption.item.id in self._seen:
+                batch.skipped += 1
+            else:
+                self._seen.add(caption.item.id)
+                batch.ready.append(self._prepared(caption))
+
+    def _decode(self, probed: Probe) -> _Ready:
+        side = max(self._embedder.image_side_px, THUMBNAIL_PX)
+        media = decode(probed, max_pixels=self._settings.max_image_pixels, side_px=side)
+        if media.item.media:
+            self._library.save(media.item.media, media.item.mime, probed.data, thumbnail(media.content))
+        return self._prepared(media)
+
+    def _prepared(self, media: MediaItem) -> _Ready:
+        return _Ready(media.item, self._embedder.prepare(media.item.modality, media.content))
+
+    def _restore(self, batch: _Batch) -> None:
+        """Take vectors from the ledger where an earlier run was cut off before the store had them."""
+        for modality in {ready.item.modality for ready in batch.ready}:
+            ids = [ready.item.id for ready in batch.ready if ready.item.modality == modality]
+            items, table = self._ledger.get(self.collection, modality, ids)
+            if items:
+                batch.restored.append((modality, items, table))
+                batch.ready = [ready for ready in batch.ready if ready.item.id not in table.ids]
+
+    def _encode(self, batch: _Batch) -> list[tuple[Modality, list[Item], VectorTable]]:
+        rows = list(batch.restored)
+        for modality in ("image", "text"):
+            ready = [one for one in batch.ready if one.item.modality == modality]
+            if ready:
+                vectors = self._embedder.encode_document(modality, [one.prepared for one in ready])
+                items = [one.item for one in ready]
+                rows.append((modality, items, VectorTable(tuple(i.id for i in items), vectors)))
+        return rows
+
+    def _write(self, rows: list[tuple[Modality, list[Item], VectorTable]]) -> None:
+        step = self._settings.store_batch_rows
+        for modality, items, table in rows:
+            self._ledger.put(self.collection, items, table)
+            for start in range(0, len(items), step):
+                part = items[start : start + step]
+                chosen = table.take(item.id for item in part)
+                self._store.upsert(self.collection, self._made_by, modality, part, chosen)
+            self._sample.setdefault(modality, []).append(table.ids[-1])
+
+    def _verify(self) -> None:
+        """Search for a sample of what the store acknowledged; make the index again if one is lost."""
+        for modality, ids in self._sample.items():
+            table = self._store.vectors(self.collection, modality, ids[-_VERIFIED_IDS:])
+            found = (
+                self._store.query(self.collection, modality, vector, 1, Filters()) for vector in table.vectors
+            )
+            if not all(hits and hits[0][1] > _SAME for hits in found):
+                rebuild(self.collection, modality, self._store, self._ledger)
+
+
+def rebuild(collection: str, modality: Modality, store: Store, ledger: Ledger) -> int:
+    """Make the index of one modality again from the ledger, without embedding; returns its size."""
+    made_by = ledger.provenance(collection)
+    if made_by is None:
+        return 0
+    store.delete_part(collection, modality)
+    total = 0
+    for items, table in ledger.pages(collection, modality, rows=256):
+        store.upsert(collection, made_by, modality, items, table)
+        total += len(items)
+    return total
+
+
+def _tried(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the step with a MediaError as its result, so that one file's error stays its own."""
+
+    def run(value: Any) -> Any:
+        try:
+            return step(value)
+        except MediaError as error:
+            return error
+
+    return run

@@ -1,0 +1,89 @@
+"""Media files and thumbnails under the data folder, by content hash; knows nothing of vectors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from engine.errors import FolderError, GapscopeError
+from engine.media.sniff import IMAGE_SUFFIXES
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def folder_error(path: Path, error: OSError) -> FolderError:
+    """Turn an OSError of a write into the sentence that says which trouble it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FolderError(path, "is on a full disk", "Free some space, then try again.")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return FolderError(path, "cannot be written", "Give it write permission, or set GAPSCOPE_DATA_DIR.")
+    problem = f"cannot be used ({error.strerror})"
+    return FolderError(path, problem, "Set GAPSCOPE_DATA_DIR to a folder that can be written.")
+
+
+def check_space(folder: Path, *, min_free_bytes: int) -> None:
+    """Raise FolderError while the disk has less free than wanted: Chroma reports no failed write."""
+    free = shutil.disk_usage(folder).free
+    if free < min_free_bytes:
+        raise FolderError(
+            folder,
+            f"is on a disk with only {free / 1e6:,.0f} MB free; {min_free_bytes / 1e6:,.0f} MB are kept "
+            f"free (setting GAPSCOPE_MIN_FREE_DISK_MB)",
+            "Free some space, then try again: what was stored is kept.",
+        )
+
+
+class Library:
+    """Saves, finds and deletes media by the SHA-256 of its content."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        try:
+            for folder in ("media", "thumbs"):
+                (data_dir / folder).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=data_dir):
+                pass
+        except OSError as error:
+            raise folder_error(data_dir, error) from error
+
+    def media_path(self, media: str, mime: str) -> Path:
+        """Return where this medium lives; the path never leaves the data folder."""
+        return self._path("media", media, IMAGE_SUFFIXES[mime])
+
+    def thumbnail_path(self, media: str) -> Path:
+        """Return where the WebP thumbnail of this medium lives."""
+        return self._path("thumbs", media, ".webp")
+
+    def save(self, media: str, mime: str, data: bytes, thumbnail: bytes) -> None:
+        """Store a medium and its thumbnail; the same content is written once. Raises FolderError."""
+        self._write(self.media_path(media, mime), data)
+        self._write(self.thumbnail_path(media), thumbnail)
+
+    def delete(self, media: str) -> None:
+        """Remove a medium and its thumbnail; one that is not there is fine. Raises FolderError."""
+        paths = [self._path("media", media, suffix) for suffix in IMAGE_SUFFIXES.values()]
+        try:
+            for path in [*paths, self.thumbnail_path(media)]:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise folder_error(self.data_dir, error) from error
+
+    def _path(self, kind: str, media: str, suffix: str) -> Path:
+        if not _HASH.fullmatch(media):
+            raise GapscopeError(f"{media!r} is not the hash of a medium (64 hexadecimal digits).")
+        return self.data_dir / kind / media[:2] / f"{media}{suffix}"
+
+    def _write(self, path: Path, data: bytes) -> None:
+        try:
+            if path.exists() and path.stat().st_size == len(data):
+                return
+            path.parent.mkdir(exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_bytes(data)
+            temporary.replace(path)  # a reader never sees half a file
+        except OSError as error:
+            raise folder_error(self.data_dir, error) from error

@@ -1,0 +1,33 @@
+"""File names from strangers: kept for people to read, cleaned of what could mislead or break."""
+
+from __future__ import annotations
+
+import unicodedata
+
+MAX_CHARS = 200
+# Cf holds the bidirectional overrides that show "gpj.exe" as "exe.jpg", but also the joiners that
+# emoji and several scripts need to be written at all.
+_JOINERS = {"\u200c", "\u200d"}
+_DROPPED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def clean_text(text: str) -> str:
+    """Return text without control, bidirectional-override and unassigned characters."""
+    kept = (
+        char
+        for char in text
+        if char in "\n\t" or char in _JOINERS or unicodedata.category(char) not in _DROPPED
+    )
+    return "".join(kept).strip()
+
+
+def clean_name(path: str) -> str:
+    """Return the last part of a path as a name to show: one line, at most MAX_CHARS characters.
+
+    Never used to open a file: media is stored under the hash of its content.
+    """
+    last = path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    name = " ".join(clean_text(last).split())
+    if len(name) > MAX_CHARS:
+        name = f"{name[: MAX_CHARS - 16]}…{name[-15:]}"
+    return name if name.strip(".") else "unnamed"

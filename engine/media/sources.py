@@ -1,0 +1,240 @@
+"""Finds the files to ingest in paths, folders and zips, with their captions; reads no media.
+
+Captions follow the `imagefolder` convention of the Hugging Face datasets library: a
+`metadata.jsonl` or `metadata.csv` beside the files, `file_name` relative to it, and `caption` or
+`text`; `label` or `labels` are kept too. Several rows for one file give it several captions.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import posixpath
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.errors import MediaError, TooLargeError, UnreadableMediaError
+from engine.media.names import clean_name, clean_text
+from engine.types import Failure
+
+SIDECARS = ("metadata.jsonl", "metadata.csv")
+MAX_CAPTION_CHARS = 2_000
+MAX_SIDECAR_BYTES = 100_000_000
+_COMPANIONS = ("readme", "license", "licence", "copying", "thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file to ingest; `read` returns its bytes or raises MediaError."""
+
+    name: str
+    read: Callable[[], bytes] = field(repr=False)
+    captions: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceList:
+    """The files found, and what was wrong with the lists of captions."""
+
+    sources: tuple[Source, ...]
+    failed: tuple[Failure, ...] = ()
+
+    def __add__(self, other: SourceList) -> SourceList:
+        return SourceList(self.sources + other.sources, self.failed + other.failed)
+
+
+@dataclass(frozen=True)
+class _Row:
+    captions: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+def find_sources(paths: Iterable[Path], *, max_file_bytes: int) -> SourceList:
+    """List the files of these paths (files, folders with all below them, zips), in a stable order.
+
+    A path that does not exist becomes a Failure; links that lead out of a folder are not followed.
+    """
+    found = SourceList(())
+    for path in paths:
+        if path.is_dir():
+            found += from_folder(path, max_file_bytes=max_file_bytes)
+        elif path.suffix.lower() == ".zip" and path.is_file():
+            found += from_zip(path, max_file_bytes=max_file_bytes)
+        elif path.is_file():
+            found += from_files({path.name: path}, max_file_bytes=max_file_bytes)
+        else:
+            found += SourceList((), (Failure(clean_name(str(path)), "There is no such file."),))
+    return found
+
+
+def from_folder(folder: Path, *, max_file_bytes: int) -> SourceList:
+    """List a folder; hidden files, README and licence files, and symbolic links are left out."""
+    files: dict[str, Path] = {}
+    for parent, folders, names in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if not _skipped(name))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if not _skipped(name) and not path.is_symlink():
+                files[path.relative_to(folder).as_posix()] = path
+    return from_files(files, max_file_bytes=max_file_bytes)
+
+
+def from_files(files: Mapping[str, Path], *, max_file_bytes: int) -> SourceList:
+    """List files under the names they should be known by (an upload keeps its name so)."""
+    readers = {name: _file_reader(path, max_file_bytes) for name, path in files.items()}
+    plain = {name: read for name, read in readers.items() if not _is_zip(name, files[name])}
+    found = _with_captions(plain, {name: _file_reader(files[name], MAX_SIDECAR_BYTES) for name in plain})
+    for name in readers:
+        if _is_zip(name, files[name]):
+            found += from_zip(files[name], max_file_bytes=max_file_bytes)
+    return found
+
+
+def from_zip(path: Path, *, max_file_bytes: int) -> SourceList:
+    """List a zip; members are read one by one when their turn comes, never unpacked to disk."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        failure = Failure(clean_name(path.name), f"The zip cannot be read: {error}.")
+        return SourceList((), (failure,))
+    kept = {info.filename: info for info in infos if not _skipped_path(info.filename)}
+    return _with_captions(
+        {name: _zip_reader(path, name, max_file_bytes) for name in kept},
+        {name: _zip_reader(path, name, MAX_SIDECAR_BYTES) for name in kept},
+    )
+
+
+def _is_zip(name: str, path: Path) -> bool:
+    return name.lower().endswith(".zip") and path.is_file()
+
+
+def _skipped(name: str) -> bool:
+    return name.startswith((".", "__MACOSX")) or name.lower().startswith(_COMPANIONS)
+
+
+def _skipped_path(name: str) -> bool:
+    return any(_skipped(part) for part in name.split("/") if part not in ("", ".", ".."))
+
+
+def _file_reader(path: Path, max_bytes: int) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            size = path.stat().st_size
+            if size > max_bytes:
+                raise _too_large(size, max_bytes)
+            return path.read_bytes()
+        except OSError as error:
+            raise UnreadableMediaError(f"The file cannot be opened: {error.strerror}.") from error
+
+    return read
+
+
+def _zip_reader(path: Path, member: str, max_bytes: int) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+                # The size in the directory is only a claim: read one byte past the limit.
+                data = stream.read(max_bytes + 1)
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+            raise UnreadableMediaError(f"The zip member cannot be read: {error}.") from error
+        if len(data) > max_bytes:
+            raise _too_large(len(data), max_bytes)
+        return data
+
+    return read
+
+
+def _too_large(size: int, limit: int) -> TooLargeError:
+    return TooLargeError("The file", size / 1e6, limit / 1e6, "MB", "GAPSCOPE_MAX_FILE_MB")
+
+
+def _with_captions(
+    files: Mapping[str, Callable[[], bytes]], sidecar_readers: Mapping[str, Callable[[], bytes]]
+) -> SourceList:
+    rows: dict[str, _Row] = {}
+    failed: list[Failure] = []
+    for name in files:
+        if posixpath.basename(name) in SIDECARS:
+            _read_sidecar(name, sidecar_readers[name], files, rows, failed)
+    sources = tuple(
+        Source(clean_name(name), read, rows.get(name, _Row()).captions, rows.get(name, _Row()).labels)
+        for name, read in files.items()
+        if posixpath.basename(name) not in SIDECARS
+    )
+    return SourceList(sources, tuple(failed))
+
+
+def _read_sidecar(
+    name: str,
+    read: Callable[[], bytes],
+    files: Mapping[str, object],
+    rows: dict[str, _Row],
+    failed: list[Failure],
+) -> None:
+    shown, folder = clean_name(name), posixpath.dirname(name)
+    try:
+        text = read().decode("utf-8-sig")
+    except MediaError as error:
+        failed.append(Failure(shown, error.reason))
+        return
+    except UnicodeDecodeError:
+        failed.append(Failure(shown, "The list of captions is not UTF-8 text."))
+        return
+    parsed = _json_rows(text) if name.endswith(".jsonl") else _csv_rows(text)
+    for line, row in parsed:
+        problem = row if isinstance(row, str) else _add_row(row, folder, files, rows)
+        if problem:
+            failed.append(Failure(shown, f"Line {line}: {problem}"))
+
+
+def _json_rows(text: str) -> Iterator[tuple[int, dict[str, object] | str]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError):
+            yield number, "this is not one JSON object."
+            continue
+        yield number, row if isinstance(row, dict) else "this is not one JSON object."
+
+
+def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, object] | str]]:
+    reader = csv.DictReader(io.StringIO(text))
+    try:
+        for row in reader:
+            yield reader.line_num, {key: value for key, value in row.items() if key is not None}
+    except csv.Error as error:
+        yield reader.line_num, f"this is not CSV: {error}."
+
+
+def _add_row(
+    row: Mapping[str, object], folder: str, files: Mapping[str, object], rows: dict[str, _Row]
+) -> str | None:
+    file_name = row.get("file_name")
+    if not isinstance(file_name, str) or not file_name:
+        return "there is no file_name."
+    name = posixpath.normpath(posixpath.join(folder, file_name.replace("\\", "/")))
+    if name not in files:
+        return f"{clean_name(file_name)} is not among the files."
+    caption = row.get("caption") or row.get("text") or ""
+    caption = clean_text(caption)[:MAX_CAPTION_CHARS] if isinstance(caption, str) else ""
+    before = rows.get(name, _Row())
+    captions = (*before.captions, caption) if caption else before.captions
+    rows[name] = _Row(tuple(dict.fromkeys(captions)), tuple(dict.fromkeys((*before.labels, *_labels(row)))))
+    return None
+
+
+def _labels(row: Mapping[str, object]) -> Iterator[str]:
+    value = row.get("labels") or row.get("label")
+    values = value if isinstance(value, list) else str(value).split(";") if value else []
+    for label in values:
+        cleaned = clean_text(str(label))[:100]
+        if cleaned:
+            yield cleaned

@@ -1,0 +1,193 @@
+"""Converts Pocket's weights to ONNX once; the only part of Pocket that imports torch.
+
+Run as a process of its own (`python -m engine.models.pocket.convert FOLDER`), so that torch never
+enters the app. Prints one stage per line. The finished folder appears by one rename: a conversion
+cut short leaves only a `.partial` folder, which the next one removes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.errors import WeightsError
+from engine.library import folder_error
+from engine.models.pocket.labels import class_texts
+from engine.models.pocket.recipe import RECIPE, verified
+from engine.models.pocket.text import TextTower
+from engine.settings import PROJECT_DIR
+from engine.vectors import normalise
+
+FILES = ("text.onnx", "image.onnx", "tokenizer.json", "anchors.npy")
+
+
+def converted_folder(models_dir: Path) -> Path:
+    """Return where this recipe's converted weights live."""
+    return models_dir / f"pocket-{RECIPE.revision}"
+
+
+def ensure_converted(models_dir: Path, on_stage: Callable[[str], None]) -> Path:
+    """Return the folder of converted weights, making it on first use in a process of its own.
+
+    Two processes that start together convert once. Raises WeightsError or FolderError.
+    """
+    from filelock import FileLock
+
+    folder = converted_folder(models_dir)
+    if folder.is_dir():
+        return folder
+    try:
+        models_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(models_dir / "convert.lock"):
+            if not folder.is_dir():
+                _convert_in_process(folder, on_stage)
+    except OSError as error:
+        raise folder_error(models_dir, error) from error
+    return folder
+
+
+def _convert_in_process(folder: Path, on_stage: Callable[[str], None]) -> None:
+    command = [sys.executable, "-m", "engine.models.pocket.convert", str(folder)]
+    lines: list[str] = []
+    with subprocess.Popen(
+        command,
+        cwd=PROJECT_DIR,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():
+            lines.append(line.rstrip())
+            if line.startswith("stage: "):
+                on_stage(line.removeprefix("stage: ").rstrip())
+    if process.returncode:
+        reason = lines[-1] if lines else "it was killed"
+        raise WeightsError(f"Pocket's weights could not be converted: {reason}")
+
+
+def convert(folder: Path, on_stage: Callable[[str], None]) -> None:
+    """Verify and convert both towers and compute the label anchors into `folder`, atomically."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    on_stage("Checking the weights of Pocket")
+    text_weights, image_weights = verified(RECIPE.text), verified(RECIPE.image)
+    on_stage("Converting the text tower (once)")
+    shutil.copyfile(text_weights.with_name("tokenizer.json"), partial / "tokenizer.json")
+    _export(_text_module(text_weights.parent), _text_example(), partial / "text.onnx")
+    on_stage("Converting the picture tower (once)")
+    _export(_image_module(image_weights), _image_example(), partial / "image.onnx")
+    on_stage("Embedding the names of a thousand kinds of things (once)")
+    np.save(partial / "anchors.npy", _anchors(partial))
+    for name in FILES:
+        with (partial / name).open("rb") as stream:
+            os.fsync(stream.fileno())
+    partial.rename(folder)
+
+
+def _anchors(folder: Path) -> np.ndarray:
+    """Return one unit vector per class, the mean over its texts: (1000, 384) float32."""
+    texts = class_texts()
+    flat = [text for row in texts for text in row]
+    vectors = TextTower(folder, os.cpu_count() or 1).encode(flat)
+    return normalise(vectors.reshape(len(texts), len(texts[0]), -1).mean(axis=1))
+
+
+def _export(module: Any, example: dict[str, Any], path: Path) -> None:
+    import torch
+
+    axes = {name: {0: "n", 1: "length"} for name in ("ids", "mask")} | {"pixels": {0: "n"}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated but exact here
+        torch.onnx.export(
+            module.eval(),
+            tuple(example.values()),
+            str(path),
+            dynamo=False,
+            opset_version=17,
+            input_names=list(example),
+            output_names=["out"],
+            dynamic_axes={name: axes[name] for name in example} | {"out": {0: "n"}},
+        )
+
+
+def _text_example() -> dict[str, Any]:
+    import torch
+
+    return {
+        "ids": torch.ones(2, 16, dtype=torch.int64),
+        "mask": torch.ones(2, 16, dtype=torch.int64),
+    }
+
+
+def _image_example() -> dict[str, Any]:
+    import torch
+
+    side = RECIPE.image["crop_px"]
+    return {"pixels": torch.zeros(1, side, side, 3, dtype=torch.uint8)}
+
+
+def _text_module(folder: Path) -> Any:
+    """Return word pieces -> mean of the token vectors, at unit length (the model card's pooling)."""
+    import torch
+    from transformers import BertModel
+
+    class MeanPooled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bert = BertModel.from_pretrained(folder, attn_implementation="eager", local_files_only=True)
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            hidden = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state  # (n, l, 384)
+            weights = mask.unsqueeze(-1).to(hidden.dtype)  # (n, l, 1)
+            mean = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)  # (n, 384)
+            return torch.nn.functional.normalize(mean, dim=-1)
+
+    return MeanPooled()
+
+
+def _image_module(weights: Path) -> Any:
+    """Return (n, 260, 260, 3) uint8 -> (n, 1000) class probabilities."""
+    import torch
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name(RECIPE.image["architecture"])
+    network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
+    mean, scale = RECIPE.image["mean"], RECIPE.image["scale"]
+
+    class Classifier(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            scaled = (pixels.permute(0, 3, 1, 2).float() - mean) / scale  # (n, 3, 260, 260)
+            return torch.softmax(self.network(scaled), dim=-1)
+
+    return Classifier()
+
+
+def _main() -> int:
+    def stage(text: str) -> None:
+        sys.stdout.write(f"stage: {text}\n")
+        sys.stdout.flush()
+
+    try:
+        convert(Path(sys.argv[1]), stage)
+    except (WeightsError, OSError, ImportError) as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -1,0 +1,146 @@
+"""Flow 2, a question to ranked hits, with every stage kept; balance and rerank join it later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from engine.errors import CollectionModelError, QueryError
+from engine.media.names import clean_text
+from engine.models.base import Embedder
+from engine.store import Store
+from engine.types import MODALITIES, Filters, Hit, Modality, SearchTrace
+
+MAX_K = 1_000
+MAX_QUERY_CHARS = 4_096
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question: a text, an upright RGB picture, or the id of a stored item ("more like this")."""
+
+    text: str | None = None
+    image: Any = field(default=None, repr=False)
+    like: str | None = None
+    name: str = ""
+
+    @property
+    def modality(self) -> Modality:
+        """Return the modality of what is asked with."""
+        return "image" if self.image is not None else "text"
+
+
+@dataclass(frozen=True)
+class _Question:
+    shown: str
+    modality: Modality
+    vector: np.ndarray
+    exclude: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def search(
+    query: Query,
+    *,
+    collection: str,
+    store: Store,
+    embedder: Callable[[], Embedder],
+    k: int = 10,
+    filters: Filters | None = None,
+) -> SearchTrace:
+    """Return the k items nearest to the question, per modality and merged by score.
+
+    embedder is called only where something must be embedded. Text is always searched as words: a
+    query that looks like a path or an address is never opened. Raises QueryError,
+    CollectionNotFoundError, CollectionModelError, ModelError or StoreError.
+    """
+    if not 1 <= k <= MAX_K:
+        raise QueryError(f"k is {k}; it must be from 1 to {MAX_K:,}.")
+    filters = filters or Filters()
+    timings: dict[str, float] = {}
+    with _timed(timings, "total"):
+        info = store.info(collection)
+        with _timed(timings, "embed"):
+            if query.like:
+                question = _like(query.like, collection, store)
+            else:
+                model = embedder()
+                if info.made_by != model.spec.provenance:
+                    raise CollectionModelError(collection, str(info.made_by), str(model.spec.provenance))
+                question = _embedded(query, model)
+        with _timed(timings, "retrieve"):
+            retrieved = {
+                modality: _retrieve(question, collection, store, modality, k, filters)
+                for modality in MODALITIES
+                if filters.allows(modality) and info.counts.get(modality)
+            }
+        results = _merged(retrieved, k)
+    return SearchTrace(
+        collection=collection,
+        model=info.made_by.model,
+        query=question.shown,
+        query_modality=question.modality,
+        retrieved=retrieved,
+        results=results,
+        searched={modality: info.counts[modality] for modality in retrieved},
+        timings_ms={**timings, "rerank": 0.0},
+        notes=question.notes,
+    )
+
+
+def _embedded(query: Query, model: Embedder) -> _Question:
+    if query.image is not None:
+        vector = model.encode_query("image", [query.image])[0]
+        return _Question(query.name or "a picture", "image", vector)
+    text = clean_text(query.text or "")
+    if not text:
+        raise QueryError("There is nothing to search for: type a few words, or give a picture.")
+    notes: tuple[str, ...] = ()
+    if len(text) > MAX_QUERY_CHARS:
+        notes = (f"Only the first {MAX_QUERY_CHARS:,} of {len(text):,} characters were read.",)
+        text = text[:MAX_QUERY_CHARS]
+    return _Question(text, "text", model.encode_query("text", [text])[0], notes=notes)
+
+
+def _like(id_: str, collection: str, store: Store) -> _Question:
+    """Ask with a stored item's own vector; nothing is embedded again."""
+    for modality in MODALITIES:
+        table = store.vectors(collection, modality, [id_])
+        if len(table):
+            return _Question(f"more like {id_[:12]}", modality, table.vectors[0], exclude=id_)
+    raise QueryError(f"There is no item {id_!r} in the collection {collection!r}.")
+
+
+def _retrieve(
+    question: _Question, collection: str, store: Store, modality: Modality, k: int, filters: Filters
+) -> tuple[Hit, ...]:
+    extra = 1 if question.exclude else 0
+    rows = store.query(collection, modality, question.vector, k + extra, filters)
+    kept = [(item, score) for item, score in rows if item.id != question.exclude][:k]
+    return tuple(
+        Hit(rank=rank, item=item, score=score, retrieval_rank=rank)
+        for rank, (item, score) in enumerate(kept, start=1)
+    )
+
+
+def _merged(retrieved: dict[Modality, tuple[Hit, ...]], k: int) -> tuple[Hit, ...]:
+    hits = sorted(
+        chain.from_iterable(retrieved.values()),
+        key=lambda hit: (-hit.score, hit.retrieval_rank, hit.item.id),
+    )
+    return tuple(hit.ranked(rank) for rank, hit in enumerate(hits[:k], start=1))
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        timings[stage] = (time.perf_counter() - started) * 1000

@@ -1,0 +1,23 @@
+"""Pure NumPy on rows of vectors; knows nothing of items, models or stores."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def normalise(vectors: np.ndarray) -> np.ndarray:
+    """Scale every row to unit Euclidean length.
+
+    vectors: (n, d), any float dtype. Returns (n, d) float32. Raises ValueError for a row that is
+    zero or not finite: it has no direction, and a made-up one would be found by later searches.
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)  # (n, 1)
+    if not np.isfinite(norms).all() or (norms == 0).any():
+        raise ValueError("a row that is zero or not finite cannot be normalised")
+    return (vectors / norms).astype(np.float32)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return res[i][j] = a[i] · b[j] for rows of unit length: (n, d), (m, d) -> (n, m) in [-1, 1]."""
+    return np.clip(a @ b.T, -1.0, 1.0)
