@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import GapscopeError, MediaError, QueryError
+from engine.media.names import clean_text
 from engine.models.catalog import CATALOG, DEFAULT_MODEL, POCKET, get_spec, why_not
 from engine.settings import Settings, load_settings
 from engine.types import Filters, Hit, Item, Modality, Progress, SearchTrace
@@ -201,16 +202,18 @@ def evaluate(
 
 def main() -> None:
     """Run the command line; any expected failure becomes one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app(prog_name="python -m engine")
     except GapscopeError as error:
-        sys.stderr.write(" ".join(f"{type(error).__name__}: {error}".split()) + "\n")
+        sys.stderr.write(" ".join(clean_text(f"{type(error).__name__}: {error}").split()) + "\n")
         sys.exit(1)
 
 
 @contextmanager
-def _workspace() -> Iterator[Workspace]:
-    workspace = Workspace.open(load_settings())
+def _workspace(settings: Settings | None = None) -> Iterator[Workspace]:
+    workspace = Workspace.open(settings or load_settings())
     try:
         yield workspace
     finally:
@@ -245,11 +248,9 @@ def _attempt(name: str, check: Any) -> tuple[str, str, str]:
 
 
 def _store_state(settings: Settings) -> str:
-    workspace = Workspace.open(settings)
-    infos = workspace.store.collections()
-    where = workspace.store.where
-    workspace.close()
-    return f"Chroma at {where}, {len(infos)} collections"
+    with _workspace(settings) as workspace:
+        infos = workspace.store.collections()
+        return f"Chroma at {workspace.store.where}, {len(infos)} collections"
 
 
 def _versions() -> Iterator[str]:

@@ -121,6 +121,7 @@ def evaluate(
     store.check_model(collection, embedder.spec.provenance)
     pictures = {item.id: item for item in store.all_items(collection, "image")}
     table = store.vectors(collection, "image")
+    table = table.take(id_ for id_ in table.ids if id_ in pictures)  # an ingest may be adding more
     ordered = [pictures[id_] for id_ in table.ids]
     task = _task(truth, list(store.all_items(collection, "text")), ordered, collection)
     ranks: list[np.ndarray] = []

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.errors import MediaError
+from engine.errors import MediaError, StoreFailedError
 from engine.ledger import Ledger
 from engine.library import Library, check_space
 from engine.media.decode import Probe, captions_of, decode, probe
@@ -239,12 +239,33 @@ class Ingest:
     def _verify(self) -> None:
         """Search for a sample of what the store acknowledged; make the index again if one is lost."""
         for modality, ids in self._sample.items():
-            table = self._store.vectors(self.collection, modality, ids[-_VERIFIED_IDS:])
-            found = (
-                self._store.query(self.collection, modality, vector, 1, Filters()) for vector in table.vectors
-            )
-            if not all(hits and hits[0][1] > _SAME for hits in found):
+            _, table = self._ledger.get(self.collection, modality, ids[-_VERIFIED_IDS:])
+            if not self._all_found(modality, table):
                 rebuild(self.collection, modality, self._store, self._ledger)
+
+    def _all_found(self, modality: Modality, table: VectorTable) -> bool:
+        try:
+            found = [
+                self._store.query(self.collection, modality, vector, 1, Filters()) for vector in table.vectors
+            ]
+        except StoreFailedError:
+            return False
+        return all(hits and hits[0][1] > _SAME for hits in found)
+
+
+def restore(collection: str, modality: Modality, store: Store, ledger: Ledger) -> int:
+    """Put back what the ledger holds and the store has lost, without embedding; returns how many.
+
+    Takes nothing away: other processes may keep rows of their own in the same collection of a server.
+    """
+    made_by = ledger.provenance(collection)
+    total = 0
+    for items, table in ledger.pages(collection, modality, rows=256) if made_by else ():
+        stored = store.existing(collection, modality, table.ids)
+        lost = [item for item in items if item.id not in stored]
+        store.upsert(collection, made_by, modality, lost, table.take(item.id for item in lost))
+        total += len(lost)
+    return total
 
 
 def rebuild(collection: str, modality: Modality, store: Store, ledger: Ledger) -> int:

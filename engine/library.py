@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 from engine.errors import FolderError, GapscopeError
@@ -27,7 +28,10 @@ def folder_error(path: Path, error: OSError) -> FolderError:
 
 def check_space(folder: Path, *, min_free_bytes: int) -> None:
     """Raise FolderError while the disk has less free than wanted: Chroma reports no failed write."""
-    free = shutil.disk_usage(folder).free
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise folder_error(folder, error) from error
     if free < min_free_bytes:
         raise FolderError(
             folder,
@@ -78,12 +82,16 @@ class Library:
         return self.data_dir / kind / media[:2] / f"{media}{suffix}"
 
     def _write(self, path: Path, data: bytes) -> None:
+        # A name of its own: two threads may save the same content at the same time.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             if path.exists() and path.stat().st_size == len(data):
                 return
-            path.parent.mkdir(exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.write_bytes(data)
-            temporary.replace(path)  # a reader never sees half a file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_bytes(data)
+                temporary.replace(path)  # a reader never sees half a file
+            finally:
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise folder_error(self.data_dir, error) from error

@@ -123,6 +123,7 @@ def _retrieve(
     extra = 1 if question.exclude else 0
     rows = store.query(collection, modality, question.vector, k + extra, filters)
     kept = [(item, score) for item, score in rows if item.id != question.exclude][:k]
+    kept.sort(key=lambda row: (-row[1], row[0].id))  # Chroma leaves the order of ties open
     return tuple(
         Hit(rank=rank, item=item, score=score, retrieval_rank=rank)
         for rank, (item, score) in enumerate(kept, start=1)

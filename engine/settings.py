@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,7 +21,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
 
-    data_dir: Annotated[Path, Field(description="Where media, vectors and converted weights live")]
+    data_dir: Annotated[Path, Field(description="Where media, vectors and converted weights live")] = (
+        PROJECT_DIR / ".gapscope"
+    )
     chroma_url: Annotated[
         str | None,
         Field(pattern=r"^https?://[^/\s]+/?$", description="A Chroma server instead of the folder"),
@@ -29,11 +32,13 @@ class Settings(BaseSettings):
         None
     )
     max_image_megapixels: Annotated[
-        float, Field(gt=0, description="Larger pictures are refused before decoding")
+        float, Field(gt=0, allow_inf_nan=False, description="Larger pictures are refused before decoding")
     ] = 100.0
-    max_file_mb: Annotated[float, Field(gt=0, description="Larger files are refused unread")] = 200
+    max_file_mb: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="Larger files are refused unread")
+    ] = 200.0
     min_free_disk_mb: Annotated[
-        float, Field(ge=0, description="An ingest stops before the disk has less")
+        float, Field(ge=0, allow_inf_nan=False, description="An ingest stops before the disk has less")
     ] = 500.0
     batch_files: Annotated[int, Field(ge=1, le=1000, description="Files decoded per batch")] = 32
     store_batch_rows: Annotated[
@@ -61,21 +66,48 @@ def load_settings(**overrides: object) -> Settings:
     variable that does not exist (a misspelt setting would otherwise be silently without effect).
     """
     _refuse_unknown_keys()
-    defaults: dict[str, object] = {}
-    if not os.environ.get(f"{PREFIX}DATA_DIR"):
-        defaults["data_dir"] = PROJECT_DIR / ".gapscope"
     try:
-        settings = Settings(**{**defaults, **overrides})  # type: ignore[arg-type]
+        settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         key = f"{PREFIX}{str(first['loc'][0]).upper()}"
-        wanted = first["msg"].removeprefix("Input should be ").removeprefix("String should ")
-        raise SettingError(key, first["input"], wanted) from error
-    return settings.model_copy(update={"data_dir": settings.data_dir.expanduser().absolute()})
+        raise SettingError(key, first["input"], _wanted(first)) from error
+    folders = {key: getattr(settings, key) for key in ("data_dir", "ingest_dir")}
+    return settings.model_copy(update={key: _absolute(key, path) for key, path in folders.items() if path})
+
+
+def _wanted(error: Mapping[str, Any]) -> str:
+    """Return in words what pydantic wanted."""
+    limit = error.get("ctx", {})
+    words = {
+        "string_pattern_mismatch": "an address such as http://127.0.0.1:8000",
+        "float_parsing": "a number",
+        "int_parsing": "a whole number",
+        "int_from_float": "a whole number",
+        "finite_number": "a finite number",
+        "extra_forbidden": f"one of {', '.join(sorted(_known_keys()))}",
+        "greater_than": f"a number greater than {limit.get('gt')}",
+        "greater_than_equal": f"a number of at least {limit.get('ge')}",
+        "less_than_equal": f"a number of at most {limit.get('le')}",
+    }
+    return words.get(error["type"]) or error["msg"].removeprefix("Input should be ")
+
+
+def _absolute(key: str, path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:  # "~name" of nobody
+        raise SettingError(
+            f"{PREFIX}{key.upper()}", str(path), "a folder that exists or can be made"
+        ) from error
 
 
 def _refuse_unknown_keys() -> None:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = _known_keys()
     for key in os.environ:
-        if key.startswith(PREFIX) and key not in known:
+        if key.upper().startswith(PREFIX) and key.upper() not in known:
             raise SettingError(key, os.environ[key], f"one of {', '.join(sorted(known))}")
+
+
+def _known_keys() -> set[str]:
+    return {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}

@@ -12,6 +12,7 @@ import re
 import shutil
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _HNSW = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 200}
 _SCHEMA = 1
 _PAGE = 5_000  # Chroma fails on metadata of more than 32,766 rows at once
+_CONNECT_SECONDS = 5.0
 _SEGMENT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,58}[A-Za-z0-9]")
 
@@ -75,45 +77,49 @@ class Store:
         self._client = client
         self.where = where
         self._release = release
+        self._counts: dict[str, int] = {}  # counting 100,000 rows takes longer than searching them
+        self._counting = threading.Lock()
 
     @classmethod
     def open_embedded(cls, data_dir: Path) -> Store:
-        """Open the store in the data folder for this process alone.
+        """Open the store in the data folder for this process alone; put a damaged index aside.
 
         Raises StoreLockedError before anything is touched where another process has it open, and
         FolderError where the folder cannot be written.
         """
         lock = _lock(data_dir)
-        import chromadb
-
         folder = data_dir / "chroma"
-        settings = chromadb.Settings(anonymized_telemetry=False)
-        with _translated(str(folder)), _crash_marker(data_dir):
-            _sweep_deleted(folder)
-            client = chromadb.PersistentClient(path=str(folder), settings=settings)
-            for collection in client.list_collections():
-                collection.count()
+        try:
+            with _translated(str(folder)), _crash_marker(data_dir):
+                _sweep_deleted(folder)
+                client = _open_folder(folder) or _open_anew(folder)
+        except BaseException:
+            lock.release()
+            raise
         return cls(client, str(folder), lock)
 
     @classmethod
     def open_server(cls, url: str) -> Store:
         """Connect to a Chroma server. Raises StoreUnreachableError."""
         import chromadb
+        import httpx
 
         settings = chromadb.Settings(anonymized_telemetry=False)
-        address = re.fullmatch(r"(https?)://([^:/]+)(?::(\d+))?/?", url)
+        address = re.fullmatch(r"(https?)://([^:/]+)(?::(\d{1,5}))?/?", url)
         if not address:
             raise StoreUnreachableError(url)
         scheme, host, port = address.groups()
         with _translated(url):
             try:
+                # Chroma's own client waits for ever on a server that accepts and says nothing.
+                httpx.get(f"{url.rstrip('/')}/api/v2/heartbeat", timeout=_CONNECT_SECONDS)
                 client = chromadb.HttpClient(
                     host=host,
                     port=int(port or (443 if scheme == "https" else 8000)),
                     ssl=scheme == "https",
                     settings=settings,
                 )
-            except ValueError as error:  # chromadb's word for a server that does not answer
+            except (ValueError, httpx.InvalidURL) as error:  # ValueError: chromadb's word for no answer
                 raise StoreUnreachableError(url) from error
         return cls(client, url)
 
@@ -131,21 +137,22 @@ class Store:
                 metadata = collection.metadata or {}
                 if metadata.get("gapscope"):
                     grouped.setdefault(metadata["collection"], []).append(collection)
-            return [_info(name, parts) for name, parts in sorted(grouped.items())]
+            return [self._info(name, parts) for name, parts in sorted(grouped.items())]
 
     def info(self, name: str) -> CollectionInfo:
         """Return one collection. Raises CollectionNotFoundError with the names there are."""
-        infos = {info.name: info for info in self.collections()}
-        if name not in infos:
-            raise CollectionNotFoundError(name, infos)
-        return infos[name]
+        with self._errors():
+            parts = self._parts(name)
+            if parts:
+                return self._info(name, parts)
+        raise CollectionNotFoundError(name, [info.name for info in self.collections()])
 
     def check_model(self, name: str, made_by: Provenance) -> None:
         """Raise CollectionModelError where the collection exists and another model made it."""
         with self._errors():
-            parts = [self._part(name, modality) for modality in MODALITIES]
+            parts = self._parts(name)
         for part in parts:
-            if part is not None and _provenance(part) != made_by:
+            if _provenance(part) != made_by:
                 raise CollectionModelError(name, str(_provenance(part)), str(made_by))
 
     def upsert(
@@ -165,7 +172,9 @@ class Store:
             raise ValueError("items and vectors do not carry the same ids in the same order")
         if not items:
             return
-        with self._errors():
+        if table.vectors.shape[1] != made_by.dim:
+            raise ValueError(f"vectors of {table.vectors.shape} are not of {made_by}")
+        with self._writing():
             collection = self._make(name, made_by, modality)
             collection.upsert(
                 ids=list(table.ids),
@@ -221,7 +230,7 @@ class Store:
 
     def vectors(self, name: str, modality: Modality, ids: Iterable[str] | None = None) -> VectorTable:
         """Return the stored vectors (n, dim) float32: of these ids, in their order, or of all."""
-        wanted = None if ids is None else list(ids)
+        wanted = None if ids is None else list(dict.fromkeys(ids))
         with self._errors():
             collection = self._part(name, modality)
             parts = [] if collection is None else list(_vector_pages(collection, wanted))
@@ -229,12 +238,15 @@ class Store:
         rows = [rows for _, rows in parts if len(rows)]
         matrix = np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
         table = VectorTable(found_ids, matrix)
-        return table if wanted is None else table.take(id_ for id_ in wanted if id_ in set(found_ids))
+        if wanted is None:
+            return table
+        found = set(found_ids)
+        return table.take(id_ for id_ in wanted if id_ in found)
 
     def delete_items(self, name: str, ids: Iterable[str]) -> None:
         """Delete items wherever they are in the collection; unknown ids are no error."""
         wanted = list(ids)
-        with self._errors():
+        with self._writing():
             for modality in MODALITIES:
                 collection = self._part(name, modality)
                 for start in range(0, len(wanted) if collection else 0, 256):
@@ -242,7 +254,7 @@ class Store:
 
     def delete_part(self, name: str, modality: Modality) -> None:
         """Delete one modality of a collection, so that its index can be made again."""
-        with self._errors():
+        with self._writing():
             if self._part(name, modality) is not None:
                 self._client.delete_collection(_chroma_name(name, modality))
 
@@ -252,6 +264,10 @@ class Store:
         for modality in MODALITIES:
             self.delete_part(name, modality)
 
+    def _parts(self, name: str) -> list[Collection]:
+        found = (self._part(name, modality) for modality in MODALITIES)
+        return [part for part in found if part is not None]
+
     def _part(self, name: str, modality: Modality) -> Collection | None:
         from chromadb.errors import NotFoundError
 
@@ -260,6 +276,37 @@ class Store:
             return self._client.get_collection(_chroma_name(name, modality), embedding_function=None)
         except NotFoundError:
             return None
+
+    def _info(self, name: str, parts: Sequence[Collection]) -> CollectionInfo:
+        counts = {part.metadata["modality"]: self._count(part) for part in parts}
+        return CollectionInfo(
+            name=name,
+            made_by=_provenance(parts[0]),
+            created_at=min(part.metadata["created_at"] for part in parts),
+            counts={modality: counts[modality] for modality in MODALITIES if modality in counts},
+        )
+
+    def _count(self, part: Collection) -> int:
+        """Return a count, remembered until the next write where no other process can write."""
+        with self._counting:
+            known, counts = self._counts.get(part.name), self._counts
+        if known is not None:
+            return known
+        count = part.count()
+        with self._counting:
+            # A write since then has put another dict in this one's place.
+            if self._release is not None and counts is self._counts:
+                counts[part.name] = count
+        return count
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._errors():
+            try:
+                yield
+            finally:
+                with self._counting:
+                    self._counts = {}
 
     def _make(self, name: str, made_by: Provenance, modality: Modality) -> Collection:
         self.check_model(name, made_by)
@@ -322,13 +369,56 @@ def _crash_marker(data_dir: Path) -> Iterator[None]:
     The index is then made again from the ledger.
     """
     marker = data_dir / "store.opening"
-    if marker.exists() and (data_dir / "chroma").exists():
-        (data_dir / "chroma").rename(data_dir / f"chroma.damaged-{int(time.time())}")
+    if marker.exists():
+        _put_aside(data_dir / "chroma")
     marker.touch()
     try:
         yield
     finally:
         marker.unlink(missing_ok=True)
+
+
+def _put_aside(folder: Path) -> None:
+    if folder.exists():
+        folder.rename(folder.with_name(f"{folder.name}.damaged-{time.time_ns()}"))
+
+
+def _open_folder(folder: Path) -> ClientAPI | None:
+    """Open an embedded Chroma, or return None where it is damaged."""
+    import chromadb
+    from chromadb.api.shared_system_client import SharedSystemClient
+    from chromadb.errors import InternalError
+
+    client = None
+    try:
+        client = chromadb.PersistentClient(
+            path=str(folder), settings=chromadb.Settings(anonymized_telemetry=False)
+        )
+        for collection in client.list_collections():
+            _touch(collection)
+    except InternalError:
+        if client is not None:
+            client.close()
+        # Chroma would hand its half-started system of this path to the next client.
+        SharedSystemClient._identifier_to_system.pop(str(folder), None)
+        return None
+    return client
+
+
+def _touch(collection: Collection) -> None:
+    """Load the index and read the first, middle and last vector: a lost file shows here."""
+    total = collection.count()
+    for offset in {0, total // 2, total - 1} if total else ():
+        collection.get(limit=1, offset=offset, include=["embeddings"])
+
+
+def _open_anew(folder: Path) -> ClientAPI:
+    """Put a damaged index aside, to be made again from the ledger, and open an empty one."""
+    _put_aside(folder)
+    client = _open_folder(folder)
+    if client is None:
+        raise StoreFailedError(str(folder), "an empty one cannot be opened; is the disk full?")
+    return client
 
 
 def _sweep_deleted(folder: Path) -> None:
@@ -369,16 +459,6 @@ def _collection_metadata(name: str, made_by: Provenance, modality: Modality) -> 
 def _provenance(part: Collection) -> Provenance:
     metadata = part.metadata or {}
     return Provenance(metadata["model"], metadata["revision"], metadata["dim"])
-
-
-def _info(name: str, parts: Sequence[Collection]) -> CollectionInfo:
-    counts = {part.metadata["modality"]: part.count() for part in parts}
-    return CollectionInfo(
-        name=name,
-        made_by=_provenance(parts[0]),
-        created_at=min(part.metadata["created_at"] for part in parts),
-        counts={modality: counts[modality] for modality in MODALITIES if modality in counts},
-    )
 
 
 def _to_metadata(item: Item) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 
-from engine.ingest import Ingest, rebuild
+from engine.ingest import Ingest, restore
 from engine.ledger import Ledger
 from engine.library import Library, folder_error
 from engine.media.sources import SourceList
@@ -17,7 +18,7 @@ from engine.models.base import Embedder
 from engine.models.catalog import DEFAULT_MODEL, load_embedder
 from engine.search import Query, search
 from engine.settings import Settings
-from engine.store import Store
+from engine.store import Store, check_name
 from engine.types import Filters, IngestReport, Progress, SearchTrace
 
 
@@ -45,9 +46,13 @@ class Workspace:
             store = Store.open_server(settings.chroma_url)
         else:
             store = Store.open_embedded(settings.data_dir)
-        library = Library(settings.data_dir)
-        workspace = cls(settings, store, Ledger(settings.data_dir / "ledger.sqlite3"), library)
-        workspace._mend(on_stage)
+        with ExitStack() as opened:
+            opened.callback(store.close)
+            ledger = Ledger(settings.data_dir / "ledger.sqlite3")
+            opened.callback(ledger.close)
+            workspace = cls(settings, store, ledger, Library(settings.data_dir))
+            workspace._mend(on_stage)
+            opened.pop_all()
         return workspace
 
     def close(self) -> None:
@@ -78,6 +83,7 @@ class Workspace:
         cancelled: Callable[[], bool] = lambda: False,
     ) -> IngestReport:
         """Ingest sources into a collection; see `ingest.Ingest.run`."""
+        check_name(collection)
         total = len(found.sources)
         embedder = self.embedder(model, lambda stage: on_progress(Progress(stage, 0, total)))
         job = Ingest(
@@ -126,13 +132,15 @@ class Workspace:
             self.library.delete(one)
 
     def _mend(self, on_stage: Callable[[str], None]) -> None:
-        """Make the index again where it holds less than the ledger (a crash, a damaged folder)."""
-        stored = {
-            (info.name, modality): count
-            for info in self.store.collections()
-            for modality, count in info.counts.items()
-        }
+        """Complete the index where it holds less than the ledger (a crash, a damaged folder).
+
+        A collection that another model has made since, on a shared server, is left as it is.
+        """
+        stored = {info.name: info for info in self.store.collections()}
         for (collection, modality), count in self.ledger.counts().items():
-            if stored.get((collection, modality), 0) < count:
+            info = stored.get(collection)
+            if info and info.made_by != self.ledger.provenance(collection):
+                continue
+            if (info.counts.get(modality, 0) if info else 0) < count:
                 on_stage(f"Rebuilding the index of {collection} ({count:,} {modality} items)")
-                rebuild(collection, modality, self.store, self.ledger)
+                restore(collection, modality, self.store, self.ledger)

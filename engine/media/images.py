@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 from engine.errors import TooLargeError, UnreadableMediaError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image, Transpose
 
 THUMBNAIL_PX = 256
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "HEIF", "AVIF")
-_MAX_GIF_FRAMES = 500
+_ORIENTATION_TAG = 0x0112
+_STRIP_ROWS = 256
 # What Pillow's decoders raise on hostile bytes; SyntaxError is its word for a broken PNG chunk.
 _DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
     TypeError,
+    AssertionError,
     EOFError,
     LookupError,
     ArithmeticError,
@@ -57,15 +59,9 @@ def open_image(data: bytes, *, max_pixels: int, side_px: int | None = None) -> t
     _pillow()
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise TooLargeError(
-                    f"The picture of {width:,} × {height:,}",
-                    width * height / 1e6,
-                    max_pixels / 1e6,
-                    "megapixels",
-                    "GAPSCOPE_MAX_IMAGE_MEGAPIXELS",
-                )
+            _check_size(picture.size, max_pixels)
+            if picture.format == "GIF":
+                _check_frames(data, max_pixels)
             return _decoded(picture, side_px)
     except _DECODE_ERRORS as error:
         reason = str(error) or type(error).__name__
@@ -74,30 +70,85 @@ def open_image(data: bytes, *, max_pixels: int, side_px: int | None = None) -> t
         raise UnreadableMediaError(f"The picture cannot be read: {reason}.") from error
 
 
-def _decoded(picture: Image, side_px: int | None) -> tuple[Image, int, int]:
-    from PIL import ImageOps
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise TooLargeError(
+            f"The picture of {width:,} × {height:,}",
+            width * height / 1e6,
+            max_pixels / 1e6,
+            "megapixels",
+            "GAPSCOPE_MAX_IMAGE_MEGAPIXELS",
+        )
 
+
+def _decoded(picture: Image, side_px: int | None) -> tuple[Image, int, int]:
     width, height = picture.size
-    if picture.format == "GIF":
-        _check_frames(picture)
     if side_px:
         picture.draft(None, (side_px, side_px))
     picture.load()
-    turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    upright = ImageOps.exif_transpose(picture)
-    rgb = _on_white(upright)
-    return rgb, *((height, width) if turned else (width, height))
+    turn = _turn(picture)
+    rgb = _on_white(picture)
+    if turn is None:
+        return rgb, width, height
+    upright = rgb.transpose(turn)
+    size = (height, width) if turn in _quarter_turns() else (width, height)
+    return upright, *size
 
 
-def _check_frames(picture: Image) -> None:
-    """Decode every frame: a broken later frame means the file was damaged on its way here."""
-    for index in range(_MAX_GIF_FRAMES):
-        try:
-            picture.seek(index)
-        except EOFError:
-            break
-        picture.load()
-    picture.seek(0)
+def _turn(picture: Image) -> Transpose | None:
+    """Return the transposition that sets the picture upright (EXIF), None where it stands already."""
+    from PIL.Image import Transpose
+
+    try:
+        orientation = picture.getexif().get(_ORIENTATION_TAG)
+    except _DECODE_ERRORS:  # broken EXIF costs the orientation, not the picture
+        return None
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return turns.get(orientation)  # type: ignore[arg-type]
+
+
+def _quarter_turns() -> tuple[int, ...]:
+    from PIL.Image import Transpose
+
+    return (Transpose.TRANSPOSE, Transpose.TRANSVERSE, Transpose.ROTATE_90, Transpose.ROTATE_270)
+
+
+def _check_frames(data: bytes, max_pixels: int) -> None:
+    """Decode the frames, `max_pixels` in all: a broken one means the file was damaged on its way here.
+
+    A later frame may enlarge the picture beyond what its header says; it is refused before memory
+    is taken for it.
+    """
+    from PIL.GifImagePlugin import GifImageFile
+
+    class Bounded(GifImageFile):
+        @property
+        def _size(self) -> tuple[int, int]:
+            return self.__dict__["_size"]
+
+        @_size.setter
+        def _size(self, size: tuple[int, int]) -> None:
+            _check_size(size, max_pixels)
+            self.__dict__["_size"] = size
+
+    with Bounded(io.BytesIO(data)) as frames:
+        decoded = 0
+        while decoded <= max_pixels:
+            frames.load()
+            decoded += frames.width * frames.height
+            try:
+                frames.seek(frames.tell() + 1)
+            except EOFError:
+                break
 
 
 def _on_white(picture: Image) -> Image:
@@ -117,16 +168,20 @@ def _eight_bit(picture: Image) -> Image:
     import numpy as np
     from PIL import Image
 
-    values = np.asarray(picture, dtype=np.float64)  # (height, width)
-    if not np.isfinite(values).all():
+    values = np.asarray(picture)  # (height, width)
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(high - low):
         raise ValueError("its values are not finite")
-    low, high = values.min(), values.max()
     if picture.mode != "F" and low >= 0 and high <= 65535:
         low, high = 0.0, 65535.0
     elif picture.mode == "F" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     span = (high - low) or 1.0
-    return Image.fromarray(((values - low) / span * 255).round().astype(np.uint8), mode="L")
+    scaled = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), _STRIP_ROWS):  # 64-bit floats of a whole picture would take gigabytes
+        strip = values[top : top + _STRIP_ROWS].astype(np.float64)
+        scaled[top : top + _STRIP_ROWS] = ((strip - low) / span * 255).round()
+    return Image.fromarray(scaled)
 
 
 def thumbnail(picture: Image) -> bytes:

@@ -30,4 +30,4 @@ def clean_name(path: str) -> str:
     name = " ".join(clean_text(last).split())
     if len(name) > MAX_CHARS:
         name = f"{name[: MAX_CHARS - 16]}…{name[-15:]}"
-    return name if name.strip(".") else "unnamed"
+    return name if name.strip(".\u200c\u200d ") else "unnamed"

@@ -2,7 +2,7 @@
 
 Run as a process of its own (`python -m engine.models.pocket.convert FOLDER`), so that torch never
 enters the app. Prints one stage per line. The finished folder appears by one rename: a conversion
-cut short leaves only a `.partial` folder, which the next one removes.
+cut short leaves only a `.partial` folder of its own, which the next one removes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def ensure_converted(models_dir: Path, on_stage: Callable[[str], None]) -> Path:
     """
     from filelock import FileLock
 
-    folder = converted_folder(models_dir)
+    folder = converted_folder(models_dir).absolute()  # the process below works in another folder
     if folder.is_dir():
         return folder
     try:
@@ -56,7 +56,7 @@ def ensure_converted(models_dir: Path, on_stage: Callable[[str], None]) -> Path:
 
 def _convert_in_process(folder: Path, on_stage: Callable[[str], None]) -> None:
     command = [sys.executable, "-m", "engine.models.pocket.convert", str(folder)]
-    lines: list[str] = []
+    stages, lines = [], []
     with subprocess.Popen(
         command,
         cwd=PROJECT_DIR,
@@ -66,18 +66,28 @@ def _convert_in_process(folder: Path, on_stage: Callable[[str], None]) -> None:
         errors="replace",
     ) as process:
         for line in process.stdout or ():
-            lines.append(line.rstrip())
             if line.startswith("stage: "):
-                on_stage(line.removeprefix("stage: ").rstrip())
+                stages.append(line.removeprefix("stage: ").rstrip())
+                on_stage(stages[-1])
+            else:
+                lines.append(line.rstrip())
+    if process.returncode < 0:
+        raise WeightsError(
+            f"Pocket's weights could not be converted: the process was ended by signal "
+            f"{-process.returncode} at {stages[-1] if stages else 'its start'!r}. The system does "
+            f"that when memory runs out: free some, then try again."
+        )
     if process.returncode:
-        reason = lines[-1] if lines else "it was killed"
+        reason = lines[-1] if lines else f"exit status {process.returncode}"
         raise WeightsError(f"Pocket's weights could not be converted: {reason}")
 
 
 def convert(folder: Path, on_stage: Callable[[str], None]) -> None:
     """Verify and convert both towers and compute the label anchors into `folder`, atomically."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    for stale in folder.parent.glob(f"{folder.name}.*partial"):
+        shutil.rmtree(stale, ignore_errors=True)
+    # A name of its own: a process left over from a killed app must never fill the folder of another.
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     on_stage("Checking the weights of Pocket")
     text_weights, image_weights = verified(RECIPE.text), verified(RECIPE.image)
@@ -91,7 +101,12 @@ def convert(folder: Path, on_stage: Callable[[str], None]) -> None:
     for name in FILES:
         with (partial / name).open("rb") as stream:
             os.fsync(stream.fileno())
-    partial.rename(folder)
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(partial, ignore_errors=True)  # another process was first, with the same content
 
 
 def _anchors(folder: Path) -> np.ndarray:

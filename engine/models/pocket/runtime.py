@@ -12,6 +12,14 @@ import numpy as np
 from engine.errors import WeightsError
 
 
+def _load_errors() -> tuple[type[Exception], ...]:
+    """Return ONNX Runtime's own exceptions, which share no base but Exception."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = (value for value in vars(state).values() if isinstance(value, type))
+    return (RuntimeError, *(kind for kind in own if issubclass(kind, Exception)))
+
+
 class Runner:
     """Runs chunks of a batch side by side, each on one thread.
 
@@ -29,7 +37,7 @@ class Runner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except RuntimeError as error:  # the base of ONNX Runtime's own exceptions
+        except _load_errors() as error:
             raise WeightsError(
                 f"The converted weights {path} cannot be loaded ({error}). Delete the folder "
                 f"{path.parent}; it is made again on the next start."

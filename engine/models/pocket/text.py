@@ -38,7 +38,9 @@ class TextTower:
         return vectors
 
     def _feeds(self, texts: list[str]) -> dict[str, np.ndarray]:
-        encoded = self._tokenizer.encode_batch([text[:_MAX_CHARS] for text in texts])
+        # A command line or a JSON file can bring half a surrogate pair, which is no Unicode text.
+        cut = [text[:_MAX_CHARS].encode("utf-8", "replace").decode("utf-8") for text in texts]
+        encoded = self._tokenizer.encode_batch(cut)
         return {
             "ids": np.array([one.ids for one in encoded], np.int64),
             "mask": np.array([one.attention_mask for one in encoded], np.int64),

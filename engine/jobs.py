@@ -1,0 +1,240 @@
+"""Long work in the background: one job at a time, kept on disk until done, so that a restart resumes.
+
+A job is a folder in the data folder: `job.json` (what to do) and, for an upload, the files. It is
+removed when the job is done or discarded. Workers only write plain data here; pages read it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO
+
+from engine import samples
+from engine.errors import GapscopeError
+from engine.library import check_space, folder_error
+from engine.media.sources import SourceList, find_sources, from_files
+from engine.models.catalog import DEFAULT_MODEL
+from engine.types import IngestReport, Progress
+from engine.workspace import Workspace
+
+log = logging.getLogger(__name__)
+_KEPT_ENDED = 20
+_SAMPLES_STATE = "samples"
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """What a job is to do: ingest a folder of this machine, or uploaded files under their names."""
+
+    id: str
+    title: str
+    collection: str
+    model: str = DEFAULT_MODEL
+    folder: str | None = None
+    files: tuple[tuple[str, str], ...] = ()
+    samples: bool = False
+
+
+@dataclass
+class Job:
+    """A job and how it stands; `state` is waiting, running, done, failed or cancelled."""
+
+    spec: JobSpec
+    state: str = "waiting"
+    progress: Progress = field(default_factory=lambda: Progress("Waiting", 0, 0))
+    report: IngestReport | None = None
+    error: str = ""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def active(self) -> bool:
+        """Tell whether the job is waiting or running."""
+        return self.state in ("waiting", "running")
+
+
+class Jobs:
+    """The jobs of one workspace; safe to call from several threads."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._folder = workspace.settings.data_dir / "jobs"
+        self._queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        # Daemon threads, so that stopping the server does not wait for a long ingest: it resumes.
+        threading.Thread(target=self._work, name="jobs", daemon=True).start()
+        self._resume()
+
+    def list(self) -> list[Job]:
+        """Return the jobs of this run, newest first."""
+        with self._lock:
+            return list(reversed(self._jobs.values()))
+
+    def active(self) -> Job | None:
+        """Return the job that is running, or the next one that waits."""
+        waiting = [job for job in reversed(self.list()) if job.active]
+        return waiting[0] if waiting else None
+
+    def upload(
+        self, collection: str, files: Iterable[tuple[str, IO[bytes]]], model: str = DEFAULT_MODEL
+    ) -> Job:
+        """Copy uploaded files to disk and ingest them in the background. Raises FolderError."""
+        settings = self._workspace.settings
+        check_space(settings.data_dir, min_free_bytes=int(settings.min_free_disk_mb * 1e6))
+        id_ = _new_id()
+        folder = self._folder / id_
+        names = []
+        try:
+            folder.mkdir(parents=True)
+            for number, (name, stream) in enumerate(files):
+                stored = f"{number:06d}{Path(name).suffix.lower()[:8] if name.endswith('.zip') else ''}"
+                with (folder / stored).open("wb") as target:
+                    shutil.copyfileobj(stream, target, 1 << 20)
+                names.append((name, stored))
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise folder_error(settings.data_dir, error) from error
+        title = f"{len(names):,} uploaded files" if len(names) != 1 else "1 uploaded file"
+        return self._add(JobSpec(id_, title, collection, model, files=tuple(names)))
+
+    def ingest_folder(self, collection: str, folder: Path, model: str = DEFAULT_MODEL) -> Job:
+        """Ingest a folder of this machine in the background."""
+        return self._add(JobSpec(_new_id(), folder.name, collection, model, folder=str(folder)))
+
+    def ingest_samples(self) -> Job | None:
+        """Ingest the bundled photographs, unless they were once (and perhaps deleted since)."""
+        if self._workspace.ledger.get_state(_SAMPLES_STATE) == samples.fingerprint():
+            return None
+        if any(job.spec.samples and job.state != "done" for job in self.list()):
+            return None
+        spec = JobSpec(
+            _new_id(),
+            "Sample photographs",
+            samples.COLLECTION,
+            folder=str(samples.SAMPLE_DIR),
+            samples=True,
+        )
+        return self._add(spec)
+
+    def cancel(self, id_: str) -> None:
+        """Ask a job to stop after the batch it is at; what it stored stays."""
+        job = self._jobs[id_]
+        job.stop.set()
+        if job.state == "waiting":
+            job.state = "cancelled"
+
+    def retry(self, id_: str) -> None:
+        """Run a failed or cancelled job again; what was stored is skipped."""
+        job = self._jobs[id_]
+        if not job.active:
+            with self._lock:
+                self._jobs.pop(id_)
+            self._start(Job(job.spec))
+
+    def discard(self, id_: str) -> None:
+        """Forget an ended job and its uploaded files; what it stored stays."""
+        with self._lock:
+            job = self._jobs.get(id_)
+            if job is None or job.active:
+                return
+            del self._jobs[id_]
+        self._remove(job.spec)
+
+    def _resume(self) -> None:
+        for path in sorted(self._folder.glob("*/job.json")):
+            try:
+                data = json.loads(path.read_text(encoding="utf-8"))
+                data["files"] = tuple((name, stored) for name, stored in data["files"])
+                spec = JobSpec(**data)
+            except (OSError, ValueError, TypeError, KeyError):
+                log.warning("the job in %s cannot be read and is left alone", path.parent)
+                continue
+            self._start(Job(spec))
+
+    def _add(self, spec: JobSpec) -> Job:
+        folder = self._folder / spec.id
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            draft = folder / "job.json.draft"
+            draft.write_text(json.dumps(asdict(spec)), encoding="utf-8")
+            draft.replace(folder / "job.json")
+        except OSError as error:
+            raise folder_error(self._workspace.settings.data_dir, error) from error
+        return self._start(Job(spec))
+
+    def _start(self, job: Job) -> Job:
+        with self._lock:
+            self._jobs[job.spec.id] = job
+        self._forget_oldest()
+        self._queue.put(job)
+        return job
+
+    def _work(self) -> None:
+        """Run one job after another, each in a thread of its own, which a crash may end."""
+        while True:
+            job = self._queue.get()
+            runner = threading.Thread(target=self._run_guarded, args=(job,), daemon=True)
+            runner.start()
+            runner.join()
+
+    def _run_guarded(self, job: Job) -> None:
+        try:
+            self._run(job)
+        finally:
+            if job.state == "running":  # an error nobody expected; its traceback goes to the log
+                job.error, job.state = "An unexpected error; the server's log has it.", "failed"
+
+    def _run(self, job: Job) -> None:
+        if job.stop.is_set():
+            return
+        job.state = "running"
+        try:
+            report = self._workspace.ingest(
+                job.spec.collection,
+                self._sources(job.spec),
+                model=job.spec.model,
+                on_progress=lambda progress: setattr(job, "progress", progress),
+                cancelled=job.stop.is_set,
+            )
+        except GapscopeError as error:
+            job.error, job.state = str(error), "failed"
+            return
+        job.report = report
+        if report.cancelled:
+            job.state = "cancelled"
+            return
+        if job.spec.samples:
+            self._workspace.ledger.set_state(_SAMPLES_STATE, samples.fingerprint())
+        self._remove(job.spec)
+        job.state = "done"
+
+    def _sources(self, spec: JobSpec) -> SourceList:
+        limit = self._workspace.settings.max_file_bytes
+        if spec.folder:
+            return find_sources([Path(spec.folder)], max_file_bytes=limit)
+        folder = self._folder / spec.id
+        files = {name: folder / stored for name, stored in spec.files}
+        return from_files(files, max_file_bytes=limit)
+
+    def _remove(self, spec: JobSpec) -> None:
+        shutil.rmtree(self._folder / spec.id, ignore_errors=True)
+
+    def _forget_oldest(self) -> None:
+        with self._lock:
+            ended = [id_ for id_, job in self._jobs.items() if job.state == "done"]
+            for id_ in ended[:-_KEPT_ENDED]:
+                del self._jobs[id_]
+
+
+def _new_id() -> str:
+    """Return an id that sorts by time."""
+    return f"{int(time.time() * 1000):013d}-{uuid.uuid4().hex[:8]}"

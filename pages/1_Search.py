@@ -1,0 +1,95 @@
+"""Search: ask with words, a picture or a stored item; results per modality, the question in the URL."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui import cards, frame, query_picture, resources
+from pages.ui.jobs_view import show_jobs
+
+SHOWN = {"image": "Pictures", "text": "Texts", "all": "All by score"}
+frame.start("Search")
+workspace, jobs = resources.opened()
+
+
+def ask_with_words() -> None:
+    """A typed question replaces a picture or 'more like this'."""
+    for key in ("like", "picture"):
+        st.query_params.pop(key, None)
+
+
+with frame.errors():
+    infos = {info.name: info for info in workspace.store.collections()}
+    if not any(info.total for info in infos.values()):
+        if jobs.active():
+            st.info("The first collection is being made; you can ask as soon as it has items.")
+            show_jobs(jobs)
+        else:
+            st.info("There is nothing to search yet: add pictures or texts in the Library.")
+            st.page_link(frame.LIBRARY, label="Open the Library", icon=":material/photo_library:")
+        st.stop()
+
+    asked_for = st.query_params.get("collection", "")
+    if asked_for and asked_for not in infos:
+        st.warning("The collection in this address does not exist here; showing another one.")
+    st.text_input(
+        "What are you looking for?",
+        key="q",
+        bind="query-params",
+        placeholder="words, as you would say them: a bee on a flower",
+        max_chars=4096,
+        icon=":material/search:",
+        on_change=ask_with_words,
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        names = list(infos)
+        first = names.index("samples") if "samples" in names else 0
+        collection = st.selectbox(
+            "Collection", names, index=first, key="collection", bind="query-params", width=200
+        )
+        show = st.segmented_control(
+            "Show",
+            list(SHOWN),
+            default="image",
+            required=True,
+            format_func=SHOWN.__getitem__,
+            key="show",
+            bind="query-params",
+        )
+        k = st.selectbox("Results", [24, 48, 96, 240, 1000], key="k", bind="query-params", width=110)
+        labels = st.multiselect(
+            "Labels",
+            resources.labels_of(workspace, collection, infos[collection].total),
+            key="labels",
+            placeholder="any",
+            width=260,
+        )
+        query_picture.picker(workspace)
+
+    query = query_picture.current_query(workspace, st.session_state.q)
+    if query is None:
+        st.info("Type a few words and press Enter, or ask with a picture.")
+        st.stop()
+
+    from engine.types import Filters
+
+    filters = Filters(() if show == "all" else (show,), tuple(labels))
+    trace = workspace.search(query, collection=collection, k=k, filters=filters)
+    for note in trace.notes:
+        st.caption(note)
+    searched = ", ".join(f"{count:,} {modality}s" for modality, count in trace.searched.items()) or "nothing"
+    times = trace.timings_ms
+    st.caption(
+        f"{len(trace.results):,} of {searched} · model {trace.model} · {times['embed']:.0f} ms to embed, "
+        f"{times['retrieve']:.0f} ms to retrieve"
+    )
+    if show == "all":
+        st.caption(
+            "Raw cosines of two modalities share no scale: texts crowd out pictures here although the "
+            "pictures may be just as right. That is the modality gap."
+        )
+    if not trace.results:
+        kind = SHOWN[show].lower() if show != "all" else "items"
+        st.info(f"This collection has no {kind} that fit. Choose another kind, or fewer labels.")
+    rows = cards.pager(len(trace.results), key="page")
+    cards.grid(workspace, collection, [(hit.item, hit) for hit in trace.results[rows]], key="hit")

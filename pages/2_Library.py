@@ -1,0 +1,27 @@
+"""Library: add files, watch them being indexed, browse and delete what is stored."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui import frame, library_view, resources
+from pages.ui.jobs_view import show_jobs
+
+frame.start("Library", lead="Add your own pictures and texts, and look at what is stored.")
+workspace, jobs = resources.opened()
+
+with frame.errors():
+    infos = {info.name: info for info in workspace.store.collections()}
+    library_view.add_files(workspace, jobs, list(infos))
+    show_jobs(jobs)
+    st.subheader("Collections", anchor=False)
+    if not infos:
+        st.info("No collection yet: drop some pictures above, or wait for the samples to be indexed.")
+        st.stop()
+    names = list(infos)
+    first = names.index("samples") if "samples" in names else 0
+    chosen = st.selectbox("Collection", names, index=first, key="collection", bind="query-params")
+    library_view.describe(infos[chosen])
+    library_view.browse(workspace, infos[chosen])
+    library_view.danger(workspace, infos[chosen], jobs)
+    library_view.credits(chosen)

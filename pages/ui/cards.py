@@ -1,0 +1,109 @@
+"""The grid of items: thumbnail, rank, score, caption; and the dialog that shows one item large.
+
+Text of strangers reaches HTML only through `escape`, and never a widget's label (labels are Markdown).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.ui.frame import SEARCH
+from pages.ui.resources import thumbnail_uri
+
+if TYPE_CHECKING:
+    from engine.types import Hit, Item
+    from engine.workspace import Workspace
+
+PAGE_SIZE = 24
+CARD_PX = 218
+
+
+def grid(workspace: Workspace, collection: str, rows: Sequence[tuple[Item, Hit | None]], *, key: str) -> None:
+    """Draw items as cards that wrap to the width; a hit also shows its rank and score."""
+    best = max((hit.score for _, hit in rows if hit), default=1.0)
+    with st.container(horizontal=True, gap="small", key=f"grid_{key}"):
+        for item, hit in rows:
+            with st.container(border=True, width=CARD_PX, gap="xxsmall", key=f"{key}_{item.id}"):
+                st.html(_card(workspace, item, hit, best))
+                with st.container(horizontal=True, gap="small"):
+                    _buttons(workspace, collection, item, key)
+
+
+def pager(total: int, *, key: str) -> slice:
+    """Draw the page numbers where there is more than one page; returns the rows of the chosen one."""
+    pages = max(1, -(-total // PAGE_SIZE))
+    if pages == 1:
+        return slice(0, PAGE_SIZE)
+    page = st.pagination(pages, key=key, width="stretch")
+    return slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE)
+
+
+def _buttons(workspace: Workspace, collection: str, item: Item, key: str) -> None:
+    if st.button("Similar", key=f"like_{key}_{item.id}", type="tertiary", icon=":material/travel_explore:"):
+        st.switch_page(SEARCH, query_params={"collection": collection, "like": item.id})
+    if st.button("Open", key=f"open_{key}_{item.id}", type="tertiary", icon=":material/open_in_full:"):
+        show(workspace, collection, item)
+
+
+def _card(workspace: Workspace, item: Item, hit: Hit | None, best: float) -> str:
+    uri = thumbnail_uri(workspace, item)
+    picture = f'<img src="{uri}" alt="{escape(item.caption or item.name)}" loading="lazy">' if uri else ""
+    if item.modality == "text":
+        picture = f'<div class="gs-quote">{escape(item.caption[:400])}</div>'
+    caption = item.name if item.modality == "text" else item.caption or item.name
+    score = _score(hit, best) if hit else ""
+    return (
+        f'<div class="gs-card"><figure><div class="gs-pic">{picture}</div><figcaption>{score}'
+        f'<div class="gs-cap"><bdi>{escape(caption[:300])}</bdi></div></figcaption></figure></div>'
+    )
+
+
+def _score(hit: Hit, best: float) -> str:
+    share = max(0.0, min(1.0, hit.score / best)) if best > 0 else 0.0
+    return (
+        f'<div class="gs-rank"><b>{hit.rank}</b><div class="gs-bar"><i style="width:{share:.0%}"></i></div>'
+        f"<span>{hit.score:.2f}</span></div>"
+    )
+
+
+@st.dialog("Item", width="large")
+def show(workspace: Workspace, collection: str, item: Item) -> None:
+    """Show one item large, with what is known of it, and a way to delete it."""
+    if item.media:
+        st.image(_large(workspace, item), width="stretch")
+    st.text(item.caption or item.name)
+    st.dataframe(_facts(item), hide_index=True, width="stretch")
+    st.caption("Deleting removes it from this collection; its file goes when no other collection has it.")
+    if st.button("Delete this item", key=f"delete_{item.id}", icon=":material/delete:"):
+        workspace.delete_items(collection, [item.id])
+        st.rerun()
+
+
+def _large(workspace: Workspace, item: Item) -> bytes:
+    """Return the picture as the browser can show it, whatever it was stored as."""
+    import io
+
+    from engine.media.images import open_image
+
+    data = workspace.library.media_path(item.media or "", item.mime).read_bytes()
+    picture, _, _ = open_image(data, max_pixels=workspace.settings.max_image_pixels, side_px=1280)
+    picture.thumbnail((1280, 1280))
+    out = io.BytesIO()
+    picture.save(out, "WEBP", quality=85, method=1)
+    return out.getvalue()
+
+
+def _facts(item: Item) -> list[dict[str, str]]:
+    facts = {
+        "name": item.name,
+        "labels": ", ".join(item.labels),
+        "kind": item.mime,
+        "size": f"{item.size_bytes:,} bytes",
+        "pixels": f"{item.width_px:,} × {item.height_px:,}" if item.width_px and item.height_px else "",
+        "id": item.id,
+    }
+    return [{"": key, "value": value} for key, value in facts.items() if value]

@@ -1,0 +1,75 @@
+"""The frame of every page: title, navigation, style, and the one border for errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from engine.errors import GapscopeError
+
+ICON = Path(__file__).with_name("icon.png")
+log = logging.getLogger(__name__)
+HOME, SEARCH, LIBRARY = "streamlit_app.py", "pages/1_Search.py", "pages/2_Library.py"
+_PAGES = (
+    (HOME, "Home", ":material/home:"),
+    (SEARCH, "Search", ":material/search:"),
+    (LIBRARY, "Library", ":material/photo_library:"),
+)
+_STYLE = """<style>
+[data-testid="stMainBlockContainer"] {padding: 2.6rem 2.5rem 3rem; max-width: 80rem;}
+[data-testid="stSidebarHeader"] {height: 2.2rem;}
+@media (max-width: 640px) {[data-testid="stMainBlockContainer"] {padding: 3.4rem 1rem 2rem;}}
+.gs-brand {font-weight: 700; font-size: 1.25rem; letter-spacing: -.01em; padding: .25rem 0 .5rem;}
+.gs-brand span {opacity: .55; font-weight: 400; font-size: .8rem; display: block; letter-spacing: 0;}
+.gs-lead {font-size: 1.12rem; opacity: .8; max-width: 44rem; margin: -.4rem 0 .4rem; line-height: 1.5;}
+.gs-card figure {margin: 0;}
+.gs-card .gs-pic {height: 160px; border-radius: .5rem; overflow: hidden; display: flex;
+  align-items: center; justify-content: center;
+  background: color-mix(in srgb, currentColor 7%, transparent);}
+.gs-card .gs-pic img {width: 100%; height: 100%; object-fit: cover;}
+.gs-card .gs-quote {padding: .75rem; font-size: .95rem; line-height: 1.4; overflow: hidden;
+  max-height: 160px; overflow-wrap: anywhere;}
+.gs-card .gs-quote.gs-half {height: 160px; width: 55%; box-sizing: border-box;}
+.gs-card .gs-half + img, .gs-card .gs-side {width: 45% !important;}
+.gs-card figcaption {padding: .45rem .1rem 0; font-size: .85rem; line-height: 1.35;}
+.gs-card .gs-rank {display: flex; gap: .5rem; align-items: center; font-variant-numeric: tabular-nums;
+  opacity: .85; margin-bottom: .2rem;}
+.gs-card .gs-bar {flex: 1; height: .3rem; border-radius: 1rem; overflow: hidden;
+  background: color-mix(in srgb, currentColor 14%, transparent);}
+.gs-card .gs-bar i {display: block; height: 100%; background: #14a394;}
+.gs-card .gs-cap {display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical;
+  overflow: hidden; overflow-wrap: anywhere; min-height: 2.7em; opacity: .9;}
+.gs-strip {display: grid; grid-template-columns: repeat(auto-fill, minmax(118px, 1fr)); gap: .5rem;}
+.gs-strip img {width: 100%; aspect-ratio: 4/3; object-fit: cover; border-radius: .5rem; display: block;}
+.gs-note {font-size: .85rem; opacity: .7; line-height: 1.45;}
+</style>"""
+
+
+def start(title: str, *, lead: str = "") -> None:
+    """Set the page up: browser title, style, navigation and heading."""
+    name = "Gapscope" if title == "Gapscope" else f"{title} · Gapscope"
+    st.set_page_config(page_title=name, page_icon=str(ICON), layout="wide", initial_sidebar_state=220)
+    st.html(_STYLE)
+    with st.sidebar:
+        st.html('<div class="gs-brand">Gapscope<span>one space for words and pictures</span></div>')
+        for path, label, icon in _PAGES:
+            st.page_link(path, label=label, icon=icon, width="stretch")
+    st.title(title, anchor=False)
+    if lead:
+        st.html(f'<p class="gs-lead">{lead}</p>')
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn any expected failure into one sentence on the page; the rest into a line in the log."""
+    try:
+        yield
+    except GapscopeError as error:
+        st.error(str(error).replace("`", "'"), icon=":material/error:")
+    except (ArithmeticError, LookupError, OSError, TypeError, ValueError, AttributeError) as error:
+        log.exception("a page failed")
+        st.error(f"Something unexpected went wrong ({type(error).__name__}); the server's log says more.")

@@ -1,0 +1,94 @@
+"""The running and ended jobs: progress, rate, time left, failures with reasons, cancel and retry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+if TYPE_CHECKING:
+    from engine.jobs import Job, Jobs
+    from engine.types import Failure
+
+POLL_SECONDS = 0.7
+
+
+def show_jobs(jobs: Jobs) -> None:
+    """Draw all jobs of this run; polls only while one is active, then redraws the page once."""
+    busy = jobs.active() is not None
+
+    @st.fragment(run_every=POLL_SECONDS if busy else None)
+    def draw() -> None:
+        for job in jobs.list():
+            _draw(jobs, job)
+        if busy and jobs.active() is None:
+            st.rerun()
+
+    draw()
+
+
+def progress_line(job: Job) -> str:
+    """Return how far a job is in words: files done, rate, time left."""
+    progress = job.progress
+    parts = [f"{progress.stage} · {progress.done:,} of {progress.total:,} files"]
+    if progress.done:
+        parts.append(f"{progress.files_per_second:,.0f} files/s")
+    if progress.seconds_left is not None and progress.done < progress.total:
+        parts.append(f"{_duration(progress.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def _draw(jobs: Jobs, job: Job) -> None:
+    id_ = job.spec.id
+    with st.container(border=True, key=f"job_{id_}"):
+        with st.container(horizontal=True, horizontal_alignment="distribute"):
+            st.text(f"{job.spec.title} → {job.spec.collection}")
+            _actions(jobs, job, id_)
+        if job.active:
+            text = "Stopping after this batch …" if job.stop.is_set() else progress_line(job)
+            st.progress(job.progress.share, text=text)
+        elif job.state == "failed":
+            st.error(job.error.replace("`", "'"), icon=":material/error:")
+        else:
+            st.caption(_summary(job))
+        _failures(job.report.failed if job.report else job.progress.failed)
+
+
+def _actions(jobs: Jobs, job: Job, id_: str) -> None:
+    with st.container(horizontal=True, width="content", gap="xxsmall"):
+        if job.active:
+            if st.button("Cancel", key=f"cancel_{id_}", type="tertiary", disabled=job.stop.is_set()):
+                jobs.cancel(id_)
+                st.rerun(scope="app")
+            return
+        if job.state in ("failed", "cancelled") and st.button("Go on", key=f"retry_{id_}", type="tertiary"):
+            jobs.retry(id_)
+            st.rerun(scope="app")
+        if st.button("Dismiss", key=f"dismiss_{id_}", type="tertiary"):
+            jobs.discard(id_)
+            st.rerun(scope="app")
+
+
+def _summary(job: Job) -> str:
+    if job.report is None:
+        return "Cancelled before it began."
+    report = job.report
+    word = "Cancelled; what was stored stays" if report.cancelled else "Done"
+    failed = f", {len(report.failed):,} failed" if report.failed else ""
+    return (
+        f"{word}: {report.stored:,} items stored, {report.skipped:,} were there already{failed} · "
+        f"{_duration(report.seconds)} · {report.per_second:,.0f} items/s · model {report.model}"
+    )
+
+
+def _failures(failed: tuple[Failure, ...]) -> None:
+    if failed:
+        with st.expander(f"{len(failed):,} failed", icon=":material/warning:"):
+            rows = [{"file": failure.name, "reason": failure.reason} for failure in failed]
+            st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"

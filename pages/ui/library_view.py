@@ -1,0 +1,164 @@
+"""The parts of the Library page: adding, describing, browsing, deleting, and the sample credits."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from engine.errors import GapscopeError, QueryError
+from engine.samples import COLLECTION as SAMPLES
+from pages.ui import cards
+from pages.ui.resources import labels_of
+
+if TYPE_CHECKING:
+    from engine.jobs import Jobs
+    from engine.store import CollectionInfo
+    from engine.types import Modality
+    from engine.workspace import Workspace
+
+NEW = "New collection …"
+
+
+def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
+    """Draw the uploader; the files go to a background job, and the uploader is emptied."""
+    round_ = st.session_state.setdefault("upload_round", 0)
+    with st.container(border=True):
+        files = st.file_uploader(
+            "Add pictures, text files or a zip",
+            accept_multiple_files=True,
+            key=f"upload_{round_}",
+            help="JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, .txt, .md, .zip. Captions: a metadata.jsonl "
+            "or metadata.csv beside the files, with the columns file_name and caption.",
+        )
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            own = [name for name in names if name != SAMPLES]
+            target = st.selectbox("Into", [*own, NEW], key="target", width=240)
+            name = (
+                st.text_input("Its name", value="my-photos", key="new_name", max_chars=400, width=240)
+                if target == NEW
+                else target
+            )
+            pressed = st.button(
+                "Add to the collection", type="primary", key="add", disabled=not files, icon=":material/add:"
+            )
+        if pressed and files and name is not None:
+            _submit(jobs, name, [(file.name, file) for file in files])
+    _server_folder(workspace, jobs, name or "")
+
+
+def _submit(jobs: Jobs, name: str, files: list) -> None:
+    from engine.store import check_name
+
+    try:
+        check_name(name)
+        jobs.upload(name, files)
+    except GapscopeError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    # A new key drops the uploaded bytes from the server's memory; they are on disk by now.
+    st.session_state.upload_round += 1
+    st.rerun()
+
+
+def _server_folder(workspace: Workspace, jobs: Jobs, name: str) -> None:
+    """Offer a folder of the server, only below the one the operator allows."""
+    allowed = workspace.settings.ingest_dir
+    if allowed is None:
+        return
+    with st.expander("Add a folder of the server", icon=":material/folder:"):
+        sub = st.text_input("Folder below the one the operator allows", key="server_folder")
+        if st.button("Add the folder", key="add_folder"):
+            try:
+                jobs.ingest_folder(name, _below(allowed, sub or ""))
+                st.rerun()
+            except GapscopeError as error:
+                st.error(str(error), icon=":material/error:")
+
+
+def _below(allowed: Path, sub: str) -> Path:
+    folder = (allowed / sub).resolve()
+    if not folder.is_relative_to(allowed.resolve()) or not folder.is_dir():
+        raise QueryError("There is no such folder below the one the operator allows.")
+    return folder
+
+
+def describe(info: CollectionInfo) -> None:
+    """Say what a collection holds and what made it."""
+    counts = " and ".join(f"{count:,} {_plural(modality)}" for modality, count in info.counts.items())
+    made = time.strftime("%Y-%m-%d", time.localtime(info.created_at))
+    st.caption(f"{counts} · {info.made_by} · made {made}")
+
+
+def browse(workspace: Workspace, info: CollectionInfo) -> None:
+    """Draw the stored items of one modality, filtered by label, a page at a time."""
+    from engine.types import Filters
+
+    present: list[Modality] = [modality for modality, count in info.counts.items() if count]
+    if not present:
+        st.info("This collection is empty.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        start = present.index("image") if "image" in present else 0
+        modality = st.segmented_control(
+            "Kind",
+            present,
+            default=present[start],
+            required=True,
+            format_func=lambda value: _plural(value).capitalize(),
+            key="kind",
+        )
+        labels = st.multiselect(
+            "Labels",
+            labels_of(workspace, info.name, info.total),
+            key="browse_labels",
+            placeholder="any",
+            width=320,
+        )
+    filters = Filters(labels=tuple(labels))
+    total = info.counts[modality]
+    if labels:
+        total = len(workspace.store.items(info.name, modality, filters, limit=5_000))
+    rows = cards.pager(total, key="browse_page")
+    page = workspace.store.items(info.name, modality, filters, limit=cards.PAGE_SIZE, offset=rows.start)
+    st.caption(f"Showing {rows.start + 1:,} to {rows.start + len(page):,} of {total:,}")
+    cards.grid(workspace, info.name, [(item, None) for item in page], key="item")
+
+
+def danger(workspace: Workspace, info: CollectionInfo, jobs: Jobs) -> None:
+    """Offer to delete the collection, after its name was typed."""
+    with st.expander("Delete this collection", icon=":material/delete:"):
+        st.text(f"This deletes {info.total:,} items and the files only they use. It cannot be undone.")
+        typed = st.text_input("Type the collection's name to confirm", key="confirm_delete")
+        active = jobs.active()
+        in_use = active is not None and active.spec.collection == info.name
+        if in_use:
+            st.caption("A job is adding to it: cancel that first.")
+        if st.button("Delete it", key="delete_collection", disabled=typed != info.name or in_use):
+            workspace.delete_collection(info.name)
+            st.rerun()
+
+
+def credits(name: str) -> None:
+    """List source, author and licence of every bundled photograph."""
+    if name != SAMPLES:
+        return
+    from engine.samples import list_samples
+
+    with st.expander("Sources, authors and licences of the sample photographs", icon=":material/copyright:"):
+        rows = [
+            {
+                "file": sample.file_name,
+                "author": sample.author,
+                "licence": sample.licence,
+                "source": sample.source,
+            }
+            for sample in list_samples()
+        ]
+        st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def _plural(modality: str) -> str:
+    return {"image": "pictures", "text": "texts"}.get(modality, modality)

@@ -1,0 +1,125 @@
+"""What all visitors share: the opened workspace, its jobs, and small cached pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from engine.errors import GapscopeError
+
+if TYPE_CHECKING:
+    from engine.jobs import Jobs
+    from engine.types import Item
+    from engine.workspace import Workspace
+
+
+class Boot:
+    """Opens the workspace in the background, so that the first paint waits for nothing heavy."""
+
+    def __init__(self) -> None:
+        self.stage = "Starting"
+        self.error = ""
+        self.workspace: Workspace | None = None
+        self.jobs: Jobs | None = None
+        self.ended = threading.Event()
+
+    def start(self) -> Boot:
+        threading.Thread(target=self._run, name="boot", daemon=True).start()
+        return self
+
+    def _run(self) -> None:
+        try:
+            self._open()
+        except GapscopeError as error:
+            self.error = str(error)
+        finally:
+            if self.jobs is None and not self.error:
+                self.error = "Gapscope could not start; the server's log says why."
+            self.ended.set()
+
+    def _open(self) -> None:
+        from engine.jobs import Jobs
+        from engine.settings import load_settings
+        from engine.workspace import Workspace
+
+        workspace = Workspace.open(load_settings(), self._note)
+        jobs = Jobs(workspace)
+        jobs.ingest_samples()
+        self.workspace, self.jobs = workspace, jobs
+        self.stage = "Ready"
+        self.ended.set()
+        if jobs.active() is None:  # a job loads the model itself, and shows how far that is
+            workspace.embedder()
+
+    def _note(self, stage: str) -> None:
+        self.stage = stage
+
+
+@st.cache_resource(show_spinner=False)
+def boot() -> Boot:
+    return Boot().start()
+
+
+def restart() -> None:
+    """Try to open the workspace again, after the cause of the error is gone."""
+    boot.clear()
+
+
+def opened(seconds: float = 30) -> tuple[Workspace, Jobs]:
+    """Return the workspace and its jobs, waiting for them; stops the page with words if it must."""
+    state = boot()
+    if not state.ended.is_set():
+        with st.spinner("Opening the store …"):
+            state.ended.wait(seconds)
+    if state.workspace is None or state.jobs is None:
+        show_boot_error(state)
+        st.stop()
+    return state.workspace, state.jobs
+
+
+def show_boot_error(state: Boot) -> None:
+    st.error(state.error or f"{state.stage} is taking long. Try again in a moment.", icon=":material/error:")
+    if st.button("Try again", key="boot_retry", icon=":material/refresh:"):
+        restart()
+        st.rerun()
+
+
+@st.cache_data(show_spinner=False, max_entries=4_000)
+def data_uri(path: str) -> str:
+    """Return a thumbnail as a data URI; only thumbnails we made ourselves come here."""
+    return "data:image/webp;base64," + base64.b64encode(Path(path).read_bytes()).decode()
+
+
+def thumbnail_uri(workspace: Workspace, item: Item) -> str | None:
+    """Return the thumbnail of what an item shows: of a caption, the picture it belongs to."""
+    media = item.media or (item.pair if item.pair != item.id else None)
+    path = workspace.library.thumbnail_path(media) if media else None
+    return data_uri(str(path)) if path and path.exists() else None
+
+
+@st.cache_data(show_spinner=False, max_entries=300)
+def sample_uri(path: str) -> str:
+    """Return a bundled photograph as a small WebP data URI."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        picture.draft("RGB", (320, 320))
+        picture.thumbnail((320, 320))
+        out = io.BytesIO()
+        picture.convert("RGB").save(out, "WEBP", quality=75, method=1)
+    return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+@st.cache_data(show_spinner=False, ttl=30)
+def labels_of(_workspace: Workspace, collection: str, total: int) -> list[str]:
+    """Return the labels of a collection, commonest first; `total` renews it when items come or go."""
+    counts: dict[str, int] = {}
+    for item in _workspace.store.all_items(collection, "image"):
+        for label in item.labels:
+            counts[label] = counts.get(label, 0) + 1
+    return sorted(counts, key=lambda label: (-counts[label], label))

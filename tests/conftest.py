@@ -1,0 +1,169 @@
+"""Fixtures that several test files share: Pocket converted once, data folders, photo folders, a command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.models.catalog import load_embedder
+from engine.settings import PROJECT_DIR, Settings, load_settings
+from engine.types import Item, Provenance, VectorTable
+from engine.workspace import Workspace
+
+SAMPLES = PROJECT_DIR / "sample_data"
+ROOT = PROJECT_DIR
+
+
+@pytest.fixture(autouse=True)
+def _no_gapscope_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the developer's own GAPSCOPE_ variables out of the tests."""
+    for key in [key for key in os.environ if key.startswith("GAPSCOPE_")]:
+        monkeypatch.delenv(key)
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that holds converted weights; TEST_MODELS_DIR keeps it between runs."""
+    kept = os.environ.get("TEST_MODELS_DIR")
+    data_dir = Path(kept) if kept else tmp_path_factory.mktemp("pocket")
+    load_embedder("pocket", load_settings(data_dir=data_dir))
+    return data_dir / "models"
+
+
+@pytest.fixture(scope="session")
+def pocket(models_dir: Path):
+    return load_embedder("pocket", load_settings(data_dir=models_dir.parent, threads=2))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, models_dir: Path) -> Settings:
+    """Return settings on a fresh data folder where Pocket need not be converted again."""
+    return make_settings(tmp_path / "data", models_dir)
+
+
+def make_settings(data_dir: Path, models_dir: Path, **overrides: object) -> Settings:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if not (data_dir / "models").exists():
+        (data_dir / "models").symlink_to(models_dir)
+    return load_settings(**{"data_dir": data_dir, "threads": 2, "min_free_disk_mb": 1, **overrides})
+
+
+def give_model(workspace: Workspace, pocket: object) -> Workspace:
+    """Let a workspace use the session's Pocket instead of loading its own."""
+    workspace._embedders["pocket"] = pocket
+    return workspace
+
+
+@pytest.fixture
+def workspace(settings: Settings, pocket: object) -> Iterator[Workspace]:
+    opened = Workspace.open(settings)
+    yield give_model(opened, pocket)
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, pocket: object) -> Iterator[Workspace]:
+    """Return a workspace with 24 real photographs in 'photos'; tests read it and never write."""
+    folder = real_photos(tmp_path_factory.mktemp("real"), 24)
+    settings = make_settings(tmp_path_factory.mktemp("shared"), models_dir)
+    opened = give_model(Workspace.open(settings), pocket)
+    opened.ingest("photos", sources([folder]))
+    yield opened
+    opened.close()
+
+
+def sources(paths: list[Path]):
+    from engine.media.sources import find_sources
+
+    return find_sources(paths, max_file_bytes=50_000_000)
+
+
+def sample_rows() -> list[dict]:
+    return [json.loads(line) for line in (SAMPLES / "metadata.jsonl").read_text("utf-8").splitlines()]
+
+
+def real_photos(folder: Path, count: int) -> Path:
+    """Copy every n-th sample photograph, with its caption and labels, into a folder."""
+    rows = sample_rows()
+    rows = [row for row in rows[:: max(1, len(rows) // count)] if (SAMPLES / row["file_name"]).exists()]
+    for row in rows[:count]:
+        row["file_name"] = Path(row["file_name"]).name
+        (folder / row["file_name"]).write_bytes((SAMPLES / "photos" / row["file_name"]).read_bytes())
+    write_captions(folder, rows[:count])
+    return folder
+
+
+def generated_photos(folder: Path, count: int, *, seed: int = 0, side: int = 96) -> Path:
+    """Write small distinct JPEGs 0000.jpg… with the captions 'picture number 0'… into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        (folder / f"{number:04}.jpg").write_bytes(jpeg(seed * 100_000 + number, side))
+    rows = [{"file_name": f"{n:04}.jpg", "caption": f"picture number {n}"} for n in range(count)]
+    write_captions(folder, rows)
+    return folder
+
+
+def jpeg(seed: int, side: int = 96) -> bytes:
+    """Return a JPEG of smooth random colours; every seed gives other bytes."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC).save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
+def write_captions(folder: Path, rows: list[dict]) -> None:
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def unit_table(count: int, dim: int = 8, *, seed: int = 0, start: int = 0) -> VectorTable:
+    """Return random unit vectors with ids of 64 hexadecimal digits."""
+    vectors = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return VectorTable(tuple(f"{start + row:064x}" for row in range(count)), vectors)
+
+
+def plain_items(table: VectorTable, modality: str = "image", **fields: object) -> list[Item]:
+    mime = "text/plain" if modality == "text" else "image/jpeg"
+    return [Item(id_, modality, f"{row}.jpg", mime, id_, **fields) for row, id_ in enumerate(table.ids)]
+
+
+MADE_BY = Provenance("tester", "1", 8)
+
+
+def cli_env(data_dir: Path, **extra: str) -> dict[str, str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("GAPSCOPE_")}
+    return {
+        **clean,
+        "GAPSCOPE_DATA_DIR": str(data_dir),
+        "GAPSCOPE_THREADS": "2",
+        "GAPSCOPE_MIN_FREE_DISK_MB": "1",
+        **extra,
+    }
+
+
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., subprocess.CompletedProcess]:
+    """Return a function that runs `python -m engine ...` on a data folder, as a process of its own."""
+
+    def run(data_dir: Path, *arguments: object, **env: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "engine", *map(str, arguments)],
+            cwd=ROOT,
+            env=cli_env(data_dir, **env),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
+        )
+
+    return run
