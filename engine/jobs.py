@@ -222,7 +222,10 @@ class Jobs:
         if spec.folder:
             return find_sources([Path(spec.folder)], max_file_bytes=limit)
         folder = self._folder / spec.id
-        files = {name: folder / stored for name, stored in spec.files}
+        files: dict[str, Path] = {}
+        for name, stored in spec.files:
+            # A second file of the same name is shown under it too; captions belong to the first.
+            files[f"{stored}/{name}" if name in files else name] = folder / stored
         return from_files(files, max_file_bytes=limit)
 
     def _remove(self, spec: JobSpec) -> None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 # Recall@10 and @100 of 1.000 at 100,000 x 512 where Chroma's defaults reach 0.983.
 _HNSW = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 200}
 _SCHEMA = 1
-_PAGE = 5_000  # Chroma fails on metadata of more than 32,766 rows at once
+_PAGE = 5_000  # Chroma fails on more than 32,766 rows of metadata, or as many ids, at once
 _CONNECT_SECONDS = 5.0
 _SEGMENT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,58}[A-Za-z0-9]")
@@ -147,6 +147,15 @@ class Store:
                 return self._info(name, parts)
         raise CollectionNotFoundError(name, [info.name for info in self.collections()])
 
+    def made_by(self, name: str) -> Provenance:
+        """Return what made a collection, without counting it. Raises CollectionNotFoundError."""
+        with self._errors():
+            for modality in MODALITIES:
+                part = self._part(name, modality)
+                if part is not None:
+                    return _provenance(part)
+        return self.info(name).made_by
+
     def check_model(self, name: str, made_by: Provenance) -> None:
         """Raise CollectionModelError where the collection exists and another model made it."""
         with self._errors():
@@ -187,9 +196,10 @@ class Store:
         with self._errors():
             collection = self._part(name, modality)
             wanted = list(dict.fromkeys(ids))
-            if collection is None or not wanted:
+            if collection is None:
                 return set()
-            return set(collection.get(ids=wanted, include=[])["ids"])
+            pages = (wanted[start : start + _PAGE] for start in range(0, len(wanted), _PAGE))
+            return {id_ for page in pages for id_ in collection.get(ids=page, include=[])["ids"]}
 
     def query(
         self, name: str, modality: Modality, vector: np.ndarray, k: int, filters: Filters

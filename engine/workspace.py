@@ -106,7 +106,7 @@ class Workspace:
             query,
             collection=collection,
             store=self.store,
-            embedder=lambda: self.embedder(self.store.info(collection).made_by.model),
+            embedder=lambda: self.embedder(self.store.made_by(collection).model),
             k=k,
             filters=filters,
         )

@@ -32,20 +32,22 @@ with frame.errors():
     asked_for = st.query_params.get("collection", "")
     if asked_for and asked_for not in infos:
         st.warning("The collection in this address does not exist here; showing another one.")
-    st.text_input(
-        "What are you looking for?",
-        key="q",
-        bind="query-params",
-        placeholder="words, as you would say them: a bee on a flower",
-        max_chars=4096,
-        icon=":material/search:",
-        on_change=ask_with_words,
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input(
+            "What are you looking for?",
+            key="q",
+            bind="query-params",
+            placeholder="words, as you would say them: a bee on a flower",
+            max_chars=4096,
+            icon=":material/search:",
+            on_change=ask_with_words,
+        )
+        query_picture.picker(workspace)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         names = list(infos)
         first = names.index("samples") if "samples" in names else 0
         collection = st.selectbox(
-            "Collection", names, index=first, key="collection", bind="query-params", width=200
+            "Collection", names, index=first, key="collection", bind="query-params", width=190
         )
         show = st.segmented_control(
             "Show",
@@ -56,15 +58,15 @@ with frame.errors():
             key="show",
             bind="query-params",
         )
-        k = st.selectbox("Results", [24, 48, 96, 240, 1000], key="k", bind="query-params", width=110)
-        labels = st.multiselect(
-            "Labels",
-            resources.labels_of(workspace, collection, infos[collection].total),
-            key="labels",
-            placeholder="any",
-            width=260,
-        )
-        query_picture.picker(workspace)
+        with st.popover("Filters", icon=":material/tune:"):
+            k = st.selectbox("Results (k)", [24, 48, 96, 240, 1000], key="k", bind="query-params")
+            labels = st.multiselect(
+                "With any of these labels",
+                resources.labels_of(workspace, collection, infos[collection].total),
+                key="labels",
+                bind="query-params",
+                placeholder="any",
+            )
 
     query = query_picture.current_query(workspace, st.session_state.q)
     if query is None:
@@ -77,7 +79,7 @@ with frame.errors():
     trace = workspace.search(query, collection=collection, k=k, filters=filters)
     for note in trace.notes:
         st.caption(note)
-    searched = ", ".join(f"{count:,} {modality}s" for modality, count in trace.searched.items()) or "nothing"
+    searched = " and ".join(f"{n:,} {SHOWN[m].lower()}" for m, n in trace.searched.items()) or "nothing"
     times = trace.timings_ms
     st.caption(
         f"{len(trace.results):,} of {searched} · model {trace.model} · {times['embed']:.0f} ms to embed, "

@@ -1,4 +1,4 @@
-"""Fixtures that several test files share: Pocket converted once, data folders, photo folders, a command line."""
+"""What several test files share: Pocket converted once, data folders, photo folders, the command line."""
 
 from __future__ import annotations
 

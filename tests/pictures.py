@@ -53,7 +53,7 @@ def with_orientation(upright: Image.Image, orientation: int, format_: str = "JPE
     stored = upright.transpose(undo[orientation]) if orientation in undo else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encode(stored, format_, exif=exif)
+    return encode(stored, format_, exif=exif.tobytes())
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:

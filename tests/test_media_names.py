@@ -42,7 +42,9 @@ def test_a_name_is_cleaned_but_kept(given_name, shown):
     assert clean_name(given_name) == shown
 
 
-@pytest.mark.parametrize("nothing", ["", ".", "..", "../..", "...", "/", "///", "\x00", "\\", " ", "\u200d", "\ud800"])
+@pytest.mark.parametrize(
+    "nothing", ["", ".", "..", "../..", "...", "/", "///", "\x00", "\\", " ", "\u200d", "\ud800"]
+)
 def test_a_name_of_nothing_gets_one(nothing):
     assert clean_name(nothing) == "unnamed"
 

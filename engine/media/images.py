@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image, Transpose
 
 THUMBNAIL_PX = 256
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "HEIF", "AVIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "HEIF", "AVIF")
 _ORIENTATION_TAG = 0x0112
 _STRIP_ROWS = 256
 # What Pillow's decoders raise on hostile bytes; SyntaxError is its word for a broken PNG chunk.

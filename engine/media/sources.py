@@ -284,7 +284,7 @@ def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, object] | str]]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield reader.line_num, f"this is not CSV: {error}."
+            yield reader.reader.line_num, f"this is not CSV: {error}."
             continue
         yield reader.line_num, {key: value for key, value in row.items() if key is not None}
 

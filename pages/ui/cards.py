@@ -43,9 +43,9 @@ def pager(total: int, *, key: str) -> slice:
 
 
 def _buttons(workspace: Workspace, collection: str, item: Item, key: str) -> None:
-    if st.button("Similar", key=f"like_{key}_{item.id}", type="tertiary", icon=":material/travel_explore:"):
+    if st.button("Similar", key=f"like_{key}_{item.id}", type="tertiary"):
         st.switch_page(SEARCH, query_params={"collection": collection, "like": item.id})
-    if st.button("Open", key=f"open_{key}_{item.id}", type="tertiary", icon=":material/open_in_full:"):
+    if st.button("Open", key=f"open_{key}_{item.id}", type="tertiary"):
         show(workspace, collection, item)
 
 

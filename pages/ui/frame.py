@@ -26,6 +26,11 @@ _STYLE = """<style>
 .gs-brand {font-weight: 700; font-size: 1.25rem; letter-spacing: -.01em; padding: .25rem 0 .5rem;}
 .gs-brand span {opacity: .55; font-weight: 400; font-size: .8rem; display: block; letter-spacing: 0;}
 .gs-lead {font-size: 1.12rem; opacity: .8; max-width: 44rem; margin: -.4rem 0 .4rem; line-height: 1.5;}
+[class*="st-key-grid_"] {display: grid !important; gap: .9rem !important;
+  grid-template-columns: repeat(auto-fill, minmax(min(205px, 44%), 1fr));}
+[class*="st-key-grid_"] > [data-testid="stLayoutWrapper"],
+[class*="st-key-grid_"] > [data-testid="stLayoutWrapper"] > div {width: 100% !important; min-width: 0;}
+[class*="st-key-grid_"] > [data-testid="stLayoutWrapper"] > div {padding: .7rem .7rem .4rem;}
 .gs-card figure {margin: 0;}
 .gs-card .gs-pic {height: 160px; border-radius: .5rem; overflow: hidden; display: flex;
   align-items: center; justify-content: center;
@@ -33,8 +38,6 @@ _STYLE = """<style>
 .gs-card .gs-pic img {width: 100%; height: 100%; object-fit: cover;}
 .gs-card .gs-quote {padding: .75rem; font-size: .95rem; line-height: 1.4; overflow: hidden;
   max-height: 160px; overflow-wrap: anywhere;}
-.gs-card .gs-quote.gs-half {height: 160px; width: 55%; box-sizing: border-box;}
-.gs-card .gs-half + img, .gs-card .gs-side {width: 45% !important;}
 .gs-card figcaption {padding: .45rem .1rem 0; font-size: .85rem; line-height: 1.35;}
 .gs-card .gs-rank {display: flex; gap: .5rem; align-items: center; font-variant-numeric: tabular-nums;
   opacity: .85; margin-bottom: .2rem;}
@@ -45,6 +48,9 @@ _STYLE = """<style>
   overflow: hidden; overflow-wrap: anywhere; min-height: 2.7em; opacity: .9;}
 .gs-strip {display: grid; grid-template-columns: repeat(auto-fill, minmax(118px, 1fr)); gap: .5rem;}
 .gs-strip img {width: 100%; aspect-ratio: 4/3; object-fit: cover; border-radius: .5rem; display: block;}
+.gs-facts {display: flex; flex-wrap: wrap; gap: .4rem 2.4rem; padding: .6rem 0 .2rem; font-size: .9rem;}
+.gs-facts div {opacity: .85;} .gs-facts b {display: block; font-size: 1.7rem; font-weight: 600;
+  line-height: 1.2; font-variant-numeric: tabular-nums;}
 .gs-note {font-size: .85rem; opacity: .7; line-height: 1.45;}
 </style>"""
 
@@ -55,7 +61,7 @@ def start(title: str, *, lead: str = "") -> None:
     st.set_page_config(page_title=name, page_icon=str(ICON), layout="wide", initial_sidebar_state=220)
     st.html(_STYLE)
     with st.sidebar:
-        st.html('<div class="gs-brand">Gapscope<span>one space for words and pictures</span></div>')
+        st.html('<div class="gs-brand">Gapscope<span>see the modality gap</span></div>')
         for path, label, icon in _PAGES:
             st.page_link(path, label=label, icon=icon, width="stretch")
     st.title(title, anchor=False)

@@ -86,13 +86,14 @@ def _facts(workspace: Workspace, jobs: Jobs) -> None:
     with frame.errors():
         counts = [info.counts for info in workspace.store.collections()]
         spec = get_spec(DEFAULT_MODEL)
-        columns = st.columns(4)
-        columns[0].metric("Collections", f"{len(counts):,}")
-        columns[1].metric("Pictures", f"{sum(count.get('image', 0) for count in counts):,}")
-        columns[2].metric("Texts", f"{sum(count.get('text', 0) for count in counts):,}")
-        columns[3].metric(
-            "Model, on the CPU", spec.id.capitalize(), help=f"{spec.note} {spec.dim} dimensions."
-        )
+        numbers = {
+            "collections": len(counts),
+            "pictures": sum(count.get("image", 0) for count in counts),
+            "texts": sum(count.get("text", 0) for count in counts),
+        }
+        shown = "".join(f"<div><b>{value:,}</b>{name}</div>" for name, value in numbers.items())
+        model = f"<div><b>{spec.id.capitalize()}</b>model, on the CPU</div>"
+        st.html(f'<div class="gs-facts">{shown}{model}</div>')
     job = jobs.active()
     if job:
         st.progress(job.progress.share, text=f"{job.spec.title}: {progress_line(job)}")

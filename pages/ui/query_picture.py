@@ -24,7 +24,7 @@ _KEPT = 500
 
 def picker(workspace: Workspace) -> None:
     """Draw the button that opens the uploader; a chosen picture becomes the question."""
-    with st.popover("Ask with a picture", icon=":material/image_search:"):
+    with st.popover("Picture", icon=":material/image_search:", help="Ask with a picture"):
         given = st.file_uploader("A picture to search with", key="query_file", label_visibility="collapsed")
     if given is None or given.file_id == st.session_state.get("query_file_seen"):
         return

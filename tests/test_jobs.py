@@ -1,0 +1,144 @@
+"""Background jobs: uploads survive a restart, failures can go on, cancelled ones stop, samples once."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from conftest import give_model, jpeg, make_settings
+
+from engine import samples
+from engine.errors import FolderError
+from engine.jobs import Job, Jobs
+from engine.workspace import Workspace
+
+
+def wait(check: Callable[[], bool], seconds: float = 60) -> None:
+    ends = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < ends, "waited too long"
+        time.sleep(0.02)
+
+
+def ended(job: Job) -> Job:
+    wait(lambda: not job.active)
+    return job
+
+
+def files(count: int, *, seed: int = 0) -> list[tuple[str, io.BytesIO]]:
+    return [(f"{n}.jpg", io.BytesIO(jpeg(seed + n))) for n in range(count)]
+
+
+def test_an_upload_is_ingested_and_its_copy_removed(workspace: Workspace):
+    jobs = Jobs(workspace)
+    captions = json.dumps({"file_name": "1.jpg", "caption": "only the second"}).encode()
+    job = ended(jobs.upload("mine", [*files(3), ("metadata.jsonl", io.BytesIO(captions))]))
+    assert (job.state, job.report.stored, job.report.failed) == ("done", 4, ())
+    assert not list((workspace.settings.data_dir / "jobs").glob("*/*"))
+    [text] = workspace.store.all_items("mine", "text")
+    assert (text.caption, text.name) == ("only the second", "1.jpg")
+
+
+def test_failures_are_listed_and_cost_nothing_else(workspace: Workspace):
+    jobs = Jobs(workspace)
+    bad = [
+        ("empty.jpg", io.BytesIO()),
+        ("notes.jpg", io.BytesIO(b"words")),
+        ("../../x.png", io.BytesIO(b"\0")),
+    ]
+    job = ended(jobs.upload("mine", [*files(2), *bad]))
+    assert job.report.stored == 2
+    assert [failure.name for failure in job.report.failed] == ["empty.jpg", "notes.jpg", "x.png"]
+
+
+def test_two_uploads_of_one_name_are_both_stored(workspace: Workspace):
+    same = [("a.jpg", io.BytesIO(jpeg(1))), ("a.jpg", io.BytesIO(jpeg(2)))]
+    assert ended(Jobs(workspace).upload("mine", same)).report.stored == 2
+
+
+def test_a_restart_resumes_an_unfinished_job(settings, models_dir, pocket):
+    class Stopped(Jobs):
+        def _work(self) -> None:
+            """Never run anything: the process was killed before it could."""
+
+    first = Workspace.open(settings)
+    Stopped(first).upload("mine", files(3))
+    first.close()
+    second = give_model(Workspace.open(settings), pocket)
+    jobs = Jobs(second)
+    [job] = jobs.list()
+    assert ended(job).report.stored == 3
+    second.close()
+
+
+def test_a_manifest_nobody_can_read_is_left_alone(workspace: Workspace):
+    folder = workspace.settings.data_dir / "jobs" / "1-broken"
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text("{")
+    assert Jobs(workspace).list() == []
+    assert (folder / "job.json").exists()
+
+
+def test_a_failed_job_says_why_and_goes_on(workspace: Workspace, settings, models_dir):
+    jobs = Jobs(workspace)
+    workspace.settings = make_settings(settings.data_dir, models_dir, min_free_disk_mb=10**9)
+    with pytest.raises(FolderError, match="free"):
+        jobs.upload("mine", files(2))
+    job = ended(jobs.ingest_folder("mine", samples.SAMPLE_DIR / "photos"))
+    assert job.state == "failed"
+    assert "GAPSCOPE_MIN_FREE_DISK_MB" in job.error
+    workspace.settings = settings
+    jobs.retry(job.spec.id)
+    [again] = jobs.list()
+    assert ended(again).state == "done"
+    assert again.report.stored == len(samples.list_samples())
+
+
+def test_an_unexpected_error_fails_the_job_and_not_the_worker(workspace: Workspace, monkeypatch):
+    monkeypatch.setattr("threading.excepthook", lambda args: None)
+    jobs = Jobs(workspace)
+    original = workspace.ingest
+    monkeypatch.setattr(workspace, "ingest", lambda *args, **kwargs: 1 / 0)
+    assert ended(jobs.upload("mine", files(1))).state == "failed"
+    monkeypatch.setattr(workspace, "ingest", original)
+    assert ended(jobs.upload("mine", files(1))).state == "done"
+
+
+def test_a_cancelled_job_stops_keeps_what_it_stored_and_goes_on(workspace: Workspace, settings, models_dir):
+    workspace.settings = make_settings(settings.data_dir, models_dir, batch_files=2)
+    jobs = Jobs(workspace)
+    job = jobs.upload("mine", files(60))
+    wait(lambda: job.progress.done >= 4)
+    jobs.cancel(job.spec.id)
+    assert ended(job).state == "cancelled"
+    assert 4 <= job.report.stored < 60
+    jobs.retry(job.spec.id)
+    again = ended(jobs.list()[0])
+    assert again.report.stored + again.report.skipped == 60
+    assert workspace.store.info("mine").total == 60
+
+
+def test_a_waiting_job_can_be_cancelled_and_discarded(workspace: Workspace, settings, models_dir):
+    workspace.settings = make_settings(settings.data_dir, models_dir, batch_files=1)
+    jobs = Jobs(workspace)
+    running = jobs.upload("mine", files(30))
+    waiting = jobs.upload("other", files(3, seed=100))
+    assert [job.spec.collection for job in jobs.list()] == ["other", "mine"]
+    jobs.cancel(waiting.spec.id)
+    jobs.discard(waiting.spec.id)
+    ended(running)
+    assert [info.name for info in workspace.store.collections()] == ["mine"]
+    assert jobs.active() is None
+
+
+def test_the_samples_are_indexed_once_even_if_deleted(workspace: Workspace):
+    jobs = Jobs(workspace)
+    job = jobs.ingest_samples()
+    assert job is not None
+    assert jobs.ingest_samples() is None  # while it runs
+    assert ended(job).report.stored == 2 * len(samples.list_samples())
+    workspace.delete_collection(samples.COLLECTION)
+    assert jobs.ingest_samples() is None

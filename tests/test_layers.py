@@ -1,0 +1,250 @@
+"""Proves the one-way imports, the single owners and the quick start, by reading every source file."""
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.settings import PROJECT_DIR
+
+HEAVY = {"torch", "transformers", "sentence_transformers", "chromadb", "umap", "plotly", "onnxruntime"}
+MODEL_LIBRARIES = {"torch", "sentence_transformers", "transformers", "onnxruntime", "tokenizers"}
+# library -> the only file (or folder, with a slash at its end) that may import it
+OWNERS = {
+    **dict.fromkeys(MODEL_LIBRARIES, "engine/models/"),
+    "chromadb": "engine/store.py",
+    "umap": "engine/projection.py",
+    "plotly": "engine/figures.py",
+}
+
+
+def source_files() -> list[str]:
+    files = [*PROJECT_DIR.glob("engine/**/*.py"), *PROJECT_DIR.glob("pages/**/*.py")]
+    entry = PROJECT_DIR / "streamlit_app.py"
+    return sorted(path.relative_to(PROJECT_DIR).as_posix() for path in [*files, *([entry] * entry.exists())])
+
+
+def imports(tree: ast.AST, package: str) -> Iterator[tuple[ast.AST, str]]:
+    """Yield every imported module by its full name, relative imports included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            yield node, module
+            for alias in node.names:
+                yield node, f"{module}.{alias.name}"
+
+
+def outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes that run on import; `if TYPE_CHECKING:` does not."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            for other in node.orelse:
+                yield other
+                yield from outside_functions(other)
+            continue
+        yield node
+        yield from outside_functions(node)
+
+
+def within(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+def owned(path: str, owner: str) -> bool:
+    return path.startswith(owner) if owner.endswith("/") else path == owner
+
+
+def for_typing(tree: ast.AST) -> set[ast.AST]:
+    """Return the nodes below `if TYPE_CHECKING:`, which never run."""
+    blocks = [
+        n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test).endswith("TYPE_CHECKING")
+    ]
+    return {node for block in blocks for statement in block.body for node in ast.walk(statement)}
+
+
+def layer_faults(path: str, text: str) -> list[str]:
+    """Return what breaks the rules in one file, in words with line numbers."""
+    tree = ast.parse(text)
+    package = ".".join(Path(path).parent.parts)
+    unrun, faults = for_typing(tree), []
+
+    def fault(node: ast.AST, words: str) -> None:
+        faults.append(f"{path}:{node.lineno}: {words}")
+
+    for node, name in imports(tree, package):
+        root = name.split(".")[0]
+        if path.startswith("engine/") and root in ("streamlit", "pages", "ui", "streamlit_app"):
+            fault(node, f"engine imports {name}")
+        inside_ui = within(name, "pages.ui") or name == "pages"
+        if path.startswith("pages/") and ((root == "pages" and not inside_ui) or root == "streamlit_app"):
+            fault(node, f"a page imports {name}")
+        owner = OWNERS.get(root)
+        if owner and not owned(path, owner) and node not in unrun:
+            fault(node, f"only {owner} imports {root}")
+    for node in outside_functions(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {name.split(".")[0] for _, name in imports(ast.Module([node], []), package)}
+            if names & HEAVY:
+                fault(node, f"imports {', '.join(names & HEAVY)} when it is imported")
+    return faults
+
+
+def word_faults(path: str, text: str) -> list[str]:
+    """Return uses of the environment, the caches, print and broad excepts where they are not allowed."""
+    faults = []
+    for node in ast.walk(ast.parse(text)):
+        words = ""
+        dotted = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        names = {a.name for a in node.names} if isinstance(node, ast.ImportFrom) else set()
+        from_os = isinstance(node, ast.ImportFrom) and node.module == "os"
+        if dotted in ("os.environ", "os.getenv", "os.environb") or (
+            from_os and names & {"environ", "getenv", "environb"}
+        ):
+            words = "reads the environment" if path != "engine/settings.py" else ""
+        elif dotted.endswith((".cache_resource", ".cache_data")) or names & {"cache_resource", "cache_data"}:
+            words = "uses Streamlit's caches" if path != "pages/ui/resources.py" else ""
+        elif path.startswith("engine/") and isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+            words = "prints"
+        elif path.startswith("engine/") and isinstance(node, ast.ExceptHandler):
+            caught = ast.unparse(node.type).strip("()").split(", ") if node.type else ["everything"]
+            broad = {"everything", "Exception", "BaseException"} & {one.split(".")[-1] for one in caught}
+            broad = set() if ast.unparse(node.body[-1]) == "raise" else broad  # tidying up hides nothing
+            words = f"catches {', '.join(broad)}" if broad else ""
+        if words:
+            faults.append(f"{path}:{node.lineno}: {words}")
+    return faults
+
+
+@pytest.mark.parametrize("path", source_files())
+def test_imports_flow_one_way_and_have_one_owner(path):
+    assert layer_faults(path, (PROJECT_DIR / path).read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("path", source_files())
+def test_only_settings_reads_the_environment_and_nothing_prints_or_catches_all(path):
+    assert word_faults(path, (PROJECT_DIR / path).read_text("utf-8")) == []
+
+
+def test_all_files_are_looked_at():
+    assert {"engine/settings.py", "engine/models/pocket/text.py", "engine/__main__.py"} <= set(source_files())
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("engine/x.py", "import streamlit as st"),
+        ("engine/x.py", "def f():\n    from streamlit import write"),
+        ("engine/x.py", "from pages.ui import resources"),
+        ("engine/media/x.py", "import chromadb"),
+        ("engine/x.py", "def f():\n    import chromadb.config"),
+        ("engine/x.py", "def f():\n    from torch import nn"),
+        ("engine/models/x.py", "import torch"),
+        ("engine/models/x.py", "class A:\n    import torch"),
+        ("engine/models/x.py", "try:\n    import onnxruntime\nexcept ImportError:\n    pass"),
+        ("engine/models/x.py", "if True:\n    from transformers import BertModel"),
+        ("engine/x.py", "from tokenizers import Tokenizer"),
+        ("engine/store.py", "from chromadb import Client"),
+        ("engine/figures.py", "import plotly.express as px"),
+        ("pages/1_x.py", "def f():\n    import plotly"),
+        ("pages/1_x.py", "def f():\n    import umap"),
+        ("pages/1_x.py", "import pages.home"),
+        ("pages/ui/x.py", "from pages import home"),
+        ("pages/ui/x.py", "from .. import home"),
+        ("pages/ui/x.py", "import streamlit_app"),
+        ("streamlit_app.py", "import torch"),
+    ],
+)
+def test_the_layer_check_sees_a_fault(path, text):
+    assert layer_faults(path, text)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("engine/store.py", "def f():\n    import chromadb"),
+        ("engine/x.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import chromadb"),
+        ("engine/models/x.py", "def f():\n    import torch"),
+        ("engine/models/x.py", "from tokenizers import Tokenizer"),
+        ("engine/figures.py", "def f():\n    import plotly.graph_objects as go"),
+        (
+            "pages/x.py",
+            "import streamlit as st\nfrom pages.ui import layout\nfrom pages.ui.layout import head",
+        ),
+        ("pages/ui/x.py", "from engine.types import Hit\nfrom . import layout"),
+    ],
+)
+def test_the_layer_check_lets_right_code_pass(path, text):
+    assert layer_faults(path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("engine/x.py", "import os\nos.environ['A']"),
+        ("pages/x.py", "import os\nos.getenv('A')"),
+        ("engine/x.py", "from os import environ"),
+        ("streamlit_app.py", "import os\nos.environ.get('A')"),
+        ("pages/x.py", "@st.cache_data\ndef f(): ..."),
+        ("pages/ui/x.py", "@st.cache_resource(ttl=3)\ndef f(): ..."),
+        ("pages/ui/x.py", "from streamlit import cache_data"),
+        ("engine/x.py", "print('x')"),
+        ("engine/x.py", "try: ...\nexcept: ..."),
+        ("engine/x.py", "try: ...\nexcept Exception: ..."),
+        ("engine/x.py", "try: ...\nexcept (OSError, BaseException) as e: ..."),
+        ("engine/x.py", "try: ...\nexcept builtins.Exception: ..."),
+        ("engine/x.py", "try: ...\nexcept Exception:\n    if x:\n        raise"),
+    ],
+)
+def test_the_word_check_sees_a_fault(path, text):
+    assert word_faults(path, text)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("engine/settings.py", "import os\nos.environ['A']"),
+        ("pages/ui/resources.py", "@st.cache_data\ndef f(): ..."),
+        ("engine/x.py", "try: ...\nexcept (OSError, ValueError): ..."),
+        ("engine/x.py", "try: ...\nexcept BaseException:\n    close()\n    raise"),
+        ("engine/x.py", "sys.stdout.write('x')"),
+    ],
+)
+def test_the_word_check_lets_right_code_pass(path, text):
+    assert word_faults(path, text) == []
+
+
+def fresh(program: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT_DIR, capture_output=True, text=True, check=True
+    )
+
+
+def test_importing_the_engine_is_quick():
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        fresh("import engine")
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.5
+
+
+def test_importing_every_room_loads_nothing_heavy():
+    modules = [
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in source_files()
+        if path.startswith("engine/")
+    ]
+    imported = "\n".join(f"import {module}" for module in modules)
+    loaded = fresh(f"{imported}\nimport sys\nprint(*sys.modules)").stdout.split()
+    assert "engine.store" in loaded
+    assert not {name.split(".")[0] for name in loaded} & (HEAVY | {"streamlit", "timm", "pages"})

@@ -1,0 +1,270 @@
+"""The command line keeps its word: one JSON document, exit 0, 1 or 2, one line per error, no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, cli_env, generated_photos, jpeg, make_settings, real_photos, write_captions
+
+from engine.__main__ import main
+
+INGEST = {"collection", "model", "stored", "skipped", "failed", "seconds", "per_second"}
+SEARCH = {"collection", "model", "query", "results", "timings_ms"}
+RESULT = {
+    "rank",
+    "id",
+    "modality",
+    "name",
+    "caption",
+    "score",
+    "retrieval_rank",
+    "rerank_score",
+    "path",
+    "pair",
+    "start_seconds",
+}
+EVALUATE = {"collection", "model", "queries", "metrics", "reranked", "delta", "wins", "losses"}
+MODELS = {"id", "kind", "modalities", "dim", "parameters", "memory_gb", "runnable", "reason"}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, cli) -> Path:
+    """Return a data folder with 12 real photographs in 'photos', ingested by the command line."""
+    settings = make_settings(tmp_path_factory.mktemp("cli"), models_dir)
+    folder = real_photos(tmp_path_factory.mktemp("photos"), 12)
+    done = cli(settings.data_dir, "ingest", folder, "--collection", "photos", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert set(document) == INGEST and done.stderr == ""
+    assert (document["collection"], document["model"], document["failed"]) == ("photos", "pocket", [])
+    assert (document["stored"], document["skipped"]) == (24, 0)
+    assert document["per_second"] == pytest.approx(24 / document["seconds"], rel=0.01)
+    return settings.data_dir
+
+
+@pytest.fixture
+def here(data_dir, monkeypatch, capsys):
+    """Return a function that runs the command line in this process, which is quicker than another one."""
+
+    def run(*arguments: str, **env: str) -> subprocess.CompletedProcess:
+        for key, value in {**cli_env(data_dir), **env}.items():
+            if key.startswith("GAPSCOPE_"):
+                monkeypatch.setenv(key, value)
+        monkeypatch.setattr(sys, "argv", ["engine", *arguments])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as done:
+            code = done.code or 0
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return run
+
+
+def document(done: subprocess.CompletedProcess):
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def error_line(done: subprocess.CompletedProcess) -> str:
+    assert done.returncode == 1 and done.stdout == "", done
+    [line] = done.stderr.splitlines()
+    assert "Traceback" not in line
+    return line
+
+
+def test_search_by_text(data_dir, cli):
+    found = document(cli(data_dir, "search", "an animal", "--collection", "photos", "-k", 4, "--json"))
+    assert set(found) == SEARCH and set(found["timings_ms"]) == {"embed", "retrieve", "rerank", "total"}
+    assert (found["collection"], found["model"], found["query"]) == ("photos", "pocket", "an animal")
+    assert [row["rank"] for row in found["results"]] == [1, 2, 3, 4]
+    for row in found["results"]:
+        assert set(row) == RESULT
+        assert (row["path"] is None) == (row["modality"] == "text")
+    assert all(Path(row["path"]).is_file() for row in found["results"] if row["path"])
+
+
+def test_search_by_picture_and_by_item(data_dir, cli, tmp_path):
+    picture = next(path for path in (data_dir / "media").rglob("*.jpg"))
+    copy = tmp_path / "a copy.jpg"
+    copy.write_bytes(picture.read_bytes())
+    only = ("--collection", "photos", "--modality", "image", "-k", 3, "--json")
+    by_picture = document(cli(data_dir, "search", "--image", copy, *only))
+    assert by_picture["query"] == "a copy.jpg" and by_picture["results"][0]["id"] == picture.stem
+    by_item = document(cli(data_dir, "search", "--like", picture.stem, *only))
+    assert [row["id"] for row in by_item["results"][:2]] == [row["id"] for row in by_picture["results"][1:]]
+
+
+def test_evaluate(data_dir, cli):
+    arguments = ("evaluate", "--collection", "photos", "--k", 1, "--k", 12, "--json")
+    measured = document(cli(data_dir, *arguments))
+    assert set(measured) == EVALUATE
+    assert set(measured["metrics"]) == {"recall@1", "recall@12", "mrr", "ndcg@10"}
+    assert measured["queries"] == 12 and measured["metrics"]["recall@12"] == 1
+    assert measured["reranked"] is measured["delta"] is measured["wins"] is measured["losses"] is None
+
+
+def test_models(data_dir, cli):
+    rows = document(cli(data_dir, "models", "--json"))
+    assert all(set(row) == MODELS for row in rows)
+    [pocket] = [row for row in rows if row["id"] == "pocket"]
+    assert pocket["dim"] == 384 and {"text", "image"} <= set(pocket["modalities"]) and pocket["runnable"]
+
+
+def test_collections(data_dir, cli):
+    [row] = document(cli(data_dir, "collections", "--json"))
+    assert row["collection"] == "photos" and row["model"] == "pocket" and row["dim"] == 384
+    assert row["counts"] == {"text": 12, "image": 12}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("models",),
+        ("collections",),
+        ("search", "a dog", "--collection", "photos"),
+        ("evaluate", "--collection", "photos"),
+        ("doctor",),
+    ],
+)
+def test_without_json_it_is_read_by_people(data_dir, cli, arguments):
+    done = cli(data_dir, *arguments)
+    assert done.returncode == 0 and done.stdout.strip() and done.stderr == "", done
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        (("search", "x", "--collection", "nothing"), "CollectionNotFoundError", "photos"),
+        (("evaluate", "--collection", "nothing"), "CollectionNotFoundError", "photos"),
+        (("delete", "--collection", "nothing", "--yes"), "CollectionNotFoundError", "photos"),
+        (("search", "x", "--collection", "no spaces"), "CollectionNameError", "no-spaces"),
+        (("search", "x", "--collection", "photos", "-k", "0"), "QueryError", "1 to 1,000"),
+        (("search", " ", "--collection", "photos"), "QueryError", "nothing to search for"),
+        (("search", "--like", "f" * 64, "--collection", "photos"), "QueryError", "no item"),
+        (("search", "--image", "/no/such.jpg", "--collection", "photos"), "QueryError", "/no/such.jpg"),
+        (("search", "--image", __file__, "--collection", "photos"), "QueryError", "test_main.py"),
+        (("search", "--image", "/proc", "--collection", "photos"), "QueryError", "/proc"),
+        (("ingest", "/x", "--collection", "photos", "--model", "gpt"), "UnknownModelError", "pocket"),
+        (("ingest", "/x", "--collection", "a/b"), "CollectionNameError", "a-b"),
+    ],
+)
+def test_named_errors_are_one_line_and_exit_1(here, arguments, error, says):
+    line = error_line(here(*arguments, *(() if arguments[0] == "delete" else ("--json",))))
+    assert line.startswith(f"{error}: ") and says in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("GAPSCOPE_THREADS", "many"),
+        ("GAPSCOPE_NO_SUCH_SETTING", "1"),
+        ("GAPSCOPE_CHROMA_URL", "http://127.0.0.1:9"),
+        ("GAPSCOPE_DATA_DIR", "/dev/null/data"),
+    ],
+)
+def test_bad_settings_are_one_line(here, key, value):
+    line = error_line(here("collections", "--json", **{key: value}))
+    assert value in line and "GAPSCOPE_" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("no-such-command",),
+        ("search", "--collection", "photos"),
+        ("search", "x", "--like", "y", "--collection", "photos"),
+        ("search", "x"),
+        ("search", "x", "--collection", "photos", "--modality", "smell"),
+        ("search", "x", "--collection", "photos", "-k", "ten"),
+        ("delete", "--collection", "photos"),
+        ("evaluate", "--collection", "photos", "--k", "0"),
+        ("evaluate", "--collection", "photos", "--truth", "belief"),
+        ("ingest", "--collection", "photos"),
+    ],
+)
+def test_wrong_usage_exits_2(here, arguments):
+    done = here(*arguments)
+    assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
+
+
+def test_exit_statuses_of_a_real_process(data_dir, cli):
+    line = error_line(cli(data_dir, "search", "x", "--collection", "nothing", "--json"))
+    assert line.startswith("CollectionNotFoundError: ")
+    done = cli(data_dir, "search", "--collection", "photos")
+    assert done.returncode == 2 and done.stdout == "" and "exactly one of" in done.stderr
+
+
+def test_missing_and_broken_files_are_listed(data_dir, cli, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff" + b"junk" * 50)
+    (tmp_path / "good.jpg").write_bytes(jpeg(77))
+    paths = (tmp_path / "broken.jpg", tmp_path / "good.jpg", tmp_path / "missing.jpg")
+    report = document(cli(data_dir, "ingest", *paths, "--collection", "mixed", "--json"))
+    assert report["stored"] == 1
+    reasons = {row["name"]: row["reason"] for row in report["failed"]}
+    assert set(reasons) == {"broken.jpg", "missing.jpg"} and all(reasons.values())
+    cli(data_dir, "delete", "--collection", "mixed", "--yes")
+
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>.jpg",
+    "photo\u202egpj.exe.jpg",
+    "n" * 240 + ".jpg",
+    "🦊 émoji.jpg",
+    "two\nlines.jpg",
+    "tab\tand \x1b[31mred.jpg",
+)
+
+
+def test_hostile_names_stay_plain_text(cli, tmp_path, models_dir):
+    data_dir = make_settings(tmp_path / "data", models_dir).data_dir
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed, name in enumerate(HOSTILE):
+        (folder / name).write_bytes(jpeg(seed))
+    write_captions(folder, [{"file_name": name, "caption": f"cap {name}"} for name in HOSTILE])
+    report = document(cli(data_dir, "ingest", folder, "--collection", "odd", "--json"))
+    assert report["stored"] == 2 * len(HOSTILE) and report["failed"] == []
+    found = document(cli(data_dir, "search", "x", "--collection", "odd", "-k", 50, "--json", LC_ALL="C"))
+    names = {row["name"] for row in found["results"]}
+    assert len(names) == len(HOSTILE)
+    assert "<img src=x onerror=alert(1)>.jpg" in names and "🦊 émoji.jpg" in names
+    assert all(name.isprintable() and len(name) <= 200 for name in names)
+    plain = cli(data_dir, "search", "x", "--collection", "odd", "-k", 50, PYTHONIOENCODING="ascii")
+    assert plain.returncode == 0 and "\x1b" not in plain.stdout and "\u202e" not in plain.stdout
+
+
+def test_delete_needs_yes_and_deletes(cli, tmp_path, models_dir):
+    data_dir = make_settings(tmp_path / "data", models_dir).data_dir
+    folder = generated_photos(tmp_path / "in", 2)
+    assert document(cli(data_dir, "ingest", folder, "--collection", "gone", "--json"))["stored"] == 4
+    assert cli(data_dir, "delete", "--collection", "gone").returncode == 2
+    assert [row["collection"] for row in document(cli(data_dir, "collections", "--json"))] == ["gone"]
+    assert cli(data_dir, "delete", "--collection", "gone", "--yes").returncode == 0
+    assert document(cli(data_dir, "collections", "--json")) == []
+
+
+def test_a_locked_store_is_one_line_and_names_its_owner(workspace, cli):
+    line = error_line(cli(workspace.settings.data_dir, "collections", "--json"))
+    assert line.startswith("StoreLockedError: ") and f"process {os.getpid()}" in line
+
+
+def test_a_cold_search_loads_neither_torch_nor_umap(data_dir):
+    code = (
+        "import sys\nfrom engine.__main__ import main\n"
+        "sys.argv = ['engine', 'search', 'a dog', '--collection', 'photos', '--json']\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code, done.code\n"
+        "print(' '.join(sys.modules), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=cli_env(data_dir), capture_output=True, text=True
+    )
+    assert done.returncode == 0 and json.loads(done.stdout)["results"]
+    heavy = {"torch", "torchvision", "transformers", "sentence_transformers", "umap", "numba", "streamlit"}
+    assert heavy & set(done.stderr.split()) == set()

@@ -1,0 +1,170 @@
+"""Every page runs without an exception in Streamlit's own test harness, full and empty and hostile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, cli_env, generated_photos, real_photos
+from streamlit.testing.v1 import AppTest
+
+PAGES = ["streamlit_app.py", "pages/1_Search.py", "pages/2_Library.py"]
+pytestmark = pytest.mark.usefixtures("app_folder")
+
+
+@pytest.fixture
+def app_folder(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    """Give the pages a data folder of their own, and close it afterwards."""
+    from pages.ui import resources
+
+    (tmp_path / "models").symlink_to(models_dir)
+    for key, value in cli_env(tmp_path).items():
+        if key.startswith("GAPSCOPE_"):
+            monkeypatch.setenv(key, value)
+    monkeypatch.setattr("engine.jobs.Jobs.ingest_samples", lambda self: None)
+    resources.boot.clear()
+    yield tmp_path
+    state = resources.boot()
+    state.ended.wait(60)
+    if state.workspace:
+        state.workspace.close()
+    resources.boot.clear()
+
+
+def page(path: str, **query: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / PAGES[0]), default_timeout=90)
+    if path != PAGES[0]:
+        app = app.switch_page(path)
+    for key, value in query.items():
+        app.query_params[key] = value
+    return app.run()
+
+
+def words(app: AppTest) -> str:
+    parts = [*app.info, *app.error, *app.warning, *app.caption, *app.markdown, *app.text]
+    return "\n".join(str(part.value) for part in parts)
+
+
+def fill(folder: Path, photos: Path, name: str = "photos") -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "ingest", str(photos), "--collection", name],
+        cwd=ROOT,
+        env=cli_env(folder),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_empty_folder_shows_what_to_do(path):
+    app = page(path)
+    assert not app.exception
+    assert not app.error
+    if path != "streamlit_app.py":
+        assert "pictures" in words(app)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_full_folder_shows(path, app_folder):
+    fill(app_folder, real_photos(_new(app_folder / "real"), 30))
+    app = page(path, q="a bird")
+    assert not app.exception
+    assert not app.error
+
+
+def test_a_search_says_what_was_searched_and_shows_cards(app_folder):
+    fill(app_folder, real_photos(_new(app_folder / "real"), 30))
+    app = page("pages/1_Search.py", q="a wild animal", k="48")
+    assert not app.exception
+    assert "30 of 30 pictures · model pocket" in words(app)
+    cards = [block for block in app.get("html") if "gs-card" in block.proto.body]
+    assert len(cards) == 24  # the first of two pages
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"q": "\x00\x07"},
+        {"q": "x" * 4096},
+        {"q": "一只蜜蜂在花上"},
+        {"q": "/etc/hostname.png"},
+        {"like": "nothing"},
+        {"like": "../../etc/passwd"},
+        {"picture": "../../etc/passwd"},
+        {"picture": "0" * 64},
+        {"collection": "missing", "q": "dog"},
+        {"k": "abc", "q": "dog"},
+        {"show": "<script>", "q": "dog"},
+        {"page": "999", "q": "dog"},
+        {"labels": "no such label", "q": "dog"},
+    ],
+)
+def test_hostile_addresses_never_show_an_exception(query, app_folder):
+    fill(app_folder, generated_photos(app_folder / "made", 4))
+    app = page("pages/1_Search.py", **query)
+    assert not app.exception
+    assert "unexpected" not in words(app)
+
+
+def test_a_store_in_use_is_named_and_the_page_recovers(app_folder):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD],
+        cwd=ROOT,
+        env=cli_env(app_folder),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout.readline().strip() == "held"
+    app = page("pages/1_Search.py")
+    assert not app.exception
+    assert "another process" in words(app)
+    holder.communicate("done\n", timeout=30)
+    app.button(key="boot_retry").click().run()
+    assert not app.error
+
+
+def test_a_setting_that_is_wrong_is_named(app_folder, monkeypatch):
+    monkeypatch.setenv("GAPSCOPE_THREADS", "many")
+    app = page("streamlit_app.py")
+    time.sleep(1)
+    app.run()
+    assert "GAPSCOPE_THREADS" in words(app)
+    monkeypatch.setenv("GAPSCOPE_THREADS", "2")
+    from pages.ui import resources
+
+    resources.boot.clear()
+
+
+def test_torch_is_not_loaded_by_a_page(app_folder):
+    code = (
+        "import sys, time\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        f"app = AppTest.from_file({str(ROOT / 'streamlit_app.py')!r}, default_timeout=60).run()\n"
+        "assert not app.exception\n"
+        "heavy = [n for n in ('torch', 'umap', 'transformers') if n in sys.modules]\n"
+        "print(heavy)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=cli_env(app_folder), capture_output=True, text=True
+    )
+    assert done.stdout.strip().endswith("[]"), done.stderr
+
+
+def _new(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+_HOLD = """
+from engine.settings import load_settings
+from engine.workspace import Workspace
+workspace = Workspace.open(load_settings())
+print("held", flush=True)
+input()
+workspace.close()
+"""
