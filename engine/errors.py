@@ -71,7 +71,7 @@ class TooLargeError(MediaError):
     def __init__(self, what: str, found: float, limit: float, unit: str, setting: str) -> None:
         self.found, self.limit, self.unit = found, limit, unit
         super().__init__(
-            f"{what} has {found:,.0f} {unit}; the limit is {limit:,.0f} {unit} (setting {setting})."
+            f"{what} has {found:,.4g} {unit}; the limit is {limit:,.4g} {unit} (setting {setting})."
         )
 
 

@@ -110,11 +110,14 @@ def convert(folder: Path, on_stage: Callable[[str], None]) -> None:
 
 
 def _anchors(folder: Path) -> np.ndarray:
-    """Return one unit vector per class, the mean over its texts: (1000, 384) float32."""
+    """Return one unit vector per class, the mean over its wordings: (1000, 384) float32."""
     texts = class_texts()
-    flat = [text for row in texts for text in row]
-    vectors = TextTower(folder, os.cpu_count() or 1).encode(flat)
-    return normalise(vectors.reshape(len(texts), len(texts[0]), -1).mean(axis=1))
+    flat = [text for wordings in texts for wording in wordings for text in wording]
+    vectors = iter(TextTower(folder, os.cpu_count() or 1).encode(flat))
+    means = [
+        [np.mean([next(vectors) for _ in wording], axis=0) for wording in wordings] for wordings in texts
+    ]  # class x wording x (384,)
+    return normalise(np.stack([normalise(np.stack(wordings)).mean(axis=0) for wordings in means]))
 
 
 def _export(module: Any, example: dict[str, Any], path: Path) -> None:

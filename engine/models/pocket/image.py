@@ -38,14 +38,15 @@ def prepare(picture: Image) -> np.ndarray:
     return np.asarray(small, np.uint8)
 
 
-def conse(probabilities: np.ndarray, anchors: np.ndarray, top: int) -> np.ndarray:
+def conse(probabilities: np.ndarray, anchors: np.ndarray, top: int, *, sharpness: float = 1.0) -> np.ndarray:
     """Return the weighted mean of the label vectors of the likeliest classes, at unit length.
 
-    f(x) = (1/Z) Σ_{t≤top} p_t s_t with Z = Σ_{t≤top} p_t (Norouzi et al. 2014).
+    f(x) = (1/Z) Σ_{t≤top} p_t^a s_t with Z = Σ_{t≤top} p_t^a; a (sharpness) is 1 in Norouzi et al. 2014,
+    and below 1 gives the second thoughts of an over-sure classifier more weight.
     probabilities: (n, classes) in [0, 1]; anchors: (classes, d) of unit length. Returns (n, d) float32.
     """
     best = np.argpartition(-probabilities, top - 1, axis=1)[:, :top]  # (n, top)
-    weights = np.take_along_axis(probabilities, best, axis=1)  # (n, top)
+    weights = np.take_along_axis(probabilities, best, axis=1) ** sharpness  # (n, top)
     weights = weights / weights.sum(axis=1, keepdims=True)
     return normalise(np.einsum("nt,ntd->nd", weights, anchors[best]))  # (n, d)
 
@@ -61,7 +62,9 @@ class ImageTower:
         """Embed n prepared pictures: (n, 384) float32, rows of unit length, in the order given."""
         if not len(prepared):
             return np.zeros((0, self._anchors.shape[1]), np.float32)
-        return conse(self.probabilities(prepared), self._anchors, RECIPE.anchors["top_classes"])
+        rule = RECIPE.anchors
+        probabilities = self.probabilities(prepared)
+        return conse(probabilities, self._anchors, rule["top_classes"], sharpness=rule["sharpness"])
 
     def probabilities(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
         """Return p(class | picture): (n, 1000) float32, rows that sum to 1."""

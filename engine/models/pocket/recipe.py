@@ -12,6 +12,8 @@ from typing import Any
 from engine.errors import WeightsError
 
 _FILE = Path(__file__).with_name("recipe.json")
+_PARTS = ("text", "image", "anchors")
+_REMARKS = ("source", "wording_source", "method", "chosen_on")
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,11 @@ class Recipe:
 
 
 def _load() -> Recipe:
-    raw = _FILE.read_bytes()
-    data = json.loads(raw)
-    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:10]
+    data = json.loads(_FILE.read_bytes())
+    shaping = {key: value for key, value in data.items() if key not in _PARTS}
+    for part in _PARTS:
+        shaping[part] = {key: value for key, value in data[part].items() if key not in _REMARKS}
+    digest = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:10]
     return Recipe(data["text"], data["image"], data["anchors"], f"{data['version']}-{digest}")
 
 
