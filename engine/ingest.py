@@ -24,7 +24,6 @@ from engine.settings import Settings
 from engine.store import Store, check_name
 from engine.types import (
     Failure,
-    Filters,
     IngestReport,
     Item,
     MediaItem,
@@ -33,8 +32,8 @@ from engine.types import (
     VectorTable,
 )
 
-_VERIFIED_IDS = 20
-_SAME = 0.999  # a vector found again by itself; float32 leaves less than 1e-6 of doubt
+_REPAIRS = 3
+_CHECKED = 1_024  # rows held in memory at once while they are checked
 
 
 @dataclass
@@ -78,7 +77,7 @@ class Ingest:
         self._made_by = embedder.spec.provenance
         self._seen: set[str] = set()
         self._refused: dict[str, str] = {}
-        self._sample: dict[Modality, list[str]] = {}
+        self._written: dict[Modality, list[str]] = {}
 
     def run(self, found: SourceList) -> IngestReport:
         """Ingest every source; a file that fails is named with its reason and costs no other.
@@ -234,23 +233,27 @@ class Ingest:
                 part = items[start : start + step]
                 chosen = table.take(item.id for item in part)
                 self._store.upsert(self.collection, self._made_by, modality, part, chosen)
-            self._sample.setdefault(modality, []).append(table.ids[-1])
+            self._written.setdefault(modality, []).extend(table.ids)
 
     def _verify(self) -> None:
-        """Search for a sample of what the store acknowledged; make the index again if one is lost."""
-        for modality, ids in self._sample.items():
-            _, table = self._ledger.get(self.collection, modality, ids[-_VERIFIED_IDS:])
-            if not self._all_found(modality, table):
+        """Search for everything this run wrote, and write anew what is not found by its own vector."""
+        for modality, written in self._written.items():
+            try:
+                for _ in range(_REPAIRS):
+                    written = self._repaired(modality, written)
+            except StoreFailedError:
                 rebuild(self.collection, modality, self._store, self._ledger)
 
-    def _all_found(self, modality: Modality, table: VectorTable) -> bool:
-        try:
-            found = [
-                self._store.query(self.collection, modality, vector, 1, Filters()) for vector in table.vectors
-            ]
-        except StoreFailedError:
-            return False
-        return all(hits and hits[0][1] > _SAME for hits in found)
+    def _repaired(self, modality: Modality, ids: list[str]) -> list[str]:
+        lost: list[str] = []
+        for start in range(0, len(ids), _CHECKED):
+            _, table = self._ledger.get(self.collection, modality, ids[start : start + _CHECKED])
+            lost += self._store.unfound(self.collection, modality, table)
+        items, table = self._ledger.get(self.collection, modality, lost)
+        if items:
+            self._store.delete_items(self.collection, lost)
+            self._store.upsert(self.collection, self._made_by, modality, items, table)
+        return lost
 
 
 def restore(collection: str, modality: Modality, store: Store, ledger: Ledger) -> int:

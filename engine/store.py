@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # Recall@10 and @100 of 1.000 at 100,000 x 512 where Chroma's defaults reach 0.983.
 _HNSW = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 200}
+_SAME = 0.999  # a vector found again by itself; float32 leaves less than 1e-6 of doubt
 _SCHEMA = 1
 _PAGE = 5_000  # Chroma fails on more than 32,766 rows of metadata, or as many ids, at once
 _CONNECT_SECONDS = 5.0
@@ -217,6 +218,24 @@ class Store:
             )
         rows = zip(found["ids"][0], found["metadatas"][0], found["distances"][0], strict=True)
         return [(_to_item(id_, metadata), _similarity(distance)) for id_, metadata, distance in rows]
+
+    def unfound(self, name: str, modality: Modality, table: VectorTable) -> list[str]:
+        """Return the ids whose own vector, asked as a question, finds nothing that equals it.
+
+        Chroma's index grows in memory as it is asked, and a row now and then ends up without a way
+        to it: 22 of 16,000 rows in 50 ingests here. Written anew, or after reopening, it is found.
+        """
+        lost: list[str] = []
+        with self._errors():
+            collection = self._part(name, modality)
+            for start in range(0, len(table), 256):
+                ids, vectors = table.ids[start : start + 256], table.vectors[start : start + 256]
+                if collection is None:
+                    return list(table.ids)
+                found = collection.query(query_embeddings=vectors, n_results=1, include=["distances"])
+                nearest = [row[0] if row else 2.0 for row in found["distances"]]
+                lost += [id_ for id_, far in zip(ids, nearest, strict=True) if _similarity(far) < _SAME]
+        return lost
 
     def items(
         self, name: str, modality: Modality, filters: Filters, *, limit: int, offset: int = 0
