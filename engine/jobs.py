@@ -22,7 +22,7 @@ from engine import samples
 from engine.errors import GapscopeError
 from engine.library import check_space, folder_error
 from engine.media.sources import SourceList, find_sources, from_files
-from engine.models.catalog import DEFAULT_MODEL
+from engine.models.catalog import DEFAULT_MODEL, get_spec
 from engine.types import IngestReport, Progress
 from engine.workspace import Workspace
 
@@ -111,11 +111,18 @@ class Jobs:
         return self._add(JobSpec(_new_id(), folder.name, collection, model, folder=str(folder)))
 
     def ingest_samples(self) -> Job | None:
-        """Ingest the bundled photographs, unless they were once (and perhaps deleted since)."""
-        if self._workspace.ledger.get_state(_SAMPLES_STATE) == samples.fingerprint():
+        """Ingest the bundled photographs, unless they were before (and perhaps deleted since).
+
+        Samples that an earlier version of the model embedded are made again.
+        """
+        store, done = self._workspace.store, self._workspace.ledger.get_state(_SAMPLES_STATE)
+        made = {info.name: info.made_by for info in store.collections()}.get(samples.COLLECTION)
+        if done == _samples_version() or (done and made is None):
             return None
         if any(job.spec.samples and job.state != "done" for job in self.list()):
             return None
+        if made and made != get_spec(DEFAULT_MODEL).provenance:
+            self._workspace.delete_collection(samples.COLLECTION)
         spec = JobSpec(
             _new_id(),
             "Sample photographs",
@@ -213,7 +220,7 @@ class Jobs:
             job.state = "cancelled"
             return
         if job.spec.samples:
-            self._workspace.ledger.set_state(_SAMPLES_STATE, samples.fingerprint())
+            self._workspace.ledger.set_state(_SAMPLES_STATE, _samples_version())
         self._remove(job.spec)
         job.state = "done"
 
@@ -236,6 +243,10 @@ class Jobs:
             ended = [id_ for id_, job in self._jobs.items() if job.state == "done"]
             for id_ in ended[:-_KEPT_ENDED]:
                 del self._jobs[id_]
+
+
+def _samples_version() -> str:
+    return f"{samples.fingerprint()} {get_spec(DEFAULT_MODEL).provenance}"
 
 
 def _new_id() -> str:

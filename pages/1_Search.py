@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from engine.types import Filters, Modality
 from pages.ui import cards, frame, query_picture, resources
 from pages.ui.jobs_view import show_jobs
+from pages.ui.wording import plural
 
-SHOWN = {"image": "Pictures", "text": "Texts", "all": "All by score"}
+SHOWN: dict[str, Modality | None] = {"Pictures": "image", "Texts": "text", "All by score": None}
 frame.start("Search")
 workspace, jobs = resources.opened()
 
@@ -52,9 +54,8 @@ with frame.errors():
         show = st.segmented_control(
             "Show",
             list(SHOWN),
-            default="image",
+            default="Pictures",
             required=True,
-            format_func=SHOWN.__getitem__,
             key="show",
             bind="query-params",
         )
@@ -73,25 +74,24 @@ with frame.errors():
         st.info("Type a few words and press Enter, or ask with a picture.")
         st.stop()
 
-    from engine.types import Filters
-
-    filters = Filters(() if show == "all" else (show,), tuple(labels))
+    modality = SHOWN[show]
+    filters = Filters((modality,) if modality else (), tuple(labels))
     trace = workspace.search(query, collection=collection, k=k, filters=filters)
     for note in trace.notes:
         st.caption(note)
-    searched = " and ".join(f"{n:,} {SHOWN[m].lower()}" for m, n in trace.searched.items()) or "nothing"
+    searched = " and ".join(f"{n:,} {plural(m)}" for m, n in trace.searched.items()) or "nothing"
     times = trace.timings_ms
     st.caption(
         f"{len(trace.results):,} of {searched} · model {trace.model} · {times['embed']:.0f} ms to embed, "
         f"{times['retrieve']:.0f} ms to retrieve"
     )
-    if show == "all":
+    if modality is None:
         st.caption(
             "Raw cosines of two modalities share no scale: texts crowd out pictures here although the "
             "pictures may be just as right. That is the modality gap."
         )
     if not trace.results:
-        kind = SHOWN[show].lower() if show != "all" else "items"
+        kind = plural(modality) if modality else "items"
         st.info(f"This collection has no {kind} that fit. Choose another kind, or fewer labels.")
     rows = cards.pager(len(trace.results), key="page")
     cards.grid(workspace, collection, [(hit.item, hit) for hit in trace.results[rows]], key="hit")

@@ -20,7 +20,7 @@ with frame.errors():
         st.stop()
     names = list(infos)
     first = names.index("samples") if "samples" in names else 0
-    chosen = st.selectbox("Collection", names, index=first, key="collection", bind="query-params")
+    chosen = st.selectbox("Collection", names, index=first, key="browse", bind="query-params")
     library_view.describe(infos[chosen])
     library_view.browse(workspace, infos[chosen])
     library_view.danger(workspace, infos[chosen], jobs)

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import give_model, jpeg, make_settings
+from conftest import give_model, jpeg, make_settings, plain_items, unit_table
 
 from engine import samples
 from engine.errors import FolderError
 from engine.jobs import Job, Jobs
+from engine.types import Provenance
 from engine.workspace import Workspace
 
 
@@ -142,3 +143,13 @@ def test_the_samples_are_indexed_once_even_if_deleted(workspace: Workspace):
     assert ended(job).report.stored == 2 * len(samples.list_samples())
     workspace.delete_collection(samples.COLLECTION)
     assert jobs.ingest_samples() is None
+
+
+def test_samples_of_an_older_model_are_made_again(workspace: Workspace):
+    old = Provenance("pocket", "0-old", 384)
+    table = unit_table(1, 384)
+    workspace.store.upsert(samples.COLLECTION, old, "image", plain_items(table), table)
+    workspace.ledger.set_state("samples", "an earlier version")
+    job = Jobs(workspace).ingest_samples()
+    assert ended(job).state == "done"
+    assert workspace.store.info(samples.COLLECTION).made_by != old

@@ -44,9 +44,18 @@ def pager(total: int, *, key: str) -> slice:
 
 def _buttons(workspace: Workspace, collection: str, item: Item, key: str) -> None:
     if st.button("Similar", key=f"like_{key}_{item.id}", type="tertiary"):
-        st.switch_page(SEARCH, query_params={"collection": collection, "like": item.id})
+        _ask_for_more(collection, item)
     if st.button("Open", key=f"open_{key}_{item.id}", type="tertiary"):
         show(workspace, collection, item)
+
+
+def _ask_for_more(collection: str, item: Item) -> None:
+    """Ask "more like this" on the Search page, keeping its collection and what it shows."""
+    if st.session_state.get("collection") == collection:  # already there: its widgets own the address
+        st.query_params.pop("picture", None)
+        st.query_params["like"] = item.id
+        st.rerun()
+    st.switch_page(SEARCH, query_params={"collection": collection, "like": item.id})
 
 
 def _card(workspace: Workspace, item: Item, hit: Hit | None, best: float) -> str:

@@ -12,6 +12,7 @@ from engine.errors import GapscopeError, QueryError
 from engine.samples import COLLECTION as SAMPLES
 from pages.ui import cards
 from pages.ui.resources import labels_of
+from pages.ui.wording import plural
 
 if TYPE_CHECKING:
     from engine.jobs import Jobs
@@ -87,7 +88,7 @@ def _below(allowed: Path, sub: str) -> Path:
 
 def describe(info: CollectionInfo) -> None:
     """Say what a collection holds and what made it."""
-    counts = " and ".join(f"{count:,} {_plural(modality)}" for modality, count in info.counts.items())
+    counts = " and ".join(f"{count:,} {plural(modality)}" for modality, count in info.counts.items())
     made = time.strftime("%Y-%m-%d", time.localtime(info.created_at))
     st.caption(f"{counts} · {info.made_by} · made {made}")
 
@@ -107,7 +108,7 @@ def browse(workspace: Workspace, info: CollectionInfo) -> None:
             present,
             default=present[start],
             required=True,
-            format_func=lambda value: _plural(value).capitalize(),
+            format_func=lambda value: plural(value).capitalize(),
             key="kind",
         )
         labels = st.multiselect(
@@ -158,7 +159,3 @@ def credits(name: str) -> None:
             for sample in list_samples()
         ]
         st.dataframe(rows, hide_index=True, width="stretch")
-
-
-def _plural(modality: str) -> str:
-    return {"image": "pictures", "text": "texts"}.get(modality, modality)
