@@ -8,6 +8,7 @@ running the same ingest again stores nothing twice and completes what was cut sh
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ from engine.types import (
     VectorTable,
 )
 
+_Rows = list[tuple[Modality, list[Item], VectorTable]]
+_IN_FLIGHT = 2  # batches being embedded: one alone leaves a core idle whenever it ends
 _REPAIRS = 3
 _CHECKED = 1_024  # rows held in memory at once while they are checked
 
@@ -50,7 +53,7 @@ class _Batch:
 
     files: int
     ready: list[_Ready] = field(default_factory=list)
-    restored: list[tuple[Modality, list[Item], VectorTable]] = field(default_factory=list)
+    restored: _Rows = field(default_factory=list)
     skipped: int = 0
     failed: list[Failure] = field(default_factory=list)
 
@@ -78,6 +81,9 @@ class Ingest:
         self._seen: set[str] = set()
         self._refused: dict[str, str] = {}
         self._written: dict[Modality, list[str]] = {}
+        self._progress = Progress("Reading", 0, 0)
+        self._writing: Future[None] | None = None
+        self._started = time.monotonic()
 
     def run(self, found: SourceList) -> IngestReport:
         """Ingest every source; a file that fails is named with its reason and costs no other.
@@ -87,38 +93,54 @@ class Ingest:
         """
         self._store.check_model(self.collection, self._made_by)
         self._ledger.set_provenance(self.collection, self._made_by)
-        started = time.monotonic()
-        progress = Progress("Reading", 0, len(found.sources), failed=found.failed)
-        self._on_progress(progress)
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            writing: Future[None] | None = None
+        self._report(Progress("Reading", 0, len(found.sources), failed=found.failed))
+        with (
+            ThreadPoolExecutor(1) as reader,
+            ThreadPoolExecutor(_IN_FLIGHT) as encoders,
+            ThreadPoolExecutor(1) as writer,
+        ):
+            in_flight: deque[tuple[_Batch, Future[_Rows]]] = deque()
             for batch in self._read_ahead(reader, found.sources):
-                rows = self._encode(batch)
-                if writing:
-                    writing.result()
-                writing = writer.submit(self._write, rows)
-                progress = replace(
-                    progress,
-                    stage="Embedding",
-                    done=progress.done + batch.files,
-                    stored=progress.stored + sum(len(items) for _, items, _ in rows),
-                    skipped=progress.skipped + batch.skipped,
-                    failed=(*progress.failed, *batch.failed),
-                    elapsed_seconds=time.monotonic() - started,
-                )
-                self._on_progress(progress)
-            if writing:
-                writing.result()
+                in_flight.append((batch, encoders.submit(self._encode, batch)))
+                if len(in_flight) == _IN_FLIGHT:
+                    self._pass_on(*in_flight.popleft(), writer)
+            while in_flight:
+                self._pass_on(*in_flight.popleft(), writer)
+            if self._writing:
+                self._writing.result()
+        self._report(replace(self._progress, stage="Checking the index"))
         self._verify()
         return IngestReport(
             collection=self.collection,
             model=self._embedder.spec.id,
-            stored=progress.stored,
-            skipped=progress.skipped,
-            failed=progress.failed,
-            seconds=time.monotonic() - started,
-            cancelled=progress.done < progress.total,
+            stored=self._progress.stored,
+            skipped=self._progress.skipped,
+            failed=self._progress.failed,
+            seconds=time.monotonic() - self._started,
+            cancelled=self._progress.done < self._progress.total,
         )
+
+    def _pass_on(self, batch: _Batch, encoded: Future[_Rows], writer: ThreadPoolExecutor) -> None:
+        """Hand a batch from the embedder to the writer, which works at one batch at a time."""
+        rows = encoded.result()
+        if self._writing:
+            self._writing.result()
+        self._writing = writer.submit(self._write, rows)
+        before = self._progress
+        self._report(
+            replace(
+                before,
+                stage="Embedding",
+                done=before.done + batch.files,
+                stored=before.stored + sum(len(items) for _, items, _ in rows),
+                skipped=before.skipped + batch.skipped,
+                failed=(*before.failed, *batch.failed),
+            )
+        )
+
+    def _report(self, progress: Progress) -> None:
+        self._progress = replace(progress, elapsed_seconds=time.monotonic() - self._started)
+        self._on_progress(self._progress)
 
     def _read_ahead(self, reader: ThreadPoolExecutor, sources: Sequence[Source]) -> Iterator[_Batch]:
         """Yield batches while the next one is already being read; stop when cancelled."""
@@ -215,7 +237,7 @@ class Ingest:
                 batch.restored.append((modality, items, table))
                 batch.ready = [ready for ready in batch.ready if ready.item.id not in table.ids]
 
-    def _encode(self, batch: _Batch) -> list[tuple[Modality, list[Item], VectorTable]]:
+    def _encode(self, batch: _Batch) -> _Rows:
         rows = list(batch.restored)
         for modality in ("image", "text"):
             ready = [one for one in batch.ready if one.item.modality == modality]
@@ -225,7 +247,7 @@ class Ingest:
                 rows.append((modality, items, VectorTable(tuple(i.id for i in items), vectors)))
         return rows
 
-    def _write(self, rows: list[tuple[Modality, list[Item], VectorTable]]) -> None:
+    def _write(self, rows: _Rows) -> None:
         step = self._settings.store_batch_rows
         for modality, items, table in rows:
             self._ledger.put(self.collection, items, table)

@@ -79,7 +79,7 @@ class Library:
     def _path(self, kind: str, media: str, suffix: str) -> Path:
         if not _HASH.fullmatch(media):
             raise GapscopeError(f"{media!r} is not the hash of a medium (64 hexadecimal digits).")
-        return self.data_dir / kind / media[:2] / f"{media}{suffix}"
+        return self.data_dir / kind / media[:1] / f"{media}{suffix}"
 
     def _write(self, path: Path, data: bytes) -> None:
         # A name of its own: two threads may save the same content at the same time.
