@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.errors import MediaError, StoreFailedError
+from engine.errors import CollectionError, MediaError, StoreFailedError
 from engine.ledger import Ledger
 from engine.library import Library, check_space
 from engine.media.decode import Probe, captions_of, decode, probe
@@ -81,6 +81,7 @@ class Ingest:
         self._seen: set[str] = set()
         self._refused: dict[str, str] = {}
         self._written: dict[Modality, list[str]] = {}
+        self._saved: set[str] = set()
         self._progress = Progress("Reading", 0, 0)
         self._writing: Future[None] | None = None
         self._started = time.monotonic()
@@ -93,6 +94,15 @@ class Ingest:
         """
         self._store.check_model(self.collection, self._made_by)
         self._ledger.set_provenance(self.collection, self._made_by)
+        try:
+            return self._run(found)
+        finally:
+            for media in list(self._saved):  # read ahead, but cancelled or failed before it was stored
+                self._release(media)
+                if not self._ledger.is_used(media):
+                    self._library.delete(media)
+
+    def _run(self, found: SourceList) -> IngestReport:
         self._report(Progress("Reading", 0, len(found.sources), failed=found.failed))
         with (
             ThreadPoolExecutor(1) as reader,
@@ -222,6 +232,8 @@ class Ingest:
         side = max(self._embedder.image_side_px, THUMBNAIL_PX)
         media = decode(probed, max_pixels=self._settings.max_image_pixels, side_px=side)
         if media.item.media:
+            self._saved.add(media.item.media)
+            self._library.pin(media.item.media)
             self._library.save(media.item.media, media.item.mime, probed.data, thumbnail(media.content))
         return self._prepared(media)
 
@@ -250,12 +262,24 @@ class Ingest:
     def _write(self, rows: _Rows) -> None:
         step = self._settings.store_batch_rows
         for modality, items, table in rows:
+            if self._ledger.provenance(self.collection) != self._made_by:
+                raise CollectionError(
+                    f"The collection {self.collection!r} was deleted while files were added to it. "
+                    f"Add them again if you want them."
+                )
             self._ledger.put(self.collection, items, table)
+            for item in items:
+                self._release(item.media)
             for start in range(0, len(items), step):
                 part = items[start : start + step]
                 chosen = table.take(item.id for item in part)
                 self._store.upsert(self.collection, self._made_by, modality, part, chosen)
             self._written.setdefault(modality, []).extend(table.ids)
+
+    def _release(self, media: str | None) -> None:
+        if media in self._saved:
+            self._saved.discard(media)
+            self._library.release(media)
 
     def _verify(self) -> None:
         """Search for everything this run wrote, and write anew what is not found by its own vector."""
@@ -264,6 +288,8 @@ class Ingest:
                 for _ in range(_REPAIRS):
                     written = self._repaired(modality, written)
             except StoreFailedError:
+                written = written[:1]
+            if written:
                 rebuild(self.collection, modality, self._store, self._ledger)
 
     def _repaired(self, modality: Modality, ids: list[str]) -> list[str]:

@@ -14,15 +14,16 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 from engine import samples
-from engine.errors import GapscopeError
+from engine.errors import GapscopeError, QueryError
 from engine.library import check_space, folder_error
 from engine.media.sources import SourceList, find_sources, from_files
 from engine.models.catalog import DEFAULT_MODEL, get_spec
+from engine.store import check_name
 from engine.types import IngestReport, Progress
 from engine.workspace import Workspace
 
@@ -42,6 +43,7 @@ class JobSpec:
     folder: str | None = None
     files: tuple[tuple[str, str], ...] = ()
     samples: bool = False
+    stopped: bool = False
 
 
 @dataclass
@@ -87,7 +89,11 @@ class Jobs:
     def upload(
         self, collection: str, files: Iterable[tuple[str, IO[bytes]]], model: str = DEFAULT_MODEL
     ) -> Job:
-        """Copy uploaded files to disk and ingest them in the background. Raises FolderError."""
+        """Copy uploaded files to disk and ingest them in the background.
+
+        Raises CollectionNameError, QueryError for the name of the samples, or FolderError.
+        """
+        _check_target(collection)
         settings = self._workspace.settings
         check_space(settings.data_dir, min_free_bytes=int(settings.min_free_disk_mb * 1e6))
         id_ = _new_id()
@@ -107,7 +113,8 @@ class Jobs:
         return self._add(JobSpec(id_, title, collection, model, files=tuple(names)))
 
     def ingest_folder(self, collection: str, folder: Path, model: str = DEFAULT_MODEL) -> Job:
-        """Ingest a folder of this machine in the background."""
+        """Ingest a folder of this machine in the background; raises as `upload` does."""
+        _check_target(collection)
         return self._add(JobSpec(_new_id(), folder.name, collection, model, folder=str(folder)))
 
     def ingest_samples(self) -> Job | None:
@@ -122,6 +129,8 @@ class Jobs:
         if any(job.spec.samples and job.state != "done" for job in self.list()):
             return None
         if made and made != get_spec(DEFAULT_MODEL).provenance:
+            if store.info(samples.COLLECTION).total > 2 * len(samples.list_samples()):
+                return None  # somebody's own files are in it too, by the command line
             self._workspace.delete_collection(samples.COLLECTION)
         spec = JobSpec(
             _new_id(),
@@ -136,6 +145,7 @@ class Jobs:
         """Ask a job to stop after the batch it is at; what it stored stays."""
         job = self._jobs[id_]
         job.stop.set()
+        self._save(replace(job.spec, stopped=True))
         if job.state == "waiting":
             job.state = "cancelled"
 
@@ -145,7 +155,7 @@ class Jobs:
         if not job.active:
             with self._lock:
                 self._jobs.pop(id_)
-            self._start(Job(job.spec))
+            self._add(job.spec)
 
     def discard(self, id_: str) -> None:
         """Forget an ended job and its uploaded files; what it stored stays."""
@@ -156,7 +166,21 @@ class Jobs:
             del self._jobs[id_]
         self._remove(job.spec)
 
+    def uses(self, collection: str) -> bool:
+        """Tell whether a job that waits or runs adds to this collection."""
+        return any(job.active and job.spec.collection == collection for job in self.list())
+
+    def delete_collection(self, collection: str) -> None:
+        """Delete a collection that no job adds to. Raises QueryError, CollectionNotFoundError."""
+        if self.uses(collection):
+            raise QueryError(f"A job is adding to {collection!r}: cancel it first, or wait for it.")
+        self._workspace.delete_collection(collection)
+
     def _resume(self) -> None:
+        """Go on with what an earlier run left; cancelled jobs are listed, and uploads cut short removed."""
+        for folder in self._folder.glob("*/"):
+            if not (folder / "job.json").exists():
+                shutil.rmtree(folder, ignore_errors=True)
         for path in sorted(self._folder.glob("*/job.json")):
             try:
                 data = json.loads(path.read_text(encoding="utf-8"))
@@ -165,9 +189,16 @@ class Jobs:
             except (OSError, ValueError, TypeError, KeyError):
                 log.warning("the job in %s cannot be read and is left alone", path.parent)
                 continue
-            self._start(Job(spec))
+            if spec.stopped:
+                self._jobs[spec.id] = Job(replace(spec, stopped=False), state="cancelled")
+            else:
+                self._start(Job(spec))
 
     def _add(self, spec: JobSpec) -> Job:
+        self._save(spec)
+        return self._start(Job(spec))
+
+    def _save(self, spec: JobSpec) -> None:
         folder = self._folder / spec.id
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -176,7 +207,6 @@ class Jobs:
             draft.replace(folder / "job.json")
         except OSError as error:
             raise folder_error(self._workspace.settings.data_dir, error) from error
-        return self._start(Job(spec))
 
     def _start(self, job: Job) -> Job:
         with self._lock:
@@ -243,6 +273,12 @@ class Jobs:
             ended = [id_ for id_, job in self._jobs.items() if job.state == "done"]
             for id_ in ended[:-_KEPT_ENDED]:
                 del self._jobs[id_]
+
+
+def _check_target(collection: str) -> None:
+    check_name(collection)
+    if collection == samples.COLLECTION:
+        raise QueryError(f"{collection!r} is kept for the bundled photographs: choose another name.")
 
 
 def _samples_version() -> str:

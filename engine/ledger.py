@@ -127,6 +127,10 @@ class Ledger:
             used = "SELECT 1 FROM items WHERE media = ? LIMIT 1"
             return [media for (media,) in gone if not self._db.execute(used, (media,)).fetchone()]
 
+    def is_used(self, media: str) -> bool:
+        """Tell whether any collection refers to a medium."""
+        return bool(self._all("SELECT 1 FROM items WHERE media = ? LIMIT 1", (media,)))
+
     def get_state(self, key: str) -> str | None:
         """Return a remembered value."""
         rows = self._all("SELECT value FROM state WHERE key = ?", (key,))

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import threading
+from collections import Counter
 from pathlib import Path
 
 from engine.errors import FolderError, GapscopeError
@@ -46,6 +47,8 @@ class Library:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
+        self._pins = threading.Lock()
+        self._pinned: Counter[str] = Counter()
         try:
             for folder in ("media", "thumbs"):
                 (data_dir / folder).mkdir(parents=True, exist_ok=True)
@@ -67,8 +70,23 @@ class Library:
         self._write(self.media_path(media, mime), data)
         self._write(self.thumbnail_path(media), thumbnail)
 
+    def pin(self, media: str) -> None:
+        """Keep `delete` from a medium until `release`: an ingest saves it before anything refers to it."""
+        with self._pins:
+            self._pinned[media] += 1
+
+    def release(self, media: str) -> None:
+        """Let a pinned medium be deleted again; call it once for every `pin`."""
+        with self._pins:
+            self._pinned[media] -= 1
+            if self._pinned[media] <= 0:
+                del self._pinned[media]
+
     def delete(self, media: str) -> None:
         """Remove a medium and its thumbnail; one that is not there is fine. Raises FolderError."""
+        with self._pins:
+            if self._pinned[media]:
+                return
         paths = [self._path("media", media, suffix) for suffix in IMAGE_SUFFIXES.values()]
         try:
             for path in [*paths, self.thumbnail_path(media)]:

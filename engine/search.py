@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,6 +111,8 @@ def _embedded(query: Query, model: Embedder) -> _Question:
 
 def _like(id_: str, collection: str, store: Store) -> _Question:
     """Ask with a stored item's own vector; nothing is embedded again."""
+    if not re.fullmatch(r"[0-9a-f]{64}", id_):
+        raise QueryError("An item's id is 64 hexadecimal digits; this is none.")
     for modality in MODALITIES:
         table = store.vectors(collection, modality, [id_])
         if len(table):

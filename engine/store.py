@@ -220,12 +220,13 @@ class Store:
         return [(_to_item(id_, metadata), _similarity(distance)) for id_, metadata, distance in rows]
 
     def unfound(self, name: str, modality: Modality, table: VectorTable) -> list[str]:
-        """Return the ids whose own vector, asked as a question, finds nothing that equals it.
+        """Return the ids that are not stored, or whose own vector finds nothing that equals it.
 
         Chroma's index grows in memory as it is asked, and a row now and then ends up without a way
         to it: 22 of 16,000 rows in 50 ingests here. Written anew, or after reopening, it is found.
         """
-        lost: list[str] = []
+        stored = self.existing(name, modality, table.ids)
+        lost = [id_ for id_ in table.ids if id_ not in stored]
         with self._errors():
             collection = self._part(name, modality)
             for start in range(0, len(table), 256):
@@ -235,7 +236,7 @@ class Store:
                 found = collection.query(query_embeddings=vectors, n_results=1, include=["distances"])
                 nearest = [row[0] if row else 2.0 for row in found["distances"]]
                 lost += [id_ for id_, far in zip(ids, nearest, strict=True) if _similarity(far) < _SAME]
-        return lost
+        return list(dict.fromkeys(lost))
 
     def items(
         self, name: str, modality: Modality, filters: Filters, *, limit: int, offset: int = 0
@@ -387,7 +388,11 @@ def _lock(data_dir: Path) -> Any:
     except OSError as error:
         raise folder_error(data_dir, error) from error
     command = " ".join(Path(part).name for part in sys.argv[:3])
-    owner.write_text(f"process {os.getpid()}, {command}", encoding="utf-8")
+    try:
+        owner.write_text(f"process {os.getpid()}, {command}", encoding="utf-8")
+    except OSError as error:
+        lock.release()
+        raise folder_error(data_dir, error) from error
     return lock
 
 

@@ -120,16 +120,19 @@ class Workspace:
         wanted = list(ids)
         media = self.ledger.delete(collection, wanted)
         self.store.delete_items(collection, wanted)
-        for one in media:
-            self.library.delete(one)
+        self._delete_media(media)
 
     def delete_collection(self, collection: str) -> None:
         """Delete a collection and the media only it used. Raises CollectionNotFoundError."""
         self.store.info(collection)
         media = self.ledger.forget(collection)
         self.store.delete_collection(collection)
+        self._delete_media(media)
+
+    def _delete_media(self, media: Iterable[str]) -> None:
         for one in media:
-            self.library.delete(one)
+            if not self.ledger.is_used(one):  # another visitor may have stored it again meanwhile
+                self.library.delete(one)
 
     def _mend(self, on_stage: Callable[[str], None]) -> None:
         """Complete the index where it holds less than the ledger (a crash, a damaged folder).

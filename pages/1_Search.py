@@ -14,6 +14,11 @@ frame.start("Search")
 workspace, jobs = resources.opened()
 
 
+def forget_similar() -> None:
+    """'More like this' asks with an item of one collection; another one does not have it."""
+    st.query_params.pop("like", None)
+
+
 def ask_with_words() -> None:
     """A typed question replaces a picture or 'more like this'."""
     for key in ("like", "picture"):
@@ -49,7 +54,13 @@ with frame.errors():
         names = list(infos)
         first = names.index("samples") if "samples" in names else 0
         collection = st.selectbox(
-            "Collection", names, index=first, key="collection", bind="query-params", width=190
+            "Collection",
+            names,
+            index=first,
+            key="collection",
+            bind="query-params",
+            width=190,
+            on_change=forget_similar,
         )
         show = st.segmented_control(
             "Show",
@@ -93,5 +104,5 @@ with frame.errors():
     if not trace.results:
         kind = plural(modality) if modality else "items"
         st.info(f"This collection has no {kind} that fit. Choose another kind, or fewer labels.")
-    rows = cards.pager(len(trace.results), key="page")
+    rows = cards.pager(len(trace.results), key=f"page_{hash((trace.query, collection, show, k, *labels))}")
     cards.grid(workspace, collection, [(hit.item, hit) for hit in trace.results[rows]], key="hit")

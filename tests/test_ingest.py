@@ -170,7 +170,7 @@ def test_progress_is_monotone_and_ends_at_the_total(workspace):
     for name in ("done", "stored", "skipped", "elapsed_seconds"):
         values = [getattr(progress, name) for progress in seen]
         assert values == sorted(values), name
-    assert seen[0].done == 0 and len(seen) == 7 and {progress.total for progress in seen} == {40}
+    assert seen[0].done == 0 and len(seen) == 8 and {progress.total for progress in seen} == {40}
     last = seen[-1]
     assert (last.done, last.stored, last.failed) == (40, report.stored, report.failed) and last.share == 1
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import give_model, jpeg, make_settings, plain_items, unit_table
 
 from engine import samples
-from engine.errors import FolderError
+from engine.errors import CollectionNameError, FolderError, QueryError
 from engine.jobs import Job, Jobs
 from engine.types import Provenance
 from engine.workspace import Workspace
@@ -153,3 +153,77 @@ def test_samples_of_an_older_model_are_made_again(workspace: Workspace):
     job = Jobs(workspace).ingest_samples()
     assert ended(job).state == "done"
     assert workspace.store.info(samples.COLLECTION).made_by != old
+
+
+def test_a_cancelled_job_waits_for_a_person_after_a_restart(settings, pocket):
+    class Stopped(Jobs):
+        def _work(self) -> None:
+            """Never run anything."""
+
+    first = Workspace.open(settings)
+    jobs = Stopped(first)
+    jobs.cancel(jobs.upload("mine", files(3)).spec.id)
+    first.close()
+    second = give_model(Workspace.open(settings), pocket)
+    jobs = Jobs(second)
+    [job] = jobs.list()
+    assert job.state == "cancelled"
+    jobs.retry(job.spec.id)
+    assert ended(jobs.list()[0]).report.stored == 3
+    second.close()
+
+
+def test_an_upload_cut_short_is_removed(workspace: Workspace):
+    cut = workspace.settings.data_dir / "jobs" / "1-cut"
+    cut.mkdir(parents=True)
+    (cut / "000000").write_bytes(b"half")
+    Jobs(workspace)
+    assert not cut.exists()
+
+
+def test_a_collection_in_use_is_not_deleted(workspace: Workspace, settings, models_dir):
+    workspace.settings = make_settings(settings.data_dir, models_dir, batch_files=1)
+    jobs = Jobs(workspace)
+    first, second = jobs.upload("mine", files(20)), jobs.upload("other", files(2, seed=50))
+    for name in ("mine", "other"):
+        with pytest.raises(QueryError, match="cancel it first"):
+            jobs.delete_collection(name)
+    ended(first), ended(second)
+    jobs.delete_collection("mine")
+    assert [info.name for info in workspace.store.collections()] == ["other"]
+
+
+@pytest.mark.parametrize("name", ["samples", "no spaces please", ""])
+def test_a_name_that_cannot_be_is_refused_before_files_are_copied(workspace: Workspace, name):
+    with pytest.raises((QueryError, CollectionNameError)):
+        Jobs(workspace).upload(name, files(1))
+    assert not list((workspace.settings.data_dir / "jobs").glob("*"))
+
+
+def test_a_broken_zip_keeps_its_own_name(workspace: Workspace):
+    job = ended(Jobs(workspace).upload("mine", [("holiday.zip", io.BytesIO(b"not a zip"))]))
+    assert [failure.name for failure in job.report.failed] == ["holiday.zip"]
+
+
+def test_deleting_elsewhere_takes_no_media_from_a_running_ingest(workspace: Workspace, settings, models_dir):
+    """Two collections of the same pictures: one is deleted while the other one is being filled."""
+    workspace.settings = make_settings(settings.data_dir, models_dir, batch_files=2)
+    jobs = Jobs(workspace)
+    ended(jobs.upload("first", files(24)))
+    job = jobs.upload("second", files(24))
+    wait(lambda: job.progress.done >= 4)
+    jobs.delete_collection("first")
+    assert ended(job).report.stored == 24
+    for item in workspace.store.all_items("second", "image"):
+        assert workspace.library.media_path(item.media, item.mime).exists()
+
+
+def test_cancelling_leaves_no_media_behind(workspace: Workspace, settings, models_dir):
+    workspace.settings = make_settings(settings.data_dir, models_dir, batch_files=2)
+    jobs = Jobs(workspace)
+    job = jobs.upload("mine", files(60))
+    wait(lambda: job.progress.done >= 4)
+    jobs.cancel(job.spec.id)
+    ended(job)
+    kept = {path.stem for path in (workspace.settings.data_dir / "media").rglob("*.jpg")}
+    assert kept == {item.media for item in workspace.store.all_items("mine", "image")}

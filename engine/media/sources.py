@@ -136,21 +136,21 @@ def from_files(files: Mapping[str, Path], *, max_file_bytes: int) -> SourceList:
     found = _with_captions(plain, {name: _file_reader(files[name], MAX_SIDECAR_BYTES) for name in plain})
     for name in readers:
         if _is_zip(name, files[name]):
-            found += from_zip(files[name], max_file_bytes=max_file_bytes)
+            found += from_zip(files[name], max_file_bytes=max_file_bytes, name=name)
     return found
 
 
-def from_zip(path: Path, *, max_file_bytes: int) -> SourceList:
+def from_zip(path: Path, *, max_file_bytes: int, name: str | None = None) -> SourceList:
     """List a zip; members are read one by one when their turn comes, never unpacked to disk."""
     try:
         archive = _Archive(path)
     except _ZIP_ERRORS as error:
-        failure = Failure(clean_name(path.name), f"The zip cannot be read: {error}.")
+        failure = Failure(clean_name(name or path.name), f"The zip cannot be read: {error}.")
         return SourceList((), (failure,))
-    kept = [name for name in archive.names if not _skipped_path(name)]
+    kept = [member for member in archive.names if not _skipped_path(member)]
     return _with_captions(
-        {name: archive.reader(name, max_file_bytes) for name in kept},
-        {name: archive.reader(name, MAX_SIDECAR_BYTES) for name in kept},
+        {member: archive.reader(member, max_file_bytes) for member in kept},
+        {member: archive.reader(member, MAX_SIDECAR_BYTES) for member in kept},
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui.frame import SEARCH
+from pages.ui.frame import SEARCH, errors
 from pages.ui.resources import thumbnail_uri
 
 if TYPE_CHECKING:
@@ -59,10 +59,12 @@ def _ask_for_more(collection: str, item: Item) -> None:
 
 
 def _card(workspace: Workspace, item: Item, hit: Hit | None, best: float) -> str:
-    uri = thumbnail_uri(workspace, item)
-    picture = f'<img src="{uri}" alt="{escape(item.caption or item.name)}" loading="lazy">' if uri else ""
     if item.modality == "text":
         picture = f'<div class="gs-quote">{escape(item.caption[:400])}</div>'
+    else:
+        uri = thumbnail_uri(workspace, item)
+        alt = escape(item.caption or item.name)
+        picture = f'<img src="{uri}" alt="{alt}" loading="lazy">' if uri else "The file is missing."
     caption = item.name if item.modality == "text" else item.caption or item.name
     score = _score(hit, best) if hit else ""
     return (
@@ -82,6 +84,11 @@ def _score(hit: Hit, best: float) -> str:
 @st.dialog("Item", width="large")
 def show(workspace: Workspace, collection: str, item: Item) -> None:
     """Show one item large, with what is known of it, and a way to delete it."""
+    with errors():
+        _details(workspace, collection, item)
+
+
+def _details(workspace: Workspace, collection: str, item: Item) -> None:
     if item.media:
         st.image(_large(workspace, item), width="stretch")
     st.text(item.caption or item.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from engine.errors import GapscopeError
+from pages.ui.wording import say_error
 
 ICON = Path(__file__).with_name("icon.png")
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def errors() -> Iterator[None]:
     try:
         yield
     except GapscopeError as error:
-        st.error(str(error).replace("`", "'"), icon=":material/error:")
+        say_error(str(error))
     except (ArithmeticError, LookupError, OSError, TypeError, ValueError, AttributeError) as error:
         log.exception("a page failed")
         st.error(f"Something unexpected went wrong ({type(error).__name__}); the server's log says more.")

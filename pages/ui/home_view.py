@@ -9,6 +9,7 @@ import streamlit as st
 from engine.models.catalog import DEFAULT_MODEL, get_spec
 from pages.ui import frame, resources
 from pages.ui.jobs_view import POLL_SECONDS, progress_line
+from pages.ui.wording import plain, say_error
 
 if TYPE_CHECKING:
     from engine.jobs import Jobs
@@ -76,6 +77,8 @@ def _status(busy: bool) -> None:
         st.progress(0.0, text=f"{state.stage} …")
     elif state.workspace is None or state.jobs is None:
         resources.show_boot_error(state)
+        if busy:
+            st.rerun()
     else:
         _facts(state.workspace, state.jobs)
         if busy and state.jobs.active() is None:
@@ -96,10 +99,10 @@ def _facts(workspace: Workspace, jobs: Jobs) -> None:
         st.html(f'<div class="gs-facts">{shown}{model}</div>')
     job = jobs.active()
     if job:
-        st.progress(job.progress.share, text=f"{job.spec.title}: {progress_line(job)}")
+        st.progress(job.progress.share, text=f"{plain(job.spec.title)}: {progress_line(job)}")
     failed = [one for one in jobs.list() if one.state == "failed"]
     if failed:
-        st.error(failed[0].error.replace("`", "'"), icon=":material/error:")
+        say_error(failed[0].error)
         st.page_link(frame.LIBRARY, label="See it in the Library", icon=":material/photo_library:")
 
 

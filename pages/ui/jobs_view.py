@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.ui.frame import errors
+from pages.ui.wording import say_error
+
 if TYPE_CHECKING:
     from engine.jobs import Job, Jobs
     from engine.types import Failure
@@ -19,8 +22,9 @@ def show_jobs(jobs: Jobs) -> None:
 
     @st.fragment(run_every=POLL_SECONDS if busy else None)
     def draw() -> None:
-        for job in jobs.list():
-            _draw(jobs, job)
+        with errors():
+            for job in jobs.list():
+                _draw(jobs, job)
         if busy and jobs.active() is None:
             st.rerun()
 
@@ -48,7 +52,7 @@ def _draw(jobs: Jobs, job: Job) -> None:
             text = "Stopping after this batch …" if job.stop.is_set() else progress_line(job)
             st.progress(job.progress.share, text=text)
         elif job.state == "failed":
-            st.error(job.error.replace("`", "'"), icon=":material/error:")
+            say_error(job.error)
         else:
             st.caption(_summary(job))
         _failures(job.report.failed if job.report else job.progress.failed)

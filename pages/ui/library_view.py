@@ -12,7 +12,7 @@ from engine.errors import GapscopeError, QueryError
 from engine.samples import COLLECTION as SAMPLES
 from pages.ui import cards
 from pages.ui.resources import labels_of
-from pages.ui.wording import plural
+from pages.ui.wording import plural, say_error
 
 if TYPE_CHECKING:
     from engine.jobs import Jobs
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engine.workspace import Workspace
 
 NEW = "New collection …"
+MOST = 5_000  # the longest filtered list that is counted
 
 
 def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
@@ -45,19 +46,16 @@ def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
             pressed = st.button(
                 "Add to the collection", type="primary", key="add", disabled=not files, icon=":material/add:"
             )
-        if pressed and files and name is not None:
-            _submit(jobs, name, [(file.name, file) for file in files])
+        if pressed and files:
+            _submit(jobs, name or "", [(file.name, file) for file in files])
     _server_folder(workspace, jobs, name or "")
 
 
 def _submit(jobs: Jobs, name: str, files: list) -> None:
-    from engine.store import check_name
-
     try:
-        check_name(name)
         jobs.upload(name, files)
     except GapscopeError as error:
-        st.error(str(error), icon=":material/error:")
+        say_error(str(error))
         return
     # A new key drops the uploaded bytes from the server's memory; they are on disk by now.
     st.session_state.upload_round += 1
@@ -76,7 +74,7 @@ def _server_folder(workspace: Workspace, jobs: Jobs, name: str) -> None:
                 jobs.ingest_folder(name, _below(allowed, sub or ""))
                 st.rerun()
             except GapscopeError as error:
-                st.error(str(error), icon=":material/error:")
+                say_error(str(error))
 
 
 def _below(allowed: Path, sub: str) -> Path:
@@ -121,24 +119,24 @@ def browse(workspace: Workspace, info: CollectionInfo) -> None:
     filters = Filters(labels=tuple(labels))
     total = info.counts[modality]
     if labels:
-        total = len(workspace.store.items(info.name, modality, filters, limit=5_000))
-    rows = cards.pager(total, key="browse_page")
+        total = len(workspace.store.items(info.name, modality, filters, limit=MOST))
+    rows = cards.pager(total, key=f"browse_page_{info.name}_{modality}_{hash(tuple(labels))}")
     page = workspace.store.items(info.name, modality, filters, limit=cards.PAGE_SIZE, offset=rows.start)
-    st.caption(f"Showing {rows.start + 1:,} to {rows.start + len(page):,} of {total:,}")
+    more = " (the first ones with these labels; there are more)" if labels and total == MOST else ""
+    st.caption(f"Showing {rows.start + 1:,} to {rows.start + len(page):,} of {total:,}{more}")
     cards.grid(workspace, info.name, [(item, None) for item in page], key="item")
 
 
-def danger(workspace: Workspace, info: CollectionInfo, jobs: Jobs) -> None:
+def danger(info: CollectionInfo, jobs: Jobs) -> None:
     """Offer to delete the collection, after its name was typed."""
     with st.expander("Delete this collection", icon=":material/delete:"):
         st.text(f"This deletes {info.total:,} items and the files only they use. It cannot be undone.")
         typed = st.text_input("Type the collection's name to confirm", key="confirm_delete")
-        active = jobs.active()
-        in_use = active is not None and active.spec.collection == info.name
+        in_use = jobs.uses(info.name)
         if in_use:
             st.caption("A job is adding to it: cancel that first.")
         if st.button("Delete it", key="delete_collection", disabled=typed != info.name or in_use):
-            workspace.delete_collection(info.name)
+            jobs.delete_collection(info.name)
             st.rerun()
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.errors import GapscopeError, MediaError
+from engine.library import folder_error
 from pages.ui.resources import data_uri
+from pages.ui.wording import say_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +33,8 @@ def picker(workspace: Workspace) -> None:
     st.session_state.query_file_seen = given.file_id
     try:
         name = _keep(workspace, given.getvalue())
-    except MediaError as error:
-        st.error(error.reason, icon=":material/error:")
+    except GapscopeError as error:
+        say_error(str(error))
         return
     st.query_params.pop("like", None)
     st.query_params["picture"] = name
@@ -72,10 +74,13 @@ def _keep(workspace: Workspace, data: bytes) -> str:
     picture.save(out, "WEBP", quality=90, method=2)
     name = hashlib.sha256(out.getvalue()).hexdigest()
     folder = workspace.settings.data_dir / "questions"
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.webp").write_bytes(out.getvalue())
-    for old in sorted(folder.glob("*.webp"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
-        old.unlink(missing_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.webp").write_bytes(out.getvalue())
+        for old in sorted(folder.glob("*.webp"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        raise folder_error(workspace.settings.data_dir, error) from error
     return name
 
 

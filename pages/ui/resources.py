@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.errors import GapscopeError
+from pages.ui.wording import say_error
 
 if TYPE_CHECKING:
     from engine.jobs import Jobs
@@ -26,6 +27,7 @@ class Boot:
         self.error = ""
         self.workspace: Workspace | None = None
         self.jobs: Jobs | None = None
+        self._opening: Workspace | None = None
         self.ended = threading.Event()
 
     def start(self) -> Boot:
@@ -38,8 +40,10 @@ class Boot:
         except GapscopeError as error:
             self.error = str(error)
         finally:
-            if self.jobs is None and not self.error:
-                self.error = "Gapscope could not start; the server's log says why."
+            if self.jobs is None:
+                self.error = self.error or "Gapscope could not start; the server's log says why."
+                if self._opening:  # it holds the lock that the next try needs
+                    self._opening.close()
             self.ended.set()
 
     def _open(self) -> None:
@@ -47,7 +51,7 @@ class Boot:
         from engine.settings import load_settings
         from engine.workspace import Workspace
 
-        workspace = Workspace.open(load_settings(), self._note)
+        workspace = self._opening = Workspace.open(load_settings(), self._note)
         jobs = Jobs(workspace)
         jobs.ingest_samples()
         self.workspace, self.jobs = workspace, jobs
@@ -67,7 +71,9 @@ def boot() -> Boot:
 
 def restart() -> None:
     """Try to open the workspace again, after the cause of the error is gone."""
-    boot.clear()
+    state = boot()
+    if state.ended.is_set() and state.workspace is None:
+        boot.clear()
 
 
 def opened(seconds: float = 30) -> tuple[Workspace, Jobs]:
@@ -83,7 +89,10 @@ def opened(seconds: float = 30) -> tuple[Workspace, Jobs]:
 
 
 def show_boot_error(state: Boot) -> None:
-    st.error(state.error or f"{state.stage} is taking long. Try again in a moment.", icon=":material/error:")
+    if state.error:
+        say_error(state.error)
+    else:
+        st.info(f"{state.stage} is taking long; it goes on meanwhile.", icon=":material/hourglass:")
     if st.button("Try again", key="boot_retry", icon=":material/refresh:"):
         restart()
         st.rerun()
@@ -115,11 +124,12 @@ def sample_uri(path: str) -> str:
     return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-@st.cache_data(show_spinner=False, ttl=30)
+@st.cache_data(show_spinner=False, max_entries=50)
 def labels_of(_workspace: Workspace, collection: str, total: int) -> list[str]:
     """Return the labels of a collection, commonest first; `total` renews it when items come or go."""
     counts: dict[str, int] = {}
-    for item in _workspace.store.all_items(collection, "image"):
-        for label in item.labels:
-            counts[label] = counts.get(label, 0) + 1
+    for modality in _workspace.store.info(collection).counts:
+        for item in _workspace.store.all_items(collection, modality):
+            for label in item.labels:
+                counts[label] = counts.get(label, 0) + 1
     return sorted(counts, key=lambda label: (-counts[label], label))

@@ -6,12 +6,19 @@ errors before it asks at the root; a client that is told the address asks once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import streamlit as st
+
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
-_TOLD = b'<head><script>window.__streamlit={BACKEND_BASE_URL:location.origin+"/"}</script>'
+# The address is what the browser's path has before this page's: a proxy may have put something there.
+_TOLD = (
+    "<head><script>(page=>{const path=location.pathname;window.__streamlit={BACKEND_BASE_URL:location.origin+"
+    '(path.endsWith(page)?path.slice(0,-page.length):"")+"/"}})(PAGE)</script>'
+)
 # Without these the answer comes whole and as plain text, as it must to be added to.
 _DROPPED = {b"accept-encoding", b"if-none-match", b"if-modified-since", b"range"}
 
@@ -29,14 +36,15 @@ class TellServer:
             await self.app(scope, receive, send)
             return
         kept = [(key, value) for key, value in headers if key not in _DROPPED]
-        await self.app({**scope, "headers": kept}, receive, _Page(send))
+        await self.app({**scope, "headers": kept}, receive, _Page(send, _page_path(scope)))
 
 
 class _Page:
     """Collects one answer; if it is HTML, adds the line and mends the length."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, path: str) -> None:
         self._send = send
+        self._path = path
         self._start: Message | None = None
         self._body = b""
 
@@ -51,11 +59,18 @@ class _Page:
                 await self._finish(self._start)
 
     async def _finish(self, start: Message) -> None:
-        body = self._body.replace(b"<head>", _TOLD, 1)
+        page = json.dumps(self._path).replace("<", "\\u003c")
+        body = self._body.replace(b"<head>", _TOLD.replace("PAGE", page).encode(), 1)
         headers = [(key, value) for key, value in start["headers"] if key.lower() != b"content-length"]
         headers.append((b"content-length", str(len(body)).encode()))
         await self._send({**start, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
+
+
+def _page_path(scope: Message) -> str:
+    """Return the path without `server.baseUrlPath`, which is part of the server's address."""
+    base = f"/{st.get_option('server.baseUrlPath').strip('/')}".rstrip("/")
+    return scope["path"].removeprefix(base) or "/"
 
 
 def _is_html(message: Message) -> bool:

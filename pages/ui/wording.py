@@ -1,11 +1,25 @@
-"""Words for the engine's terms, as a person would say them."""
+"""Words for people: the engine's terms in plain English, and errors as plain text."""
 
 from __future__ import annotations
+
+import re
+
+import streamlit as st
 
 from engine.types import Modality
 
 _PLURAL: dict[Modality, str] = {"text": "texts", "image": "pictures", "audio": "sounds", "video": "videos"}
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$:])")
 
 
 def plural(modality: Modality) -> str:
     return _PLURAL[modality]
+
+
+def plain(text: str) -> str:
+    """Escape Markdown: a name or an address from a stranger must not become a link or a picture."""
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def say_error(text: str) -> None:
+    st.error(plain(text), icon=":material/error:")
