@@ -49,6 +49,7 @@ _STYLE = """<style>
   overflow: hidden; overflow-wrap: anywhere; min-height: 2.7em; opacity: .9;}
 .gs-strip {display: grid; grid-template-columns: repeat(auto-fill, minmax(118px, 1fr)); gap: .5rem;}
 .gs-strip img {width: 100%; aspect-ratio: 4/3; object-fit: cover; border-radius: .5rem; display: block;}
+[data-testid="stDialog"] img {max-height: 60vh; object-fit: contain;}
 .gs-facts {display: flex; flex-wrap: wrap; gap: .4rem 2.4rem; padding: .6rem 0 .2rem; font-size: .9rem;}
 .gs-facts div {opacity: .85;} .gs-facts b {display: block; font-size: 1.7rem; font-weight: 600;
   line-height: 1.2; font-variant-numeric: tabular-nums;}

@@ -87,7 +87,7 @@ def _summary(job: Job) -> str:
 
 def _failures(failed: tuple[Failure, ...]) -> None:
     if failed:
-        with st.expander(f"{len(failed):,} failed", icon=":material/warning:"):
+        with st.expander(f"{len(failed):,} failed", icon=":material/warning:", expanded=len(failed) <= 10):
             rows = [{"file": failure.name, "reason": failure.reason} for failure in failed]
             st.dataframe(rows, hide_index=True, width="stretch")
 
