@@ -12,10 +12,11 @@ def normalise(vectors: np.ndarray) -> np.ndarray:
     zero or not finite: it has no direction, and a made-up one would be found by later searches.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)  # (n, 1)
-    if not np.isfinite(norms).all() or (norms == 0).any():
+    peaks = np.abs(vectors).max(axis=1, keepdims=True, initial=0)  # (n, 1)
+    if not np.isfinite(peaks).all() or (peaks == 0).any():
         raise ValueError("a row that is zero or not finite cannot be normalised")
-    return (vectors / norms).astype(np.float32)
+    scaled = vectors / peaks  # squares of very small or large numbers would leave float64's range
+    return (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(np.float32)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:

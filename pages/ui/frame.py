@@ -47,13 +47,13 @@ _STYLE = """<style>
 .gs-card .gs-bar i {display: block; height: 100%; background: #14a394;}
 .gs-card .gs-cap {display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical;
   overflow: hidden; overflow-wrap: anywhere; min-height: 2.7em; opacity: .9;}
-.gs-strip {display: grid; grid-template-columns: repeat(auto-fill, minmax(118px, 1fr)); gap: .5rem;}
+.gs-strip {display: grid; grid-template-columns: repeat(auto-fill, minmax(min(140px, 30%), 1fr)); gap: .5rem;}
 .gs-strip img {width: 100%; aspect-ratio: 4/3; object-fit: cover; border-radius: .5rem; display: block;}
 [data-testid="stDialog"] img {max-height: 60vh; object-fit: contain;}
 .gs-facts {display: flex; flex-wrap: wrap; gap: .4rem 2.4rem; padding: .6rem 0 .2rem; font-size: .9rem;}
 .gs-facts div {opacity: .85;} .gs-facts b {display: block; font-size: 1.7rem; font-weight: 600;
   line-height: 1.2; font-variant-numeric: tabular-nums;}
-.gs-note {font-size: .85rem; opacity: .7; line-height: 1.45;}
+.gs-note {margin-top: .7rem; font-size: .85rem; opacity: .7; line-height: 1.45;}
 </style>"""
 
 
