@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -90,13 +90,12 @@ class Store:
         """
         lock = _lock(data_dir)
         folder = data_dir / "chroma"
-        try:
+        with ExitStack() as on_failure:
+            on_failure.callback(lock.release)
             with _translated(str(folder)), _crash_marker(data_dir):
                 _sweep_deleted(folder)
                 client = _open_folder(folder) or _open_anew(folder)
-        except BaseException:
-            lock.release()
-            raise
+            on_failure.pop_all()  # the store holds the lock from here on
         return cls(client, str(folder), lock)
 
     @classmethod
