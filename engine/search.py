@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -40,10 +41,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Reranking:
-    """How to reorder: `model` lends the reranker, `open_item` an item's content, `top` how many."""
+    """How to reorder: `model` lends the reranker, `open_for` opens an item for it, `top` is how many."""
 
     model: Callable[[], AbstractContextManager[Reranker]]
-    open_item: Callable[[Item], Any]
+    open_for: Callable[[Reranker, Item], Any]
     top: int = 50
 
 
@@ -166,7 +167,7 @@ def _reranked(question: _Question, hits: tuple[Hit, ...], reranking: Reranking) 
         raise QueryError('"More like this" has no question to rerank by: ask with words or a picture.')
     asked = (question.modality, question.content)
     with reranking.model() as model:
-        return rerank(asked, hits, model, top=reranking.top, open_item=reranking.open_item)
+        return rerank(asked, hits, model, top=reranking.top, open_item=partial(reranking.open_for, model))
 
 
 @contextmanager

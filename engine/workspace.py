@@ -196,7 +196,7 @@ class Workspace:
         """Search a collection with the model that made it, and rerank the head; see `search.search`."""
         reranking = None
         if reranker:
-            reranking = Reranking(lambda: self.reranker(reranker), self.open_item, rerank_top)
+            reranking = Reranking(lambda: self.reranker(reranker), self.open_for, rerank_top)
         return search(
             query,
             collection=collection,
@@ -206,6 +206,10 @@ class Workspace:
             filters=filters,
             reranking=reranking,
         )
+
+    def open_for(self, reranker: Reranker, item: Item) -> Any:
+        """Return an item's content, prepared for a reranker. Raises MediaError, ModelError."""
+        return reranker.prepare(item.modality, self.open_item(item))
 
     def open_item(self, item: Item) -> Any:
         """Return an item's content as a model reads it: its text, or its picture upright in RGB.

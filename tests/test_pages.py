@@ -13,7 +13,14 @@ import pytest
 from conftest import ROOT, cli_env, generated_photos, real_photos
 from streamlit.testing.v1 import AppTest
 
-PAGES = ["streamlit_app.py", "pages/1_Search.py", "pages/2_Library.py", "pages/3_Models.py"]
+PAGES = [
+    "streamlit_app.py",
+    "pages/1_Search.py",
+    "pages/2_Rerank.py",
+    "pages/5_Evaluate.py",
+    "pages/6_Library.py",
+    "pages/7_Models.py",
+]
 pytestmark = pytest.mark.usefixtures("app_folder")
 
 
@@ -133,7 +140,7 @@ def test_a_store_in_use_is_named_and_the_page_recovers(app_folder):
 
 def test_models_says_what_runs_here_and_why_the_rest_does_not(app_folder, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(app_folder / "hub"))
-    app = page("pages/3_Models.py")
+    app = page("pages/7_Models.py")
     assert not app.exception
     [table] = app.dataframe
     here = dict(zip(table.value["model"], table.value["here"], strict=True))
@@ -148,7 +155,7 @@ def test_models_says_what_runs_here_and_why_the_rest_does_not(app_folder, monkey
     "typed", ["no/such/model/path", "../../etc", "a b c", "/etc", "x" * 300, "\x00", "gpt"]
 )
 def test_any_model_may_be_typed_in_and_is_refused_in_words(app_folder, typed):
-    app = page("pages/3_Models.py")
+    app = page("pages/7_Models.py")
     app.selectbox(key="model").set_value("Another one …").run()
     app.text_input(key="typed_model").set_value(typed).run()
     assert not app.exception

@@ -151,21 +151,38 @@ class Embedder(Protocol):
         ...
 
 
+class Kept(Protocol):
+    """How a reranker's prepared documents are kept between questions."""
+
+    def pack(self, prepared: Any) -> bytes:
+        """Return a prepared document as bytes."""
+        ...
+
+    def unpack(self, data: bytes) -> Any:
+        """Return what `pack` was given. Raises ValueError for bytes it did not make."""
+        ...
+
+
 class Reranker(Protocol):
     """Scores pairs of a question and a document with a joint model; safe to call from several threads."""
 
     spec: ModelSpec
     provenance: Provenance
     modalities: tuple[Modality, ...]
+    kept: Kept | None  # None: preparing costs nothing, or what it gives is too large to be worth keeping
 
     def can_read(self, query: Modality, document: Modality) -> bool:
         """Tell whether the model reads a question of one modality against a document of another."""
         ...
 
-    def score(self, query: tuple[Modality, Any], documents: Sequence[tuple[Modality, Any]]) -> np.ndarray:
-        """Score n documents against one question: (n,) float32, higher is better, order kept.
+    def prepare(self, modality: Modality, content: Any) -> Any:
+        """Do the part of the work on a document that no question changes. Raises ModalityError."""
+        ...
 
-        The scale is the model's own (often raw logits, also negative) and shares nothing with a
-        cosine. Raises ModalityError for a pair it cannot read.
+    def score(self, query: tuple[Modality, Any], documents: Sequence[tuple[Modality, Any]]) -> np.ndarray:
+        """Score n documents, as they are or prepared, against one question: (n,) float32, order kept.
+
+        Higher is better. The scale is the model's own (often raw logits, also negative) and shares
+        nothing with a cosine. Raises ModalityError for a pair it cannot read.
         """
         ...

@@ -144,6 +144,8 @@ class RerankerWeights:
 class SentenceReranker:
     """A `base.Reranker` over loaded weights."""
 
+    kept = None
+
     def __init__(self, weights: RerankerWeights) -> None:
         self._weights, self.spec, self.modalities = weights, weights.spec, weights.modalities
         self.provenance = weights.made_by
@@ -151,6 +153,10 @@ class SentenceReranker:
     def can_read(self, query: Modality, document: Modality) -> bool:
         """Tell whether the model reads a question of one modality against a document of another."""
         return self._weights.can_read(query, document)
+
+    def prepare(self, modality: Modality, content: Any) -> Any:
+        """Return the content: a joint model reads question and document together, or not at all."""
+        return content
 
     def score(self, query: tuple[Modality, Any], documents: Sequence[tuple[Modality, Any]]) -> np.ndarray:
         """Score n documents against one question: (n,) float32, higher is better, order kept.
