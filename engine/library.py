@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import FolderError, GapscopeError
 from engine.media.sniff import IMAGE_SUFFIXES
 
+if TYPE_CHECKING:
+    from engine.models.base import Kept
+
+log = logging.getLogger(__name__)
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -65,6 +72,26 @@ class Library:
         """Return where the WebP thumbnail of this medium lives."""
         return self._path("thumbs", media, ".webp")
 
+    def evidence_path(self, media: str, revision: str) -> Path:
+        """Return where what a reranker of this revision has read from a medium is kept."""
+        return self._path("evidence", media, f".{revision}.npz")
+
+    def evidence(self, media: str, kept: Kept, make: Callable[[], Any]) -> Any:
+        """Return what a reranker prepared of a medium, made on first use and kept from then on.
+
+        Where it cannot be kept (a full disk) it is made again the next time.
+        """
+        path = self.evidence_path(media, kept.revision)
+        try:
+            return kept.unpack(path.read_bytes())
+        except (OSError, ValueError):  # never made, or damaged
+            prepared = make()
+        try:
+            self._write(path, kept.pack(prepared))
+        except FolderError as error:
+            log.warning("what was read from a medium is not kept: %s", str(error))
+        return prepared
+
     def save(self, media: str, mime: str, data: bytes, thumbnail: bytes) -> None:
         """Store a medium and its thumbnail; the same content is written once. Raises FolderError."""
         self._write(self.media_path(media, mime), data)
@@ -89,10 +116,14 @@ class Library:
                 return
         paths = [self._path("media", media, suffix) for suffix in IMAGE_SUFFIXES.values()]
         try:
-            for path in [*paths, self.thumbnail_path(media)]:
+            for path in [*paths, self.thumbnail_path(media), *self._evidence_of(media)]:
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise folder_error(self.data_dir, error) from error
+
+    def _evidence_of(self, media: str) -> list[Path]:
+        """Return what rerankers of any revision have read from a medium."""
+        return list(self.evidence_path(media, "").parent.glob(f"{media}.*"))
 
     def _path(self, kind: str, media: str, suffix: str) -> Path:
         if not _HASH.fullmatch(media):

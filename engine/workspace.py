@@ -208,8 +208,15 @@ class Workspace:
         )
 
     def open_for(self, reranker: Reranker, item: Item) -> Any:
-        """Return an item's content, prepared for a reranker. Raises MediaError, ModelError."""
-        return reranker.prepare(item.modality, self.open_item(item))
+        """Return an item's content, prepared for a reranker, or as it was kept from the last time.
+
+        Raises MediaError, ModelError.
+        """
+        if reranker.kept is None or item.media is None:
+            return reranker.prepare(item.modality, self.open_item(item))
+        return self.library.evidence(
+            item.media, reranker.kept, lambda: reranker.prepare(item.modality, self.open_item(item))
+        )
 
     def open_item(self, item: Item) -> Any:
         """Return an item's content as a model reads it: its text, or its picture upright in RGB.

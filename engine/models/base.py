@@ -152,7 +152,12 @@ class Embedder(Protocol):
 
 
 class Kept(Protocol):
-    """How a reranker's prepared documents are kept between questions."""
+    """How a reranker's prepared documents are kept between questions.
+
+    `revision` changes whenever what is prepared does.
+    """
+
+    revision: str
 
     def pack(self, prepared: Any) -> bytes:
         """Return a prepared document as bytes."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import importlib.util
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from engine.errors import UnknownModelError
 from engine.models.base import Kind, ModelSpec, Runner
 from engine.models.pocket.recipe import RECIPE
+from engine.models.pocket.reranker.recipe import PROVENANCE as RERANKED_BY
 from engine.types import MODALITIES
 
-DEFAULT_MODEL = "pocket"
+DEFAULT_MODEL, DEFAULT_RERANKER = "pocket", "pocket-reranker"
 DEFAULT_ORGANISATION = "sentence-transformers"  # whose models need no organisation in front
 
 POCKET = ModelSpec(
@@ -33,6 +34,17 @@ POCKET = ModelSpec(
     gpu_dtype="float32",
     licence="Apache-2.0",
     note="Offline on a CPU. Knows a thousand kinds of things; not colours, counts or relations.",
+)
+
+POCKET_RERANKER = replace(
+    POCKET,
+    id=DEFAULT_RERANKER,
+    kind="reranker",
+    revision=RERANKED_BY.revision,
+    dim=None,
+    memory_gb=0.5,
+    packages=("rapidocr",),
+    note="Offline on a CPU. Looks again for regions, colours, counts on plain ground and written words.",
 )
 
 _HUB_PACKAGES = ("torch", "transformers", "sentence_transformers")
@@ -54,7 +66,7 @@ def read_catalog(text: str) -> tuple[ModelSpec, ...]:
     if set(document) - {"model"}:
         raise ValueError(f"a catalog has [[model]] tables only, not {sorted(set(document) - {'model'})}")
     specs = tuple(_spec(row) for row in document.get("model", ()))
-    ids = [POCKET.id, *(spec.id for spec in specs)]
+    ids = [POCKET.id, POCKET_RERANKER.id, *(spec.id for spec in specs)]
     for spec in specs:
         if ids.count(spec.id) > 1:
             raise ValueError(f"{spec.id} is in the catalog more than once")
@@ -105,7 +117,7 @@ def _check(name: str, key: str, value: object, holds: bool, wanted: str) -> None
 
 
 CATALOG: dict[str, ModelSpec] = {
-    spec.id: spec for spec in (POCKET, *read_catalog(_FILE.read_text(encoding="utf-8")))
+    spec.id: spec for spec in (POCKET, POCKET_RERANKER, *read_catalog(_FILE.read_text(encoding="utf-8")))
 }
 
 
@@ -122,8 +134,12 @@ def get_spec(model: str) -> ModelSpec:
 
 def missing_packages(spec: ModelSpec) -> list[str]:
     """Return the import names of the packages that a model needs and that are not installed."""
-    needed = RECIPE.packages if spec.runner == "pocket" else (*_HUB_PACKAGES, *spec.packages)
-    return [name for name in needed if importlib.util.find_spec(name) is None]
+    return missing_modules((*(RECIPE.packages if spec.runner == "pocket" else _HUB_PACKAGES), *spec.packages))
+
+
+def missing_modules(names: Iterable[str]) -> list[str]:
+    """Return those of these import names that are not installed."""
+    return [name for name in names if importlib.util.find_spec(name) is None]
 
 
 def describe(model: str) -> ModelSpec:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import ModelError, ModelKindError, RemoteCodeError
 from engine.models.base import ModelChoice, ModelSpec
-from engine.models.catalog import CATALOG, POCKET, describe, missing_packages
+from engine.models.catalog import CATALOG, describe, missing_modules, missing_packages
 from engine.models.device import (
     Device,
     check_dtype,
@@ -46,7 +46,7 @@ class Loader:
         """
         spec = describe(choice.id)
         if spec.runner == "pocket":
-            return replace(choice, id=spec.id, revision=PROVENANCE.revision, dtype=PROVENANCE.dtype)
+            return replace(choice, id=spec.id, revision=spec.revision, dtype=PROVENANCE.dtype)
         found, device = self._find(spec, choice), self.device_of(choice)
         dtype = choice.dtype or default_dtype(spec, device)
         check_dtype(spec.id, dtype, device)
@@ -54,7 +54,7 @@ class Loader:
 
     def device_of(self, choice: ModelChoice) -> Device:
         """Return where a choice is loaded: Pocket on the CPU, without importing torch."""
-        return cpu() if choice.id == POCKET.id else devices(self._settings)[0]
+        return cpu() if describe(choice.id).runner == "pocket" else devices(self._settings)[0]
 
     def needs(self, choice: ModelChoice, device: Device) -> int | None:
         """Return the bytes that loading takes, or None where that is not known beforehand."""
@@ -83,19 +83,13 @@ class Loader:
         """
         spec = describe(choice.id)
         if spec.runner == "pocket":
-            from engine.models.pocket.embedder import Pocket, PocketWeights
-
-            models_dir = self._settings.data_dir / "models"
-            return PocketWeights(Pocket.load(spec, models_dir, self._settings.threads, on_stage))
+            return self._load_pocket(spec, on_stage)
         from jinja2 import TemplateError
 
         from engine.models.hub.opening import library_errors, unusable
 
         if missing := missing_packages(spec):
-            raise ModelError(
-                f"{spec.id} needs {', '.join(missing)}, which is not installed here. Install what "
-                f"requirements.txt lists, or use Pocket."
-            )
+            raise _lacking(spec, missing)
         found, dtype = self._find(spec, choice), choice.dtype or default_dtype(spec, device)
         check_dtype(spec.id, dtype, device)
         self._check_allowed(spec, found)
@@ -112,6 +106,17 @@ class Loader:
             if not isinstance(error.__cause__, TemplateError):
                 raise
             raise unusable(spec.id, error.__cause__) from error  # its chat template, tried on the first item
+
+    def _load_pocket(self, spec: ModelSpec, on_stage: OnStage) -> Weights:
+        from engine.models.pocket.embedder import Pocket, PocketWeights
+        from engine.models.pocket.reranker.reranker import PocketReranker, PocketRerankerWeights
+
+        models_dir, threads = self._settings.data_dir / "models", self._settings.threads
+        if missing := missing_modules(spec.packages):
+            raise _lacking(spec, missing)
+        if spec.kind == "reranker":
+            return PocketRerankerWeights(PocketReranker.load(spec, models_dir, threads, on_stage))
+        return PocketWeights(Pocket.load(spec, models_dir, threads, on_stage))
 
     def _load_reranker(self, spec: ModelSpec, found: files.Checkpoint, device: Device, dtype: str) -> Weights:
         from engine.models.hub.opening import libraries, open_checkpoint
@@ -180,6 +185,13 @@ class Loader:
         if not spec.images_by:
             return found.revision
         return f"{found.revision}{_AND}{self._find_images(spec, choice).revision}"
+
+
+def _lacking(spec: ModelSpec, missing: list[str]) -> ModelError:
+    return ModelError(
+        f"{spec.id} needs {', '.join(missing)}, which is not installed here. Install what "
+        f"requirements.txt lists, or use Pocket."
+    )
 
 
 def whole_bytes(spec: ModelSpec, dtype: str) -> int | None:

@@ -1,7 +1,7 @@
 """Converts Pocket's weights to ONNX once; the only part of Pocket that imports torch.
 
-Run as a process of its own (`python -m engine.models.pocket.convert FOLDER`), so that torch never
-enters the app. Prints one stage per line. The finished folder appears by one rename: a conversion
+Run as a process of its own (`python -m engine.models.pocket.convert towers|regions FOLDER`), so that
+torch never enters the app. Prints one stage per line. The finished folder appears by one rename: a conversion
 cut short leaves only a `.partial` folder of its own, which the next one removes.
 """
 
@@ -22,6 +22,7 @@ from engine.errors import WeightsError
 from engine.library import folder_error
 from engine.models.pocket.labels import class_texts
 from engine.models.pocket.recipe import RECIPE, verified
+from engine.models.pocket.reranker.regions import FILES as REGION_FILES
 from engine.models.pocket.text import TextTower
 from engine.settings import PROJECT_DIR
 from engine.vectors import normalise
@@ -39,23 +40,34 @@ def ensure_converted(models_dir: Path, on_stage: Callable[[str], None]) -> Path:
 
     Two processes that start together convert once. Raises WeightsError or FolderError.
     """
+    return _ensure(models_dir, "towers", converted_folder(models_dir), on_stage)
+
+
+def ensure_regions(models_dir: Path, on_stage: Callable[[str], None]) -> Path:
+    """Return the folder of the picture tower cut before its pooling; see `ensure_converted`."""
+    return _ensure(
+        models_dir, "regions", models_dir / f"pocket-regions-{RECIPE.image['sha256'][:10]}", on_stage
+    )
+
+
+def _ensure(models_dir: Path, what: str, folder: Path, on_stage: Callable[[str], None]) -> Path:
     from filelock import FileLock
 
-    folder = converted_folder(models_dir).absolute()  # the process below works in another folder
+    folder = folder.absolute()  # the process below works in another folder
     if folder.is_dir():
         return folder
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(models_dir / "convert.lock"):
             if not folder.is_dir():
-                _convert_in_process(folder, on_stage)
+                _convert_in_process(what, folder, on_stage)
     except OSError as error:
         raise folder_error(models_dir, error) from error
     return folder
 
 
-def _convert_in_process(folder: Path, on_stage: Callable[[str], None]) -> None:
-    command = [sys.executable, "-m", "engine.models.pocket.convert", str(folder)]
+def _convert_in_process(what: str, folder: Path, on_stage: Callable[[str], None]) -> None:
+    command = [sys.executable, "-m", "engine.models.pocket.convert", what, str(folder)]
     stages, lines = [], []
     with subprocess.Popen(
         command,
@@ -82,23 +94,16 @@ def _convert_in_process(folder: Path, on_stage: Callable[[str], None]) -> None:
         raise WeightsError(f"Pocket's weights could not be converted: {reason}")
 
 
-def convert(folder: Path, on_stage: Callable[[str], None]) -> None:
-    """Verify and convert both towers and compute the label anchors into `folder`, atomically."""
+def convert(what: str, folder: Path, on_stage: Callable[[str], None]) -> None:
+    """Verify and convert 'towers' (both, with the label anchors) or 'regions' into `folder`, atomically."""
     for stale in folder.parent.glob(f"{folder.name}.*partial"):
         shutil.rmtree(stale, ignore_errors=True)
     # A name of its own: a process left over from a killed app must never fill the folder of another.
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     on_stage("Checking the weights of Pocket")
-    text_weights, image_weights = verified(RECIPE.text), verified(RECIPE.image)
-    on_stage("Converting the text tower (once)")
-    shutil.copyfile(text_weights.with_name("tokenizer.json"), partial / "tokenizer.json")
-    _export(_text_module(text_weights.parent), _text_example(), partial / "text.onnx")
-    on_stage("Converting the picture tower (once)")
-    _export(_image_module(image_weights), _image_example(), partial / "image.onnx")
-    on_stage("Embedding the names of a thousand kinds of things (once)")
-    np.save(partial / "anchors.npy", _anchors(partial))
-    for name in FILES:
+    names = _MAKERS[what](partial, on_stage)
+    for name in names:
         with (partial / name).open("rb") as stream:
             os.fsync(stream.fileno())
     try:
@@ -107,6 +112,33 @@ def convert(folder: Path, on_stage: Callable[[str], None]) -> None:
         if not folder.is_dir():
             raise
         shutil.rmtree(partial, ignore_errors=True)  # another process was first, with the same content
+
+
+def _make_towers(folder: Path, on_stage: Callable[[str], None]) -> tuple[str, ...]:
+    """Convert both towers and compute the label anchors; returns the names of the files."""
+    text_weights, image_weights = verified(RECIPE.text), verified(RECIPE.image)
+    on_stage("Converting the text tower (once)")
+    shutil.copyfile(text_weights.with_name("tokenizer.json"), folder / "tokenizer.json")
+    _export(_text_module(text_weights.parent), _text_example(), folder / "text.onnx")
+    on_stage("Converting the picture tower (once)")
+    _export(_image_module(image_weights), _image_example(), folder / "image.onnx")
+    on_stage("Embedding the names of a thousand kinds of things (once)")
+    np.save(folder / "anchors.npy", _anchors(folder))
+    return FILES
+
+
+def _make_regions(folder: Path, on_stage: Callable[[str], None]) -> tuple[str, ...]:
+    """Convert the picture tower up to its last features, for pictures of any size; returns the names."""
+    weights = verified(RECIPE.image)
+    on_stage("Converting the picture tower for the reranker (once)")
+    network, module = _region_module(weights)
+    _export(module, _image_example(), folder / REGION_FILES[0], sides={1: "height", 2: "width"})
+    matrix, bias = network._fc.weight.detach().numpy(), network._fc.bias.detach().numpy()
+    np.savez(folder / REGION_FILES[1], weights=matrix, bias=bias)
+    return REGION_FILES
+
+
+_MAKERS = {"towers": _make_towers, "regions": _make_regions}
 
 
 def _anchors(folder: Path) -> np.ndarray:
@@ -120,10 +152,11 @@ def _anchors(folder: Path) -> np.ndarray:
     return normalise(np.stack([normalise(np.stack(wordings)).mean(axis=0) for wordings in means]))
 
 
-def _export(module: Any, example: dict[str, Any], path: Path) -> None:
+def _export(module: Any, example: dict[str, Any], path: Path, sides: dict[int, str] | None = None) -> None:
+    """Export a module; `sides` names the axes of the pixels that may have any length, besides the first."""
     import torch
 
-    axes = {name: {0: "n", 1: "length"} for name in ("ids", "mask")} | {"pixels": {0: "n"}}
+    axes = {name: {0: "n", 1: "length"} for name in ("ids", "mask")} | {"pixels": {0: "n", **(sides or {})}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracing exporter is deprecated but exact here
         torch.onnx.export(
@@ -173,25 +206,49 @@ def _text_module(folder: Path) -> Any:
     return MeanPooled()
 
 
-def _image_module(weights: Path) -> Any:
-    """Return (n, 260, 260, 3) uint8 -> (n, 1000) class probabilities."""
+def _network(weights: Path) -> Any:
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
     network = EfficientNet.from_name(RECIPE.image["architecture"])
     network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
-    mean, scale = RECIPE.image["mean"], RECIPE.image["scale"]
+    return network
+
+
+def _scaled(pixels: Any) -> Any:
+    """Return (n, h, w, 3) uint8 as the network takes them: (n, 3, h, w) float32."""
+    return (pixels.permute(0, 3, 1, 2).float() - RECIPE.image["mean"]) / RECIPE.image["scale"]
+
+
+def _image_module(weights: Path) -> Any:
+    """Return (n, 260, 260, 3) uint8 -> (n, 1000) class probabilities."""
+    import torch
 
     class Classifier(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = network
+            self.network = _network(weights)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            scaled = (pixels.permute(0, 3, 1, 2).float() - mean) / scale  # (n, 3, 260, 260)
-            return torch.softmax(self.network(scaled), dim=-1)
+            return torch.softmax(self.network(_scaled(pixels)), dim=-1)
 
     return Classifier()
+
+
+def _region_module(weights: Path) -> tuple[Any, Any]:
+    """Return the network, and (n, h, w, 3) uint8 -> (n, 1280, h / 32, w / 32) features of it."""
+    import torch
+
+    class Features(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = _network(weights)
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return self.network.extract_features(_scaled(pixels))
+
+    module = Features()
+    return module.network, module
 
 
 def _main() -> int:
@@ -200,7 +257,7 @@ def _main() -> int:
         sys.stdout.flush()
 
     try:
-        convert(Path(sys.argv[1]), stage)
+        convert(sys.argv[1], Path(sys.argv[2]), stage)
     except (WeightsError, OSError, ImportError) as error:
         sys.stdout.write(f"{error}\n")
         return 1
