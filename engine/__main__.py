@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import GapscopeError, MediaError, QueryError
+from engine.judgement_commands import judgements
 from engine.media.names import clean_text
 from engine.models.base import ModelChoice
 from engine.settings import Settings, load_settings
@@ -32,6 +33,7 @@ SlowOption = Annotated[
     bool, typer.Option("--accept-slow", help="Start also what will take more than half an hour.")
 ]
 CollectionOption = Annotated[str, typer.Option("--collection", help="The collection's name.")]
+app.command()(judgements)
 
 
 @app.callback()

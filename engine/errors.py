@@ -29,6 +29,8 @@ GapscopeError
 │   ├── CollectionNotFoundError
 │   └── CollectionModelError    made by another model, revision or width
 ├── EvaluationError             nothing to measure against
+├── JudgementError              a mark on what is not stored, or of no grade there is
+│   └── TrecError               a qrels, run or topics file that cannot be read, line by line
 └── RayIngestError              Ray is not installed, out of reach, too small, or gave up
 """
 
@@ -278,6 +280,14 @@ class CollectionModelError(CollectionError):
 
 class EvaluationError(GapscopeError):
     """A collection in which there is nothing to measure against."""
+
+
+class JudgementError(GapscopeError):
+    """A mark that cannot be kept: of an item or a collection that is not here, or of no known grade."""
+
+
+class TrecError(JudgementError):
+    """A qrels, run or topics file that cannot be taken; the text names the lines and the reasons."""
 
 
 class RayIngestError(GapscopeError):

@@ -32,9 +32,15 @@ CREATE TABLE IF NOT EXISTS collections (
     options TEXT NOT NULL DEFAULT '{}'
 );
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS judgements (
+    collection TEXT NOT NULL, question TEXT NOT NULL, item TEXT NOT NULL, relevance INTEGER NOT NULL,
+    PRIMARY KEY (collection, question, item)
+);
 """
 _COLUMNS = ("model", "revision", "dim")
 _IN_CHUNK = 500
+_GIVEN = "SELECT value FROM json_each(?2)"  # ids, as JSON
+_JUDGED = f"(item IN ({_GIVEN}) OR question IN (SELECT 'item:' || value FROM json_each(?2)))"
 
 
 def item_to_json(item: Item) -> str:
@@ -143,15 +149,17 @@ class Ledger:
         return {(collection, modality): count for collection, modality, count in rows}
 
     def delete(self, collection: str, ids: Iterable[str] | None = None) -> list[str]:
-        """Forget items (all of the collection where ids is None).
+        """Forget items (all of the collection where ids is None), and the judgements that name them.
 
         Returns the media that no collection refers to any more.
         """
         with self._errors(), self._db:
-            where, args = "collection = ?", [collection]
+            where, judged, args = "collection = ?1", "collection = ?1", [collection]
             if ids is not None:
-                where += " AND id IN (SELECT value FROM json_each(?))"
+                where += f" AND id IN ({_GIVEN})"
+                judged += f" AND {_JUDGED}"
                 args.append(json.dumps(list(ids)))
+            self._db.execute(f"DELETE FROM judgements WHERE {judged}", args)
             gone = self._db.execute(
                 f"SELECT DISTINCT media FROM items WHERE {where} AND media IS NOT NULL", args
             ).fetchall()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine.types import Filters, Modality
-from pages.ui import cards, frame, query_picture, resources, search_view
+from engine.judgements import question_key
+from engine.types import Filters, Modality, SearchTrace
+from pages.ui import cards, frame, marks, query_picture, resources, search_view
 from pages.ui.jobs_view import show_jobs
 from pages.ui.wording import plain, plural
 
@@ -23,6 +24,16 @@ def ask_with_words() -> None:
     """A typed question replaces a picture or 'more like this'."""
     for key in ("like", "picture"):
         st.query_params.pop(key, None)
+
+
+@st.fragment
+def show_hits(trace: SearchTrace, question: str, page_key: str) -> None:
+    """Draw the hits; a mark or another page of them draws this again, without asking again."""
+    with frame.errors():
+        marks.summary(workspace, trace.collection, question)
+        rows = cards.pager(len(trace.results), key=page_key)
+        shown = [(hit.item, hit) for hit in trace.results[rows]]
+        cards.grid(workspace, trace.collection, shown, key="hit", question=question)
 
 
 with frame.errors():
@@ -106,5 +117,6 @@ with frame.errors():
     if not trace.results:
         kind = plural(modality) if modality else "items"
         st.info(f"This collection has no {kind} that fit. Choose another kind, or fewer labels.")
-    rows = cards.pager(len(trace.results), key=f"page_{hash((trace.query, collection, show, k, *labels))}")
-    cards.grid(workspace, collection, [(hit.item, hit) for hit in trace.results[rows]], key="hit")
+        st.stop()
+    page_key = f"page_{hash((trace.query, collection, show, k, *labels))}"
+    show_hits(trace, question_key(query, st.query_params.get("picture")), page_key)

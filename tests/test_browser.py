@@ -125,6 +125,25 @@ def test_more_like_this_from_the_library_after_a_search(page, server):
     page.get_by_text("More like this item").wait_for()
 
 
+def test_marks_are_kept_over_a_reload_and_do_not_move_the_page(page, server):
+    samples_ready(page, server)
+    page.goto(f"{server}/Search?q=a+lighthouse+by+the+sea")
+    first_row(page)
+    page.get_by_role("button", name="Right", exact=True).nth(8).click()  # below the fold
+    page.get_by_text("1 marked right, 0 wrong").wait_for()
+    pressed = page.locator('[class*="st-key-marks_right_hit"]')
+    before = pressed.bounding_box()
+    assert 0 <= before["y"] <= 900
+    page.get_by_role("button", name="Wrong", exact=True).nth(9).click()
+    page.get_by_text("1 marked right, 1 wrong").wait_for()
+    assert pressed.bounding_box() == before
+    page.reload()
+    page.get_by_text("1 marked right, 1 wrong").wait_for()
+    assert pressed.count() == page.locator('[class*="st-key-marks_wrong_hit"]').count() == 1
+    pressed.get_by_role("button", name="Right").click()
+    page.get_by_text("0 marked right, 1 wrong").wait_for()
+
+
 def test_texts_and_the_raw_mixture_can_be_shown(page, server):
     samples_ready(page, server)
     page.goto(f"{server}/Search?q=a+castle&show=Texts")

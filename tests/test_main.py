@@ -157,6 +157,7 @@ def test_collections(data_dir, cli):
         ("search", "a dog", "--collection", "photos"),
         ("evaluate", "--collection", "photos"),
         ("doctor",),
+        ("judgements", "--collection", "photos"),
     ],
 )
 def test_without_json_it_is_read_by_people(data_dir, cli, arguments):
@@ -170,6 +171,11 @@ def test_without_json_it_is_read_by_people(data_dir, cli, arguments):
         (("search", "x", "--collection", "nothing"), "CollectionNotFoundError", "photos"),
         (("evaluate", "--collection", "nothing"), "CollectionNotFoundError", "photos"),
         (("delete", "--collection", "nothing", "--yes"), "CollectionNotFoundError", "photos"),
+        (("judgements", "--collection", "nothing"), "CollectionNotFoundError", "photos"),
+        (("judgements", "--collection", "photos", "--qrels", "/no/such"), "TrecError", "/no/such"),
+        (("judgements", "--collection", "photos", "--qrels", __file__), "TrecError", "line 1: it has"),
+        (("judgements", "--collection", "photos", "--run", __file__), "JudgementError", "--qrels"),
+        (("judgements", "--collection", "photos", "--export", "/no/such"), "JudgementError", "/no/such"),
         (("search", "x", "--collection", "no spaces"), "CollectionNameError", "no-spaces"),
         (("search", "x", "--collection", "photos", "-k", "0"), "QueryError", "1 to 1,000"),
         (("search", " ", "--collection", "photos"), "QueryError", "nothing to search for"),
@@ -217,6 +223,9 @@ def test_bad_settings_are_one_line(here, key, value):
         ("evaluate", "--collection", "photos", "--k", "0"),
         ("evaluate", "--collection", "photos", "--truth", "belief"),
         ("ingest", "--collection", "photos"),
+        ("judgements",),
+        ("judgements", "--collection", "photos", "--topics", "x"),
+        ("judgements", "--collection", "photos", "--skip-unknown"),
     ],
 )
 def test_wrong_usage_exits_2(here, arguments):
@@ -268,6 +277,32 @@ def test_hostile_names_stay_plain_text(cli, tmp_path, models_dir):
     assert all(name.isprintable() and len(name) <= 200 for name in names)
     plain = cli(data_dir, "search", "x", "--collection", "odd", "-k", 50, PYTHONIOENCODING="ascii")
     assert plain.returncode == 0 and "\x1b" not in plain.stdout and "\u202e" not in plain.stdout
+
+
+def test_judgements_come_and_go_and_measure_a_run(cli, tmp_path, models_dir):
+    data_dir = make_settings(tmp_path / "data", models_dir).data_dir
+    document(cli(data_dir, "ingest", generated_photos(tmp_path / "in", 3), "--collection", "some", "--json"))
+    asked = ("judgements", "--collection", "some", "--json")
+    assert document(cli(data_dir, *asked)) == {
+        **{"collection": "some", "questions": 0, "judgements": 0, "right": 0, "wrong": 0},
+        **{"imported": None, "exported": None, "run": None},
+    }
+    qrels, topics, run, out = (tmp_path / name for name in ("qrels", "topics", "run", "out.zip"))
+    qrels.write_text("1 0 0000.jpg 1\n1 0 0001.jpg 0\n2 0 0002.jpg 1\n2 0 gone.jpg 1\n")
+    topics.write_text("1\ta question\n2\tanother one\n")
+    run.write_text("1 Q0 0001.jpg 1 0.9 t\n1 Q0 0000.jpg 2 0.8 t\n")
+    given = ("--qrels", qrels, "--topics", topics)
+    assert "line 4: there is no item" in error_line(cli(data_dir, *asked, *given))
+    done = document(cli(data_dir, *asked, *given, "--skip-unknown", "--run", run, "--export", out))
+    assert (done["questions"], done["judgements"], done["right"], done["wrong"]) == (2, 3, 2, 1)
+    assert (done["imported"]["stored"], done["imported"]["left_out"]) == (3, 1)
+    assert done["imported"]["faults"] == [{"line": 4, "reason": "there is no item “gone.jpg”"}]
+    assert (done["run"]["queries"], done["run"]["unanswered"]) == (2, 1)
+    assert done["run"]["metrics"]["mrr"] == 0.25 and done["run"]["metrics"]["hit@5"] == 0.5
+    again = document(cli(data_dir, *asked, "--qrels", out))
+    assert again["imported"]["stored"] == 3 and again["judgements"] == 3
+    said = cli(data_dir, *asked[:-1], "--qrels", qrels, "--topics", topics, "--skip-unknown", "--run", run)
+    assert "line 4 left out: there is no item" in said.stdout and "mrr  0.250" in said.stdout
 
 
 def test_delete_needs_yes_and_deletes(cli, tmp_path, models_dir):

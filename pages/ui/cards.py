@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.ui import marks
 from pages.ui.frame import SEARCH, errors
 from pages.ui.resources import thumbnail_uri
 
@@ -22,15 +23,27 @@ PAGE_SIZE = 24
 CARD_PX = 218
 
 
-def grid(workspace: Workspace, collection: str, rows: Sequence[tuple[Item, Hit | None]], *, key: str) -> None:
-    """Draw items as cards that wrap to the width; a hit also shows its rank and score."""
+def grid(
+    workspace: Workspace,
+    collection: str,
+    rows: Sequence[tuple[Item, Hit | None]],
+    *,
+    key: str,
+    question: str | None = None,
+) -> None:
+    """Draw items as cards that wrap to the width; a hit also shows its rank and score.
+
+    question: the key of what was asked, for which the items can be marked right or wrong.
+    """
     best = max((hit.score for _, hit in rows if hit), default=1.0)
     with st.container(horizontal=True, gap="small", key=f"grid_{key}"):
         for item, hit in rows:
             with st.container(border=True, width=CARD_PX, gap="xxsmall", key=f"{key}_{item.id}"):
                 st.html(_card(workspace, item, hit, best))
-                with st.container(horizontal=True, gap="small"):
+                with st.container(horizontal=True, gap="small", key=f"acts_{key}_{item.id}"):
                     _buttons(workspace, collection, item, key)
+                    if question is not None:
+                        marks.buttons(workspace, collection, question, item.id, key=key)
 
 
 def pager(total: int, *, key: str) -> slice:

@@ -53,6 +53,16 @@ _STYLE = """<style>
 .gs-card .gs-bar i {display: block; height: 100%; background: #14a394;}
 .gs-card .gs-cap {display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical;
   overflow: hidden; overflow-wrap: anywhere; min-height: 2.7em; opacity: .9;}
+[class*="st-key-acts_"] {gap: .1rem .7rem !important; align-items: center;}
+[class*="st-key-marks_"] {flex-wrap: nowrap;}
+[class*="st-key-acts_"] > :last-child:has([class*="st-key-marks_"]) {margin-left: auto;}
+[class*="st-key-marks_"] button {min-width: 1.75rem; justify-content: center; color: inherit; opacity: .7;}
+[class*="st-key-marks_"] button [data-testid="stMarkdownContainer"] {position: absolute; width: 1px;
+  height: 1px; overflow: hidden; clip-path: inset(50%);}
+[class*="st-key-marks_right"] [class*="st-key-right_"] button {color: #14a394; opacity: 1;}
+[class*="st-key-marks_wrong"] [class*="st-key-wrong_"] button {color: #d9534f; opacity: 1;}
+@media (max-width: 640px) {[class*="st-key-acts_"] {column-gap: .4rem !important;}
+  [class*="st-key-marks_"] button {min-width: 1.5rem;} [class*="st-key-marks_"] {gap: 0 !important;}}
 .gs-strip {display: grid; grid-template-columns: repeat(auto-fill, minmax(min(140px, 30%), 1fr)); gap: .5rem;}
 .gs-strip img {width: 100%; aspect-ratio: 4/3; object-fit: cover; border-radius: .5rem; display: block;}
 [data-testid="stDialog"] img {max-height: 60vh; object-fit: contain;}

@@ -1,0 +1,196 @@
+"""What an evaluation asks: questions with their right answers, from caption pairs, labels or judgements."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+from engine.errors import EvaluationError
+from engine.judgements import Judgements, asked_with, qid_of
+from engine.ledger import Ledger
+from engine.store import Store
+from engine.types import MODALITIES, Item, Modality
+
+Truth = Literal["pairs", "labels", "judgements"]
+TRUTHS: tuple[Truth, ...] = get_args(Truth)
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Who asks and who answers: "text-image" are words that ask for pictures."""
+
+    asks: Modality
+    answers: Modality
+
+    def __str__(self) -> str:
+        return f"{self.asks}-{self.answers}"
+
+    @classmethod
+    def of(cls, text: str) -> Direction:
+        """Return the direction that `str` wrote. Raises EvaluationError with what is allowed."""
+        asks, _, answers = text.partition("-")
+        if asks not in MODALITIES or answers not in MODALITIES:
+            raise EvaluationError(
+                f"A direction is two of {', '.join(MODALITIES)} with a hyphen, as text-image; not {text!r}."
+            )
+        return cls(asks, answers)  # type: ignore[arg-type]
+
+
+# What each truth can be asked in; the first that has questions is the default.
+DIRECTIONS: dict[Truth, tuple[Direction, ...]] = {
+    "pairs": (Direction("text", "image"), Direction("image", "text")),
+    "labels": (Direction("text", "image"), Direction("text", "text"), Direction("image", "image")),
+    "judgements": tuple(
+        Direction(asks, answers) for asks in ("text", "image") for answers in ("image", "text")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question: `words`, or the stored `item` or the kept `picture` (SHA-256) it asks with.
+
+    `key` is what it is filed under (`judgements.question_key`) and `shown` what a person reads; `gains`
+    maps the id of every right answer to its grade; `exclude` is the item that must not answer itself.
+    """
+
+    key: str
+    shown: str
+    modality: Modality
+    gains: Mapping[str, int] = field(repr=False)
+    words: str = ""
+    item: Item | None = None
+    picture: str = ""
+    exclude: str | None = None
+
+    @property
+    def qid(self) -> str:
+        """Return the question's id in TREC's files."""
+        return qid_of(self.key)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Questions of one truth and direction against documents of one modality; `total` before sampling."""
+
+    truth: Truth
+    direction: Direction
+    questions: tuple[Question, ...]
+    documents: Mapping[str, Item] = field(repr=False)
+    total: int
+
+    def sample(self, limit: int | None, seed: int) -> Task:
+        """Return a random part of the questions, the same for the same seed, in their order."""
+        if limit is None or limit >= len(self.questions):
+            return self
+        kept = sorted(random.Random(seed).sample(range(len(self.questions)), limit))
+        return replace(self, questions=tuple(self.questions[place] for place in kept))
+
+
+def find_task(
+    store: Store, ledger: Ledger, collection: str, truth: Truth | None, direction: Direction | None
+) -> Task:
+    """Return the questions of a truth and a direction; where these are None, of the first that has any.
+
+    Raises CollectionNotFoundError, or EvaluationError where there is nothing to ask.
+    """
+    store.info(collection)
+    items = {
+        modality: {item.id: item for item in store.all_items(collection, modality)}
+        for modality in ("text", "image")
+    }
+    for one in (truth,) if truth else TRUTHS:
+        for way in (direction,) if direction else DIRECTIONS[one]:
+            questions = tuple(_questions(one, way, items, ledger, collection))
+            if questions:
+                return Task(one, way, questions, items[way.answers], len(questions))
+    raise _nothing(collection, truth, direction)
+
+
+def _questions(
+    truth: Truth,
+    way: Direction,
+    items: Mapping[str, Mapping[str, Item]],
+    ledger: Ledger,
+    collection: str,
+) -> Iterator[Question]:
+    if way not in DIRECTIONS[truth]:
+        return
+    asking, answers = items[way.asks].values(), items[way.answers]
+    if truth == "pairs":
+        yield from _pairs(asking, answers.values())
+    elif truth == "labels":
+        yield from _labels(way, asking, answers.values())
+    else:
+        yield from _judged(way, items, Judgements(ledger), collection)
+
+
+def _pairs(asking: Iterable[Item], answers: Iterable[Item]) -> Iterator[Question]:
+    """Ask with every item for what it is paired with: a caption for its picture, or the other way."""
+    right = _grouped((answer.pair, answer.id) for answer in answers)
+    for item in asking:
+        if gains := right.get(item.pair):
+            yield _by_item(item, gains)
+
+
+def _labels(way: Direction, asking: Iterable[Item], answers: Iterable[Item]) -> Iterator[Question]:
+    """Ask with every label in words, or with every picture for the others that share a label with it."""
+    right = _grouped((label, answer.id) for answer in answers for label in answer.labels)
+    if way.asks == "text":
+        for label in sorted(right):
+            yield Question(label, label, "text", right[label], words=label)
+        return
+    for item in asking:
+        gains = {id_: 1 for label in item.labels for id_ in right[label] if id_ != item.id}
+        if gains:
+            yield replace(_by_item(item, gains), exclude=item.id)
+
+
+def _judged(
+    way: Direction, items: Mapping[str, Mapping[str, Item]], judgements: Judgements, collection: str
+) -> Iterator[Question]:
+    """Ask what people have marked answers of; a question with nothing marked right asks for nothing."""
+    marks: dict[str, dict[str, int]] = {}
+    for mark in judgements.of(collection):
+        if mark.relevance > 0 and mark.item in items[way.answers]:
+            marks.setdefault(mark.question, {})[mark.item] = mark.relevance
+    for key, gains in marks.items():
+        kind, value = asked_with(key)
+        if kind == "like":
+            item = items[way.asks].get(value)
+            if item:
+                yield replace(_by_item(item, gains), key=key, exclude=item.id)
+        elif kind == "image" and way.asks == "image":
+            yield Question(key, "an uploaded picture", "image", gains, picture=value)
+        elif kind == "text" and way.asks == "text":
+            yield Question(key, value, "text", gains, words=value)
+
+
+def _by_item(item: Item, gains: Mapping[str, int]) -> Question:
+    """Return the question that a stored item asks: its words, or itself."""
+    if item.modality == "text":
+        return Question(item.caption, item.caption, "text", gains, words=item.caption)
+    return Question(f"item:{item.id}", item.caption or item.name, item.modality, gains, item=item)
+
+
+def _grouped(rows: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for key, id_ in rows:
+        found.setdefault(key, {})[id_] = 1
+    return found
+
+
+def _nothing(collection: str, truth: Truth | None, direction: Direction | None) -> EvaluationError:
+    if truth and direction and direction not in DIRECTIONS[truth]:
+        allowed: Sequence[Direction] = DIRECTIONS[truth]
+        return EvaluationError(
+            f"{truth} cannot be asked as {direction}: choose one of {', '.join(map(str, allowed))}."
+        )
+    what = truth or "pairs, labels or judgements"
+    way = f" as {direction}" if direction else ""
+    return EvaluationError(
+        f"The collection {collection!r} has no {what} to measure against{way}. Ingest pictures with "
+        f"captions or labels (a metadata.jsonl beside them), or mark hits as right on the Search page."
+    )
