@@ -76,21 +76,21 @@ class Library:
         """Return where what a reranker of this revision has read from a medium is kept."""
         return self._path("evidence", media, f".{revision}.npz")
 
-    def evidence(self, media: str, kept: Kept, make: Callable[[], Any]) -> Any:
-        """Return what a reranker prepared of a medium, made on first use and kept from then on.
+    def evidence(self, media: str, kept: Kept, make: Callable[[], Any]) -> tuple[Any, bool]:
+        """Return what a reranker prepared of a medium, and whether it was made just now; it is kept.
 
         Where it cannot be kept (a full disk) it is made again the next time.
         """
         path = self.evidence_path(media, kept.revision)
         try:
-            return kept.unpack(path.read_bytes())
+            return kept.unpack(path.read_bytes()), False
         except (OSError, ValueError):  # never made, or damaged
             prepared = make()
         try:
             self._write(path, kept.pack(prepared))
         except FolderError as error:
             log.warning("what was read from a medium is not kept: %s", str(error))
-        return prepared
+        return prepared, True
 
     def save(self, media: str, mime: str, data: bytes, thumbnail: bytes) -> None:
         """Store a medium and its thumbnail; the same content is written once. Raises FolderError."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -109,6 +110,42 @@ def find_task(
     raise _nothing(collection, truth, direction)
 
 
+@dataclass(frozen=True)
+class Known:
+    """The right answers to one question: the grade of each by id, and where that is known from."""
+
+    truth: Truth
+    gains: Mapping[str, int] = field(repr=False)
+
+
+def known_answers(
+    ledger: Ledger, collection: str, question: str, modalities: Collection[Modality]
+) -> Known | None:
+    """Return what is right for one question among items of some modalities, or None.
+
+    question: from `judgements.question_key`. People's own marks come first, then the captions that are
+    the question word for word, then the label that is. Raises FolderError.
+    """
+    wanted = json.dumps(sorted(modalities))
+    for truth, query in _KNOWN.items():
+        rows = ledger.rows(query, (collection, question, wanted))
+        if rows:
+            return Known(truth, dict(rows))
+    return None
+
+
+_KIND = "i.collection = ?1 AND i.modality IN (SELECT value FROM json_each(?3))"
+_KNOWN: dict[Truth, str] = {
+    "judgements": "SELECT i.id, j.relevance FROM judgements j JOIN items i ON i.id = j.item "
+    f"WHERE j.collection = ?1 AND j.question = ?2 AND j.relevance > 0 AND {_KIND}",
+    "pairs": f"SELECT i.id, 1 FROM items i WHERE {_KIND} AND json_extract(i.item, '$.pair') IN ("
+    "SELECT json_extract(item, '$.pair') FROM items WHERE collection = ?1 AND modality = 'text' "
+    "AND json_extract(item, '$.caption') = ?2) AND i.modality != 'text'",
+    "labels": f"SELECT DISTINCT i.id, 1 FROM items i, json_each(i.item, '$.labels') l WHERE {_KIND} "
+    "AND l.value = ?2",
+}
+
+
 def _questions(
     truth: Truth,
     way: Direction,
@@ -171,7 +208,8 @@ def _judged(
 def _by_item(item: Item, gains: Mapping[str, int]) -> Question:
     """Return the question that a stored item asks: its words, or itself."""
     if item.modality == "text":
-        return Question(item.caption, item.caption, "text", gains, words=item.caption)
+        words = " ".join(item.caption.split())
+        return Question(words, words, "text", gains, words=words)
     return Question(f"item:{item.id}", item.caption or item.name, item.modality, gains, item=item)
 
 

@@ -2,89 +2,142 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
-from engine.errors import MediaError
+from engine.errors import MediaError, ModelError
 from engine.models.base import Reranker
-from engine.types import Hit, Item, Modality
+from engine.types import Hit, Item, Modality, Reranked
 
 Content = tuple[Modality, Any]
 _AT_ONCE = 8  # hits opened at once: a decoded photograph takes tens of megabytes
+_NAMED = 3  # failures that a note names; all are in `Reranked.failed`
+_UNREADABLE = "it reads no {kind}, and there is no caption to read instead"
+_NO_NUMBER = "its score is no finite number"
 
 
-@dataclass(frozen=True)
-class Reranked:
-    """The reordered hits, ranks from 1; `scored` of them were read, and `notes` say what was not."""
+class Opened(NamedTuple):
+    """An item's content as a reranker takes it; `fresh` where it was prepared for the first time."""
 
-    hits: tuple[Hit, ...]
-    scored: int
-    notes: tuple[str, ...] = ()
+    content: Any
+    fresh: bool = False
+
+
+@dataclass
+class _Head:
+    """What is known of the first hits so far."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    by_caption: set[str] = field(default_factory=set)
+    fresh: int = 0
+    open_seconds: float = 0.0
+    score_seconds: float = 0.0
 
 
 def rerank(
-    query: Content, hits: Sequence[Hit], reranker: Reranker, *, top: int, open_item: Callable[[Item], Any]
+    query: Content, hits: Sequence[Hit], reranker: Reranker, *, top: int, open_item: Callable[[Item], Opened]
 ) -> Reranked:
     """Score the first `top` hits against the question and put them in the order of their scores.
 
-    A hit whose modality the reranker does not read is read by its caption. What it cannot read at
-    all, and everything after `top`, keeps its order below the scored ones. open_item returns an
-    item's content, or raises MediaError where that is gone. Raises ModelError.
+    A hit whose modality the reranker does not read is read by its caption. What gets no score, and
+    everything after `top`, keeps its order below the scored ones; one that fails costs only its own
+    place. open_item raises MediaError where a file is gone. Raises ModelError where the reranker fails
+    on every one of the first hits.
     """
     head = hits[:top]
-    scored: list[Hit] = []
-    captions = 0
+    state = _Head()
     for start in range(0, len(head), _AT_ONCE):
-        opened = [
-            (hit, document)
-            for hit in head[start : start + _AT_ONCE]
-            if (document := _readable(query[0], hit.item, reranker, open_item))
-        ]
-        scores = _scores(query, [document for _, document in opened], reranker)
-        for (hit, (modality, _)), score in zip(opened, scores, strict=True):
-            if score is not None:
-                scored.append(replace(hit, rerank_score=score))
-                captions += modality != hit.item.modality
-    done = {hit.item.id for hit in scored}
-    unread = [hit for hit in head if hit.item.id not in done]
+        _read(query, head[start : start + _AT_ONCE], reranker, open_item, state)
+    scored = [
+        replace(hit, rerank_score=state.scores[hit.item.id]) for hit in head if hit.item.id in state.scores
+    ]
     scored.sort(key=lambda hit: -(hit.rerank_score or 0.0))  # stable: ties stay as retrieved
+    unread = [hit for hit in head if hit.item.id not in state.scores]
     ordered = [*scored, *unread, *hits[len(head) :]]
-    ranked = tuple(hit.ranked(rank) for rank, hit in enumerate(ordered, start=1))
-    return Reranked(ranked, len(scored), tuple(_notes(reranker.spec.id, len(head), captions, unread)))
+    return Reranked(
+        model=reranker.spec.id,
+        hits=tuple(hit.ranked(rank) for rank, hit in enumerate(ordered, start=1)),
+        scored=len(scored),
+        by_caption=frozenset(state.by_caption & state.scores.keys()),
+        failed=state.failed,
+        fresh=state.fresh,
+        timings_ms={"open": state.open_seconds * 1000, "score": state.score_seconds * 1000},
+        notes=tuple(_notes(reranker.spec.id, head, state)),
+    )
 
 
-def _scores(query: Content, documents: Sequence[Content], reranker: Reranker) -> list[float | None]:
-    """Return a score per document, None for one that this reranker cannot take."""
+def _read(
+    query: Content,
+    hits: Sequence[Hit],
+    reranker: Reranker,
+    open_item: Callable[[Item], Opened],
+    state: _Head,
+) -> None:
+    """Open and score a few hits."""
+    started = time.perf_counter()
+    documents: dict[str, Content] = {}
+    for hit in hits:
+        try:
+            document, fresh = _readable(query[0], hit.item, reranker, open_item)
+        except (MediaError, ModelError) as error:
+            state.failed[hit.item.id] = str(error)
+            continue
+        documents[hit.item.id] = document
+        state.fresh += fresh
+        if document[0] != hit.item.modality:
+            state.by_caption.add(hit.item.id)
+    opened = time.perf_counter()
+    state.open_seconds += opened - started
+    _score(query, documents, reranker, state)
+    state.score_seconds += time.perf_counter() - opened
+
+
+def _score(query: Content, documents: dict[str, Content], reranker: Reranker, state: _Head) -> None:
+    """Score documents together, or one by one where that fails, so that the culprit is alone."""
     if not documents:
-        return []
+        return
     try:
-        return [float(score) for score in reranker.score(query, documents)]
-    except MediaError:  # one of them: a picture 300 times as long as wide, say
-        if len(documents) == 1:
-            return [None]
-        return [score for one in documents for score in _scores(query, [one], reranker)]
-
-
-def _notes(model: str, total: int, captions: int, unread: Sequence[Hit]) -> Iterator[str]:
-    if captions:
-        yield f"{model} read {captions:,} of {total:,} hits by their captions."
-    if unread:
-        kinds = ", ".join(sorted({hit.item.modality for hit in unread}))
-        yield (
-            f"{model} cannot read {len(unread):,} of {total:,} hits ({kinds} without a caption, or with a "
-            f"file that is missing or too long and thin); they stay below the reranked ones."
-        )
+        scores = [float(score) for score in reranker.score(query, list(documents.values()))]
+    except (MediaError, ModelError) as error:
+        if len(documents) > 1:
+            for id_, document in documents.items():
+                _score(query, {id_: document}, reranker, state)
+            if isinstance(error, ModelError) and not state.scores:
+                raise  # all of the first ones fail: it is the reranker, not a document
+            return
+        state.failed[next(iter(documents))] = str(error)
+        return
+    for id_, score in zip(documents, scores, strict=True):
+        if math.isfinite(score):
+            state.scores[id_] = score
+        else:
+            state.failed[id_] = _NO_NUMBER
 
 
 def _readable(
-    asked: Modality, item: Item, reranker: Reranker, open_item: Callable[[Item], Any]
-) -> Content | None:
+    asked: Modality, item: Item, reranker: Reranker, open_item: Callable[[Item], Opened]
+) -> tuple[Content, bool]:
+    """Return what the reranker reads of an item, and whether it was prepared anew. Raises MediaError."""
     if reranker.can_read(asked, item.modality):
-        try:
-            return item.modality, open_item(item)
-        except MediaError:
-            return None
+        content, fresh = open_item(item)
+        return (item.modality, content), fresh
     if item.caption and reranker.can_read(asked, "text"):
-        return "text", item.caption
-    return None
+        return ("text", item.caption), False
+    raise MediaError(_UNREADABLE.format(kind=f"{item.modality} for a question in {asked}"))
+
+
+def _notes(model: str, head: Sequence[Hit], state: _Head) -> Iterator[str]:
+    if captions := len(state.by_caption & state.scores.keys()):
+        yield f"{model} read {captions:,} of {len(head):,} hits by their captions."
+    if state.failed:
+        names = {hit.item.id: hit.item.name for hit in head}
+        first = [f"{names[id_]}: {reason}" for id_, reason in list(state.failed.items())[:_NAMED]]
+        more = f"; and {len(state.failed) - _NAMED:,} more" if len(state.failed) > _NAMED else ""
+        yield (
+            f"{model} gave no score for {len(state.failed):,} of {len(head):,} hits, which stay below the "
+            f"scored ones ({'; '.join(first)}{more})."
+        )

@@ -16,9 +16,9 @@ import numpy as np
 from engine.errors import CollectionError, QueryError
 from engine.media.names import clean_text
 from engine.models.base import Embedder, Reranker
-from engine.rerank import Reranked, rerank
+from engine.rerank import Content, Opened, rerank
 from engine.store import Store, model_error
-from engine.types import MODALITIES, Filters, Hit, Item, Modality, SearchTrace
+from engine.types import MODALITIES, Filters, Hit, Item, Modality, Reranked, SearchTrace
 
 MAX_K = 1_000
 MAX_QUERY_CHARS = 4_096
@@ -44,7 +44,7 @@ class Reranking:
     """How to reorder: `model` lends the reranker, `open_for` opens an item for it, `top` is how many."""
 
     model: Callable[[], AbstractContextManager[Reranker]]
-    open_for: Callable[[Reranker, Item], Any]
+    open_for: Callable[[Reranker, Item], Opened]
     top: int = 50
 
 
@@ -53,7 +53,6 @@ class _Question:
     shown: str
     modality: Modality
     vector: np.ndarray
-    content: Any = None
     exclude: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -101,7 +100,7 @@ def search(
             raise CollectionError(f"{collection!r} was made again while you asked. Ask again.")
         retrieval = _merged(retrieved, depth)
         with _timed(timings, "rerank"):
-            reordered = _reranked(question, retrieval, reranking) if reranking else Reranked(retrieval, 0)
+            reordered = _reranked(query, retrieval, reranking) if reranking else None
     return SearchTrace(
         collection=collection,
         model=info.made_by.model,
@@ -109,25 +108,33 @@ def search(
         query_modality=question.modality,
         retrieved=retrieved,
         retrieval=retrieval,
-        results=reordered.hits[:k],
+        results=(reordered.hits if reordered else retrieval)[:k],
         searched={modality: info.counts[modality] for modality in retrieved},
         timings_ms=timings if reranking else {**timings, "rerank": 0.0},
-        notes=(*question.notes, *reordered.notes),
+        notes=(*question.notes, *(reordered.notes if reordered else ())),
     )
 
 
-def _embedded(query: Query, model: Embedder) -> _Question:
+def content_of(query: Query) -> Content:
+    """Return what a question asks with, as models read it. Raises QueryError where that is nothing."""
+    if query.like:
+        raise QueryError('"More like this" has no question to rerank by: ask with words or a picture.')
     if query.image is not None:
-        vector = model.encode_query("image", [query.image])[0]
-        return _Question(query.name or "a picture", "image", vector, query.image)
-    text = clean_text(query.text or "")
+        return "image", query.image
+    text = clean_text(query.text or "")[:MAX_QUERY_CHARS]
     if not text:
         raise QueryError("There is nothing to search for: type a few words, or give a picture.")
-    notes: tuple[str, ...] = ()
-    if len(text) > MAX_QUERY_CHARS:
-        notes = (f"Only the first {MAX_QUERY_CHARS:,} of {len(text):,} characters were read.",)
-        text = text[:MAX_QUERY_CHARS]
-    return _Question(text, "text", model.encode_query("text", [text])[0], text, notes=notes)
+    return "text", text
+
+
+def _embedded(query: Query, model: Embedder) -> _Question:
+    modality, content = content_of(query)
+    vector = model.encode_query(modality, [content])[0]
+    if modality == "image":
+        return _Question(query.name or "a picture", modality, vector)
+    length = len(clean_text(query.text or ""))
+    cut = f"Only the first {MAX_QUERY_CHARS:,} of {length:,} characters were read."
+    return _Question(content, modality, vector, notes=(cut,) if length > MAX_QUERY_CHARS else ())
 
 
 def _like(id_: str, collection: str, store: Store) -> _Question:
@@ -162,10 +169,8 @@ def _merged(retrieved: dict[Modality, tuple[Hit, ...]], k: int) -> tuple[Hit, ..
     return tuple(hit.ranked(rank) for rank, hit in enumerate(hits[:k], start=1))
 
 
-def _reranked(question: _Question, hits: tuple[Hit, ...], reranking: Reranking) -> Reranked:
-    if question.content is None:
-        raise QueryError('"More like this" has no question to rerank by: ask with words or a picture.')
-    asked = (question.modality, question.content)
+def _reranked(query: Query, hits: tuple[Hit, ...], reranking: Reranking) -> Reranked:
+    asked = content_of(query)
     with reranking.model() as model:
         return rerank(asked, hits, model, top=reranking.top, open_item=partial(reranking.open_for, model))
 

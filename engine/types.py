@@ -234,6 +234,26 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class Reranked:
+    """A result list in the order of a reranker, ranks from 1.
+
+    The first `scored` of `hits` have a `rerank_score`; then come those of the head that got none (in
+    `failed`, by the item's id, with the reason) and what was not reranked, both as they were retrieved.
+    `by_caption` are the ids of items that were read by their captions; `fresh` counts the documents that
+    were prepared for the first time. `timings_ms`: "open" is files and preparing, "score" the model.
+    """
+
+    model: str
+    hits: tuple[Hit, ...]
+    scored: int
+    by_caption: frozenset[str] = frozenset()
+    failed: dict[str, str] = field(default_factory=dict)
+    fresh: int = 0
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class SearchTrace:
     """A search with every stage kept.
 

@@ -6,8 +6,9 @@ in order (open, mend, delete).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from engine.errors import MediaError, SlowModelError
@@ -24,11 +25,12 @@ from engine.models.hub.download import Downloads
 from engine.models.load import Loader
 from engine.models.loaded import LoadedModels
 from engine.remake import Remake, check_remake
-from engine.search import Query, Reranking, search
+from engine.rerank import Opened, rerank
+from engine.search import Query, Reranking, content_of, search
 from engine.settings import Settings
 from engine.staging import Stagings
 from engine.store import Store, check_name
-from engine.types import Filters, IngestReport, Item, Progress, SearchTrace
+from engine.types import Filters, Hit, IngestReport, Item, Progress, Reranked, SearchTrace
 
 SLOW_SECONDS = 30 * 60
 
@@ -207,15 +209,25 @@ class Workspace:
             reranking=reranking,
         )
 
-    def open_for(self, reranker: Reranker, item: Item) -> Any:
+    def rerank(self, query: Query, hits: Sequence[Hit], choice: ModelChoice, *, top: int = 50) -> Reranked:
+        """Reorder the first `top` of what was found for a question; see `rerank.rerank`.
+
+        Raises QueryError, ModelError.
+        """
+        with self.reranker(choice) as model:
+            return rerank(content_of(query), hits, model, top=top, open_item=partial(self.open_for, model))
+
+    def open_for(self, reranker: Reranker, item: Item) -> Opened:
         """Return an item's content, prepared for a reranker, or as it was kept from the last time.
 
         Raises MediaError, ModelError.
         """
         if reranker.kept is None or item.media is None:
-            return reranker.prepare(item.modality, self.open_item(item))
-        return self.library.evidence(
-            item.media, reranker.kept, lambda: reranker.prepare(item.modality, self.open_item(item))
+            return Opened(reranker.prepare(item.modality, self.open_item(item)))
+        return Opened(
+            *self.library.evidence(
+                item.media, reranker.kept, lambda: reranker.prepare(item.modality, self.open_item(item))
+            )
         )
 
     def open_item(self, item: Item) -> Any:

@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 from sentence_transformers import CrossEncoder
 
-from engine import rerank as module
 from engine.errors import MediaError, ModelError, ModelKindError, QueryError, UnreadableMediaError
 from engine.models.base import ModelChoice, ModelSpec
-from engine.rerank import rerank
+from engine.rerank import Opened, rerank
 from engine.search import Query
 from engine.types import Filters, Hit, Item
 
@@ -55,7 +54,7 @@ def opened(item: Item):
     """Open an item: a text's caption, a picture's `media` as its score; "gone" cannot be opened."""
     if item.media == "gone":
         raise MediaError("the file is gone")
-    return item.media or item.caption
+    return Opened(item.media or item.caption)
 
 
 def order(reranked) -> list[int]:
@@ -97,7 +96,7 @@ def test_what_is_below_the_top_keeps_its_order_and_is_not_read():
 @pytest.mark.parametrize("top", [0, 1, 5])
 def test_no_hits_are_no_hits(top):
     model = Told()
-    assert rerank(ASKED, (), model, top=top, open_item=opened) == module.Reranked((), 0)
+    assert rerank(ASKED, (), model, top=top, open_item=opened).hits == ()
     assert not model.calls
 
 
@@ -132,7 +131,9 @@ def test_what_cannot_be_read_stays_below_in_its_order_and_is_told():
     assert [one.rerank_score for one in found.hits[2:]] == [None] * 3
     assert found.scored == 2
     (note,) = found.notes
-    assert note.startswith("told cannot read 3 of 5 hits (image, video without a caption")
+    assert note.startswith(
+        "told gave no score for 3 of 5 hits, which stay below the scored ones (1: it reads no image"
+    )
 
 
 def test_what_is_unread_stays_above_what_is_below_the_top():
@@ -145,14 +146,14 @@ def test_nothing_readable_changes_nothing_but_says_so():
     model = Told({("text", "text")})
     found = rerank(ASKED, some, model, top=10, open_item=opened)
     assert (order(found), found.scored, model.calls) == ([1, 2], 0, [])
-    assert "cannot read 2 of 2 hits" in found.notes[0]
+    assert "gave no score for 2 of 2 hits" in found.notes[0]
 
 
 def test_a_file_that_is_gone_costs_only_its_own_place():
     some = [hit(1, "image", media="gone"), hit(2, caption="1"), hit(3, "image", media="2")]
     found = rerank(ASKED, some, Told(), top=10, open_item=opened)
     assert order(found) == [3, 2, 1]
-    assert "cannot read 1 of 3 hits (image" in found.notes[0]
+    assert "gave no score for 1 of 3 hits" in found.notes[0]
 
 
 @pytest.mark.parametrize("count", [1, 3, 20])
@@ -161,7 +162,7 @@ def test_a_picture_the_reranker_refuses_costs_only_its_own_place(count):
     found = rerank(ASKED, some, Told(refused={"1", "12"}), top=50, open_item=opened)
     refused = [number for number in (1, 12) if number <= count]
     assert order(found) == [*(number for number in range(count, 0, -1) if number not in refused), *refused]
-    assert f"cannot read {len(refused)} of {count} hits" in found.notes[0]
+    assert f"gave no score for {len(refused)} of {count} hits" in found.notes[0]
 
 
 def test_a_picture_may_be_the_question():
@@ -170,7 +171,7 @@ def test_a_picture_may_be_the_question():
     assert order(found) == [3, 2, 1]
     words_only = rerank(("image", "a picture"), some, Told({("text", "text")}), top=10, open_item=opened)
     assert (order(words_only), words_only.scored) == ([1, 2, 3], 0)
-    assert "cannot read 3 of 3" in words_only.notes[0]
+    assert "gave no score for 3 of 3" in words_only.notes[0]
 
 
 def test_an_error_of_the_model_is_passed_on():
@@ -181,6 +182,42 @@ def test_an_error_of_the_model_is_passed_on():
     model.score = fail
     with pytest.raises(ModelError, match="unloaded"):
         rerank(ASKED, texts(1, 2), model, top=2, open_item=opened)
+
+
+def test_one_that_fails_on_the_seventh_of_fifty_is_named_and_the_others_keep_their_scores():
+    class Failing(Told):
+        def score(self, query, documents):
+            if any(content == "7.0" for _, content in documents):
+                raise ModelError("out of memory with one picture")
+            return super().score(query, documents)
+
+    some = [hit(number, caption=f"{number}.0") for number in range(1, 51)]
+    found = rerank(ASKED, some, Failing(), top=50, open_item=opened)
+    assert order(found) == [*(number for number in range(50, 0, -1) if number != 7), 7]
+    assert (found.scored, found.failed) == (49, {some[6].item.id: "out of memory with one picture"})
+    assert found.notes == (
+        "told gave no score for 1 of 50 hits, which stay below the scored ones "
+        "(7: out of memory with one picture).",
+    )
+
+
+def test_a_score_that_is_no_number_costs_only_its_own_place():
+    found = rerank(ASKED, texts(1, float("nan"), 3), Told(), top=10, open_item=opened)
+    assert order(found) == [3, 1, 2]
+    assert found.failed == {found.hits[2].item.id: "its score is no finite number"}
+
+
+def test_what_was_prepared_for_the_first_time_is_counted_and_timed():
+    fresh = {"1", "3"}
+    found = rerank(
+        ASKED,
+        texts(1, 2, 3),
+        Told(),
+        top=10,
+        open_item=lambda item: Opened(item.caption, item.caption in fresh),
+    )
+    assert found.fresh == 2
+    assert set(found.timings_ms) == {"open", "score"} and min(found.timings_ms.values()) >= 0
 
 
 def test_few_pictures_are_held_in_memory_at_once():
@@ -194,7 +231,7 @@ def test_few_pictures_are_held_in_memory_at_once():
         picture = Picture()
         held.append(weakref.ref(picture))
         most.append(sum(one() is not None for one in held))
-        return picture
+        return Opened(picture)
 
     model = Told()
     model.score = lambda query, documents: np.ones(len(documents), np.float32)
@@ -270,7 +307,7 @@ def test_a_picture_question_is_reranked_by_pictures(shared, searched, tiny):
     assert [one.item.id for one in trace.results] == [trace.retrieval[place].item.id for place in places]
     words = searched("text_reranker", image=asked, name="mine", k=4, top=6)
     assert [one.item.id for one in words.results] == [one.item.id for one in words.retrieval[:4]]
-    assert any("cannot read 6 of 6" in note for note in words.notes)
+    assert any("gave no score for 6 of 6" in note for note in words.notes)
 
 
 def test_fewer_than_asked_for_are_reranked_and_the_rest_follows(searched):
@@ -310,6 +347,6 @@ def test_a_picture_file_that_is_gone_is_told_and_the_rest_is_reranked(shared, se
     again = searched("qwen_reranker", **asked)
     assert again.results[-1].item.id == gone.id
     assert again.results[-1].rerank_score is None
-    assert any("cannot read 1 of 6 hits" in note for note in again.notes)
+    assert any("gave no score for 1 of 6 hits" in note for note in again.notes)
     rest = [one.item.id for one in trace.results if one.item.id != gone.id]
     assert [one.item.id for one in again.results[:-1]] == rest
