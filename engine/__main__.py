@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import GapscopeError, MediaError, QueryError
+from engine.evaluation_commands import evaluate
 from engine.judgement_commands import judgements
 from engine.media.names import clean_text
 from engine.models.base import ModelChoice
@@ -33,6 +34,7 @@ SlowOption = Annotated[
     bool, typer.Option("--accept-slow", help="Start also what will take more than half an hour.")
 ]
 CollectionOption = Annotated[str, typer.Option("--collection", help="The collection's name.")]
+app.command()(evaluate)
 app.command()(judgements)
 
 
@@ -234,34 +236,6 @@ def delete(
     _say(f"deleted {collection}")
 
 
-@app.command()
-def evaluate(
-    collection: CollectionOption,
-    k: Annotated[list[int] | None, typer.Option("--k", help="A cut-off for recall; repeatable.")] = None,
-    truth: Annotated[str | None, typer.Option(help="pairs (captions) or labels.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure text-to-picture retrieval against captions or labels, over ALL relevant pictures."""
-    from engine.evaluate import evaluate as measure
-
-    ks = k or [1, 5, 10]
-    if min(ks) < 1:
-        raise typer.BadParameter("--k must be at least 1")
-    if truth not in (None, "pairs", "labels"):
-        raise typer.BadParameter("--truth is 'pairs' or 'labels'")
-    with _workspace() as workspace:
-        choice = ModelChoice.of(workspace.store.info(collection).made_by)
-        with workspace.embedder(choice, _show_stage) as embedder:
-            result = measure(collection, store=workspace.store, embedder=embedder, truth=truth, ks=ks)
-    if as_json:
-        document = {key: getattr(result, key) for key in ("collection", "model", "queries", "metrics")}
-        _json({**document, "reranked": None, "delta": None, "wins": None, "losses": None})
-        return
-    _say(f"{result.queries:,} questions ({result.truth}) against {result.documents:,} pictures")
-    for name, value in result.metrics.items():
-        _say(f"{name:>10}  {value:.3f}")
-
-
 def _show_report(report: IngestReport, as_json: bool) -> None:
     _stderr_end()
     if as_json:
@@ -368,7 +342,9 @@ def _show_stage(stage: str) -> None:
 
 def _show_progress(progress: Progress) -> None:
     left = progress.seconds_left
-    times = f", {progress.files_per_second:.0f} files/s, {left:.0f} s left" if left is not None else ""
+    times = (
+        f", {progress.done_per_second:.0f} {progress.unit}/s, {left:.0f} s left" if left is not None else ""
+    )
     _show_stage(f"{progress.stage} {progress.done:,} of {progress.total:,}{times}")
 
 

@@ -1,151 +1,238 @@
-"""Retrieval measured against caption pairs or labels; metrics are pure functions of ranks.
+"""Retrieval measured over all questions of a collection, with and without a reranker.
 
-Ranks come from the exact similarity matrix, not from the index, and count from 1; ties take the
-middle of the places they share, so that constant scores earn no credit. One number per metric is
-the mean over questions. Sources: recall, MRR and nDCG as in TREC (Voorhees and Harman 2005); nDCG
-with binary gains and the ideal over ALL relevant items (Järvelin and Kekäläinen 2002).
+Ranks of the first stage come from the exact similarity matrix, not from the index, ties at mid-rank;
+a reranker reorders the first `top` of each question, and nothing below them moves. The numbers are in
+`metrics.py`, the questions in `questions.py`, what comes out in `answers.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.errors import EvaluationError
-from engine.models.base import Embedder
-from engine.store import Store
-from engine.types import Item
+from engine.answers import Answer, Evaluation, Plan, summarise
+from engine.errors import EvaluationError, MediaError
+from engine.metrics import measures, ranks_by_score
+from engine.models.base import Embedder, ModelChoice, Reranker
+from engine.questions import Question, Task, find_task
+from engine.rerank import Opened, rerank
+from engine.types import Failure, Hit, Item
 from engine.vectors import cosine
 
-_BLOCK = 256
-_NDCG_K = 10
+if TYPE_CHECKING:
+    from engine.workspace import Workspace
 
-
-@dataclass(frozen=True)
-class Task:
-    """Questions in words, and for each the rows of the pictures that are right answers."""
-
-    truth: str
-    questions: tuple[str, ...]
-    relevant: tuple[frozenset[int], ...] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Mean metrics over `queries` questions against `documents` pictures."""
-
-    collection: str
-    model: str
-    truth: str
-    queries: int
-    documents: int
-    metrics: dict[str, float]
-
-
-def relevant_ranks(scores: np.ndarray, relevant: frozenset[int] | set[int]) -> np.ndarray:
-    """Return the ranks of the relevant documents for one question, ascending, ties at mid-rank.
-
-    scores: (n,) higher is better. Returns (len(relevant),) float64, from 1 to n.
-    """
-    own = scores[sorted(relevant)]  # (r,)
-    above = (scores[None, :] > own[:, None]).sum(axis=1)
-    tied = (scores[None, :] == own[:, None]).sum(axis=1) - 1
-    return np.sort(1.0 + above + tied / 2.0)
-
-
-def recall_at(ranks: np.ndarray, k: int) -> float:
-    """Return the share of ALL relevant documents with rank <= k, in [0, 1]."""
-    return float((ranks <= k).mean())
-
-
-def reciprocal_rank(ranks: np.ndarray) -> float:
-    """Return 1 / rank of the first relevant document, in (0, 1]."""
-    return float(1.0 / ranks[0])
-
-
-def ndcg_at(ranks: np.ndarray, k: int) -> float:
-    """Return DCG@k / IDCG@k with binary gains and discount 1/log2(rank + 1), in [0, 1]."""
-    gained = (1.0 / np.log2(ranks[ranks <= k] + 1)).sum()
-    ideal = (1.0 / np.log2(np.arange(1, min(k, len(ranks)) + 1) + 1)).sum()
-    return float(gained / ideal)
-
-
-def metrics(ranks: Sequence[np.ndarray], ks: Sequence[int]) -> dict[str, float]:
-    """Return recall@k for every k, mrr and ndcg@10, each the mean over questions."""
-    result = {f"recall@{k}": float(np.mean([recall_at(r, k) for r in ranks])) for k in ks}
-    result["mrr"] = float(np.mean([reciprocal_rank(r) for r in ranks]))
-    result[f"ndcg@{_NDCG_K}"] = float(np.mean([ndcg_at(r, _NDCG_K) for r in ranks]))
-    return result
-
-
-def pair_task(texts: Sequence[Item], pictures: Sequence[Item]) -> Task:
-    """Ask with every caption for the picture it captions."""
-    rows: dict[str, set[int]] = {}
-    for row, picture in enumerate(pictures):
-        rows.setdefault(picture.pair, set()).add(row)
-    asked = [text for text in texts if text.pair in rows]
-    return Task(
-        "pairs",
-        tuple(text.caption for text in asked),
-        tuple(frozenset(rows[text.pair]) for text in asked),
-    )
-
-
-def label_task(pictures: Sequence[Item]) -> Task:
-    """Ask with every label for all pictures that carry it."""
-    rows: dict[str, set[int]] = {}
-    for row, picture in enumerate(pictures):
-        for label in picture.labels:
-            rows.setdefault(label, set()).add(row)
-    labels = sorted(rows)
-    return Task("labels", tuple(labels), tuple(frozenset(rows[label]) for label in labels))
+KEPT_DEPTH = 100  # of each question's list, for the exported runs
+_BLOCK = 64  # questions embedded at once; pictures of that many are in memory
+_KEPT_DOCUMENTS = 2_000  # prepared documents in memory, about 70 KB each for Pocket's reranker
 
 
 def evaluate(
-    collection: str,
+    plan: Plan,
+    workspace: Workspace,
     *,
-    store: Store,
-    embedder: Embedder,
-    truth: str | None = None,
-    ks: Sequence[int] = (1, 5, 10),
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Evaluation:
-    """Measure text-to-picture retrieval of a collection.
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
+    """Measure a collection; None where it was cancelled.
 
-    truth is 'pairs' (captions), 'labels', or None for pairs where there are any. Raises
-    CollectionNotFoundError, CollectionModelError, or EvaluationError where there is no truth.
+    Raises CollectionNotFoundError, CollectionModelError, ModelError, and EvaluationError where there is
+    nothing to ask or the reranker cannot read what is asked.
     """
-    store.info(collection)
-    store.check_model(collection, embedder.provenance)
-    pictures = {item.id: item for item in store.all_items(collection, "image")}
-    table = store.vectors(collection, "image")
-    table = table.take(id_ for id_ in table.ids if id_ in pictures)  # an ingest may be adding more
-    ordered = [pictures[id_] for id_ in table.ids]
-    task = _task(truth, list(store.all_items(collection, "text")), ordered, collection)
-    ranks: list[np.ndarray] = []
-    for start in range(0, len(task.questions), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        vectors = embedder.encode_query("text", task.questions[block])
-        scores = cosine(vectors, table.vectors)  # (questions, pictures)
-        ranks += [relevant_ranks(*row) for row in zip(scores, task.relevant[block], strict=True)]
-        on_progress(len(ranks), len(task.questions))
-    return Evaluation(collection, embedder.spec.id, task.truth, len(ranks), len(table), metrics(ranks, ks))
+    started = time.time()
+    task = find_task(workspace.store, workspace.ledger, plan.collection, plan.truth, plan.direction)
+    made_by = workspace.store.info(plan.collection).made_by
+    lent = workspace.reranker(plan.reranker) if plan.reranker else nullcontext(None)
+    with workspace.embedder(ModelChoice.of(made_by)) as embedder, lent as reranker:
+        workspace.store.check_model(plan.collection, embedder.provenance)
+        run = Run(plan, task, workspace, embedder, reranker)
+        answers: list[Answer] = []
+        on_progress(0, len(run.questions))
+        for answer in run.answers():
+            if cancelled():
+                return None
+            answers.append(answer)
+            on_progress(len(answers) + len(run.unasked), len(run.questions))
+    if not answers:
+        raise EvaluationError(f"None of the questions could be asked: {run.unasked[0].reason}")
+    return Evaluation(
+        plan=plan,
+        truth=task.truth,
+        direction=task.direction,
+        made_by=made_by,
+        reranked_by=reranker.provenance if reranker else None,
+        total=task.total,
+        documents=len(run.ids),
+        documents_digest=_digest(run.ids),
+        questions_digest=_digest(f"{one.qid} {sorted(one.gains.items())}" for one in answers),
+        seconds=time.time() - started,
+        finished_at=int(time.time()),
+        answers=tuple(answers),
+        summary=summarise(answers, fresh=run.fresh),
+        unasked=tuple(run.unasked),
+    )
 
 
-def _task(truth: str | None, texts: Sequence[Item], pictures: Sequence[Item], collection: str) -> Task:
-    if truth in (None, "pairs"):
-        task = pair_task(texts, pictures)
-        if task.questions or truth == "pairs":
-            return _asked(task, collection)
-    return _asked(label_task(pictures), collection)
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
 
 
-def _asked(task: Task, collection: str) -> Task:
-    if not task.questions:
-        raise EvaluationError(
-            f"The collection {collection!r} has no {task.truth} to measure against. Ingest pictures "
-            f"with captions or labels (a metadata.jsonl beside them)."
+class Run:
+    """The parts of one evaluation that every question shares; `answers` does the work."""
+
+    def __init__(
+        self, plan: Plan, task: Task, workspace: Workspace, embedder: Embedder, reranker: Reranker | None
+    ) -> None:
+        self.plan, self.workspace, self.embedder, self.reranker = plan, workspace, embedder, reranker
+        self.direction, self.documents = task.direction, task.documents
+        self.fresh, self.unasked = 0, list[Failure]()
+        table = workspace.store.vectors(plan.collection, task.direction.answers)
+        # By id, so that ties at the end of the head fall the same way every time.
+        table = table.take(sorted(id_ for id_ in table.ids if id_ in task.documents))
+        self.ids, self._vectors = table.ids, table.vectors
+        self._row = {id_: row for row, id_ in enumerate(table.ids)}
+        known = replace(task, questions=tuple(filter(self._can_be_answered, task.questions)))
+        self.questions = known.sample(plan.limit, plan.seed).questions
+        if reranker:
+            _check_reads(reranker, task)
+        self._kept = lru_cache(_KEPT_DOCUMENTS)(self._open)
+
+    def answers(self) -> Iterator[Answer]:
+        """Yield the answer to every question that can be asked, a block embedded at a time."""
+        for start in range(0, len(self.questions), _BLOCK):
+            asked = [
+                (question, content)
+                for question in self.questions[start : start + _BLOCK]
+                if (content := self._content(question)) is not None
+            ]
+            if not asked:
+                continue
+            vectors = self.embedder.encode_query(self.direction.asks, [content for _, content in asked])
+            scores = cosine(vectors, self._vectors)  # (questions, documents)
+            for (question, content), row in zip(asked, scores, strict=True):
+                yield self._answer(question, content, row)
+
+    def _can_be_answered(self, question: Question) -> bool:
+        return any(id_ in self._row for id_ in question.gains)  # an ingest may be adding more
+
+    def _content(self, question: Question) -> Any:
+        """Return what a question asks with, as models read it; None, and noted, where its file is gone."""
+        try:
+            if question.item is not None:
+                return self.workspace.open_item(question.item)
+            if question.picture:
+                return self.workspace.open_question(question.picture)
+        except MediaError as error:
+            self.unasked.append(Failure(question.shown, str(error)))
+            return None
+        return question.words
+
+    def _answer(self, question: Question, content: Any, scores: np.ndarray) -> Answer:
+        """Return one question's answer; scores: (documents,)."""
+        if question.exclude in self._row:
+            scores = scores.copy()
+            scores[self._row[question.exclude]] = -np.inf
+        gains = {id_: gain for id_, gain in question.gains.items() if id_ in self._row}
+        order = np.argsort(-scores, kind="stable")[: max(self.plan.top, KEPT_DEPTH)]
+        order = order[np.isfinite(scores[order])]
+        ranks = ranks_by_score(scores, [self._row[id_] for id_ in gains])
+        answer = Answer(
+            key=question.key,
+            qid=question.qid,
+            shown=question.shown,
+            gains=gains,
+            before=measures(ranks, self.plan.ks, np.array(list(gains.values()))),
+            rank_before=float(ranks.min()),
+            retrieved=tuple((self.ids[row], float(scores[row])) for row in order[:KEPT_DEPTH]),
         )
-    return task
+        if self.reranker is None:
+            return answer
+        return self._reranked(answer, content, scores, order[: self.plan.top])
+
+    def _reranked(self, answer: Answer, content: Any, scores: np.ndarray, head: np.ndarray) -> Answer:
+        """Add to an answer how it fared after the head (rows, best first) was reranked."""
+        assert self.reranker is not None
+        items = [self.documents[self.ids[row]] for row in head]
+        hits = [Hit(rank, item, 0.0, rank) for rank, item in enumerate(items, start=1)]
+        asked = (self.direction.asks, content)
+        done = rerank(asked, hits, self.reranker, top=len(hits), open_item=self._document)
+        order = [self._row[hit.item.id] for hit in done.hits]
+        own = [float(hit.rerank_score or 0.0) for hit in done.hits[: done.scored]]
+        right = [self._row[id_] for id_ in answer.gains]
+        ranks = ranks_after(scores, order, own, right)
+        return replace(
+            answer,
+            after=measures(ranks, self.plan.ks, np.array(list(answer.gains.values()))),
+            rank_after=float(ranks.min()),
+            reranked=_listed([hit.item.id for hit in done.hits], own, answer.retrieved),
+            ceiling=float(not set(right).isdisjoint(order)),
+            scored=done.scored,
+            unscored=len(hits) - done.scored,
+            by_caption=len(done.by_caption),
+            open_ms=done.timings_ms["open"],
+            score_ms=done.timings_ms["score"],
+        )
+
+    def _document(self, item: Item) -> Opened:
+        if self.reranker is None or self.reranker.kept is None:
+            return self._open(item)  # a decoded picture is too large to be kept
+        return Opened(self._kept(item).content)
+
+    def _open(self, item: Item) -> Opened:
+        assert self.reranker is not None
+        opened = self.workspace.open_for(self.reranker, item)
+        self.fresh += opened.fresh
+        return opened
+
+
+def ranks_after(
+    scores: np.ndarray, head: Sequence[int], own: Sequence[float], relevant: Sequence[int]
+) -> np.ndarray:
+    """Return the ranks of the relevant rows after the head was reranked, ties at mid-rank.
+
+    scores: (n,) of the first stage; head: rows in the reranked order; own: the reranker's scores of
+    the first len(own) of them, the others got none and stand in their order below those. The rest
+    keeps its order by `scores` below the head. Returns (len(relevant),) float64 from 1 to n.
+    """
+    known = np.array(own, np.float64)
+    place = {row: index for index, row in enumerate(head)}
+    below = scores.astype(np.float64)
+    below[list(head)] = -np.inf
+    found = []
+    for row in relevant:
+        index = place.get(row)
+        if index is None:
+            found.append(len(head) + ranks_by_score(below, [row])[0])
+        elif index < len(known):
+            found.append(ranks_by_score(known, [index])[0])
+        else:
+            found.append(index + 1)
+    return np.array(found, np.float64)
+
+
+def _listed(
+    head: Sequence[str], own: Sequence[float], retrieved: Sequence[tuple[str, float]]
+) -> tuple[tuple[str, float], ...]:
+    """Return ids with scores that fall all the way: the reranker's own, then one less for every place."""
+    ids = [*head, *(id_ for id_, _ in retrieved[len(head) :])]
+    low = own[-1] if own else 0.0
+    scores = [*own, *(low - place for place in range(1, len(ids) - len(own) + 1))]
+    return tuple(zip(ids, scores, strict=True))[:KEPT_DEPTH]
+
+
+def _check_reads(reranker: Reranker, task: Task) -> None:
+    """Raise EvaluationError where a reranker reads neither the answers nor any captions of theirs."""
+    asks, answers = task.direction.asks, task.direction.answers
+    captioned = any(item.caption for item in task.documents.values())
+    if not (reranker.can_read(asks, answers) or (captioned and reranker.can_read(asks, "text"))):
+        raise EvaluationError(
+            f"{reranker.spec.id} cannot rerank items of kind {answers} for questions of kind {asks}. Choose "
+            f"another reranker or another direction."
+        )

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine import samples
+from engine.answers import Plan
 from engine.errors import GapscopeError, QueryError, SlowModelError
 from engine.library import check_space, folder_error
 from engine.media.sources import SourceList, find_sources, from_files
@@ -38,7 +39,8 @@ _SAMPLES_STATE = "samples"
 class JobSpec:
     """What a job is to do: ingest a folder of this machine, or uploaded files under their names.
 
-    Or, with `remake`, make a collection again with the model of `choice`: in place, or `into` another.
+    Or, with `remake`, make a collection again with the model of `choice`: in place, or `into` another;
+    or, with `evaluation`, measure it (`answers.Plan.to_dict`).
     """
 
     id: str
@@ -52,6 +54,7 @@ class JobSpec:
     stopped: bool = False
     remake: bool = False
     into: str | None = None
+    evaluation: dict[str, Any] | None = None
 
     @property
     def target(self) -> str:
@@ -64,12 +67,14 @@ class Job:
     """A job and how it stands; `state` is waiting, running, done, failed or cancelled.
 
     `slow` tells that it was not begun because its model would take very long: going on accepts that.
+    `evaluation` is the id under which the result of an evaluation is kept.
     """
 
     spec: JobSpec
     state: str = "waiting"
     progress: Progress = field(default_factory=lambda: Progress("Waiting", 0, 0))
     report: IngestReport | None = None
+    evaluation: str | None = None
     error: str = ""
     slow: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
@@ -149,6 +154,18 @@ class Jobs:
         title = f"{collection} again with {choice.id}"
         return self._add(JobSpec(_new_id(), title, collection, choice, remake=True, into=into))
 
+    def evaluate(self, plan: Plan) -> Job:
+        """Measure a collection in the background; the result is kept in `Workspace.evaluations`.
+
+        Raises CollectionNotFoundError, and QueryError where the same is being measured already.
+        """
+        self._workspace.store.info(plan.collection)
+        data = json.loads(json.dumps(plan.to_dict()))
+        if any(job.active and job.spec.evaluation == data for job in self.list()):
+            raise QueryError("This is being measured already.")
+        title = f"Evaluate {plan.collection}" + (f" with {plan.reranker.id}" if plan.reranker else "")
+        return self._add(JobSpec(_new_id(), title, plan.collection, evaluation=data))
+
     def ingest_samples(self) -> Job | None:
         """Ingest the bundled photographs, unless they were before (and perhaps deleted since).
 
@@ -208,7 +225,7 @@ class Jobs:
         self._workspace.ledger.drop_state(_done_as(job.spec))
 
     def uses(self, collection: str) -> bool:
-        """Tell whether a job that waits or runs adds to this collection, or makes it or from it another."""
+        """Tell whether a job that waits or runs adds to this collection, measures it, or remakes it."""
         return any(job.active and collection in (job.spec.collection, job.spec.target) for job in self.list())
 
     def delete_collection(self, collection: str) -> None:
@@ -279,6 +296,9 @@ class Jobs:
             return
         job.state = "running"
         try:
+            if job.spec.evaluation is not None:
+                self._evaluated(job)
+                return
             report = self._remade(job) if job.spec.remake else self._ingested(job)
         except GapscopeError as error:
             job.slow = isinstance(error, SlowModelError)
@@ -292,6 +312,19 @@ class Jobs:
             self._workspace.ledger.set_state(_SAMPLES_STATE, _samples_version())
         self._remove(job.spec)
         self._workspace.ledger.drop_state(_done_as(job.spec))
+        job.state = "done"
+
+    def _evaluated(self, job: Job) -> None:
+        done = self._workspace.evaluate(
+            Plan.of(job.spec.evaluation or {}),
+            on_progress=lambda progress: setattr(job, "progress", progress),
+            cancelled=job.stop.is_set,
+        )
+        if done is None:
+            job.state = "cancelled"
+            return
+        job.evaluation = self._workspace.evaluations.keep(done)
+        self._remove(job.spec)
         job.state = "done"
 
     def _ingested(self, job: Job) -> IngestReport:

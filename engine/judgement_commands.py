@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -14,13 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any
 
+import numpy as np
 import typer
 
 from engine.errors import JudgementError, TrecError
+from engine.metrics import measures, ranks_by_order
 from engine.settings import load_settings
 from engine.workspace import Workspace
 
-_KS, _NDCG_K = (1, 5, 10), 10
+_KS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -81,24 +82,9 @@ def measure_run(ranked: dict[str, list[str]], marks: dict[str, dict[str, int]]) 
 
 
 def _metrics(ids: list[str], marks: dict[str, int]) -> dict[str, float]:
-    """Return one question's numbers, as trec_eval's success, recall, recip_rank and ndcg_cut define them.
-
-    The gain of nDCG is the grade itself; what is not judged counts as wrong.
-    """
-    grades = [marks.get(id_, 0) for id_ in ids]
-    ranks = [rank for rank, grade in enumerate(grades, start=1) if grade]
-    right = sum(grade > 0 for grade in marks.values())
-    ideal = _dcg(sorted(marks.values(), reverse=True))
-    return {
-        **{f"hit@{k}": float(any(rank <= k for rank in ranks)) for k in _KS},
-        **{f"recall@{k}": sum(rank <= k for rank in ranks) / right if right else 0.0 for k in _KS},
-        "mrr": 1 / ranks[0] if ranks else 0.0,
-        f"ndcg@{_NDCG_K}": _dcg(grades) / ideal if ideal else 0.0,
-    }
-
-
-def _dcg(grades: list[int]) -> float:
-    return sum(grade / math.log2(rank + 1) for rank, grade in enumerate(grades[:_NDCG_K], start=1))
+    """Return one question's numbers, as trec_eval has them; what is not judged counts as wrong."""
+    right = {id_: grade for id_, grade in marks.items() if grade > 0}
+    return measures(ranks_by_order(ids, right), _KS, np.array(list(right.values())))
 
 
 def _take(workspace: Workspace, collection: str, qrels: Path, topics: Path | None, skip: bool) -> dict:

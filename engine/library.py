@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import FolderError, GapscopeError
+from engine.errors import FolderError, GapscopeError, MediaError
 from engine.media.sniff import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -75,6 +75,12 @@ class Library:
     def evidence_path(self, media: str, revision: str) -> Path:
         """Return where what a reranker of this revision has read from a medium is kept."""
         return self._path("evidence", media, f".{revision}.npz")
+
+    def question_path(self, name: str) -> Path:
+        """Return where a picture that somebody asked with is kept, by the SHA-256 of its file."""
+        if not _HASH.fullmatch(name):
+            raise MediaError(f"{name!r} is not the hash of a picture (64 hexadecimal digits).")
+        return self.data_dir / "questions" / f"{name}.webp"
 
     def evidence(self, media: str, kept: Kept, make: Callable[[], Any]) -> tuple[Any, bool]:
         """Return what a reranker prepared of a medium, and whether it was made just now; it is kept.

@@ -97,11 +97,7 @@ def find_task(
 
     Raises CollectionNotFoundError, or EvaluationError where there is nothing to ask.
     """
-    store.info(collection)
-    items = {
-        modality: {item.id: item for item in store.all_items(collection, modality)}
-        for modality in ("text", "image")
-    }
+    items = _items(store, collection)
     for one in (truth,) if truth else TRUTHS:
         for way in (direction,) if direction else DIRECTIONS[one]:
             questions = tuple(_questions(one, way, items, ledger, collection))
@@ -146,10 +142,30 @@ _KNOWN: dict[Truth, str] = {
 }
 
 
+def survey(store: Store, ledger: Ledger, collection: str) -> dict[tuple[Truth, Direction], int]:
+    """Return how many questions there are of every truth and direction that has any."""
+    items = _items(store, collection)
+    counts = {
+        (truth, way): sum(1 for _ in _questions(truth, way, items, ledger, collection))
+        for truth in TRUTHS
+        for way in DIRECTIONS[truth]
+    }
+    return {key: count for key, count in counts.items() if count}
+
+
+def _items(store: Store, collection: str) -> dict[Modality, dict[str, Item]]:
+    """Return the items of a collection by modality and id. Raises CollectionNotFoundError."""
+    store.info(collection)
+    return {
+        modality: {item.id: item for item in store.all_items(collection, modality)}
+        for modality in ("text", "image")
+    }
+
+
 def _questions(
     truth: Truth,
     way: Direction,
-    items: Mapping[str, Mapping[str, Item]],
+    items: Mapping[Modality, Mapping[str, Item]],
     ledger: Ledger,
     collection: str,
 ) -> Iterator[Question]:
@@ -186,7 +202,7 @@ def _labels(way: Direction, asking: Iterable[Item], answers: Iterable[Item]) -> 
 
 
 def _judged(
-    way: Direction, items: Mapping[str, Mapping[str, Item]], judgements: Judgements, collection: str
+    way: Direction, items: Mapping[Modality, Mapping[str, Item]], judgements: Judgements, collection: str
 ) -> Iterator[Question]:
     """Ask what people have marked answers of; a question with nothing marked right asks for nothing."""
     marks: dict[str, dict[str, int]] = {}

@@ -302,7 +302,7 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is. Counts are files, `stored`/`skipped` items; times in seconds."""
+    """How far a job is. Counts are of `unit`, `stored`/`skipped` of items; times in seconds."""
 
     stage: str
     done: int
@@ -311,6 +311,7 @@ class Progress:
     skipped: int = 0
     failed: tuple[Failure, ...] = ()
     elapsed_seconds: float = 0.0
+    unit: str = "files"
 
     @property
     def share(self) -> float:
@@ -318,7 +319,7 @@ class Progress:
         return min(1.0, self.done / self.total) if self.total else 0.0
 
     @property
-    def files_per_second(self) -> float:
+    def done_per_second(self) -> float:
         """Return the mean rate since the job began."""
         return self.done / self.elapsed_seconds if self.elapsed_seconds > 0 else 0.0
 
@@ -327,4 +328,4 @@ class Progress:
         """Return the time left at the mean rate, or None before the first file is done."""
         if not self.done or self.elapsed_seconds <= 0:
             return None
-        return (self.total - self.done) / self.files_per_second
+        return (self.total - self.done) / self.done_per_second

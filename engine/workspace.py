@@ -6,12 +6,15 @@ in order (open, mend, delete).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
+from engine.answers import Evaluation, Plan
 from engine.errors import MediaError, SlowModelError
+from engine.evaluations import Evaluations
 from engine.ingest import Ingest
 from engine.ledger import Ledger
 from engine.library import Library, folder_error
@@ -44,6 +47,7 @@ class Workspace:
         self.models = LoadedModels(settings, loader.load, loader.needs, loader.would_fit, loader.device_of)
         self.loads = BackgroundLoads(self.models, loader.resolve)
         self.downloads = Downloads()
+        self.evaluations = Evaluations(settings.data_dir)
 
     @classmethod
     def open(cls, settings: Settings, on_stage: Callable[[str], None] = lambda stage: None) -> Workspace:
@@ -217,6 +221,24 @@ class Workspace:
         with self.reranker(choice) as model:
             return rerank(content_of(query), hits, model, top=top, open_item=partial(self.open_for, model))
 
+    def evaluate(
+        self,
+        plan: Plan,
+        *,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Evaluation | None:
+        """Measure a collection; None where that was cancelled. See `evaluate.evaluate`."""
+        from engine.evaluate import evaluate
+
+        started = time.monotonic()
+
+        def report(done: int, total: int) -> None:
+            elapsed = time.monotonic() - started
+            on_progress(Progress("Asking", done, total, elapsed_seconds=elapsed, unit="questions"))
+
+        return evaluate(plan, self, on_progress=report, cancelled=cancelled)
+
     def open_for(self, reranker: Reranker, item: Item) -> Opened:
         """Return an item's content, prepared for a reranker, or as it was kept from the last time.
 
@@ -241,6 +263,14 @@ class Workspace:
             data = self.library.media_path(item.media or "", item.mime).read_bytes()
         except OSError as error:
             raise MediaError(f"The file of {item.name} cannot be read: {error.strerror}.") from error
+        return open_image(data, max_pixels=self.settings.max_image_pixels)[0]
+
+    def open_question(self, name: str) -> Any:
+        """Return a picture that somebody asked with, upright in RGB. Raises MediaError where it is gone."""
+        try:
+            data = self.library.question_path(name).read_bytes()
+        except OSError as error:
+            raise MediaError("The picture that was asked with is no longer kept.") from error
         return open_image(data, max_pixels=self.settings.max_image_pixels)[0]
 
     def delete_items(self, collection: str, ids: Iterable[str]) -> None:
@@ -271,4 +301,5 @@ class Workspace:
             drop_staging(staging, self.store, self.ledger, self.library)
         media = self.ledger.forget(collection)
         self.store.drop(collection)
+        self.evaluations.forget(collection)
         delete_unused(media, self.ledger, self.library)

@@ -12,6 +12,7 @@ from conftest import give_model, jpeg, make_settings, plain_items, unit_table
 from test_remake import NEW, OLD, Fake, hidden, lend
 
 from engine import samples
+from engine.answers import Plan
 from engine.errors import (
     CollectionError,
     CollectionNameError,
@@ -417,3 +418,59 @@ def test_a_manifest_of_version_0_1_is_read(settings, pocket):
     [job] = Jobs(workspace).list()
     assert ended(job).report.stored == 1
     workspace.close()
+
+
+def test_an_evaluation_runs_in_the_background_and_is_kept(workspace: Workspace):
+    jobs = Jobs(workspace)
+    captions = "\n".join(json.dumps({"file_name": f"{n}.jpg", "caption": f"number {n}"}) for n in range(3))
+    ended(jobs.upload("mine", [*files(3), ("metadata.jsonl", io.BytesIO(captions.encode()))]))
+    job = ended(jobs.evaluate(Plan("mine", ks=(1, 2))))
+    assert (job.state, job.error, job.progress.done, job.progress.unit) == ("done", "", 3, "questions")
+    assert workspace.evaluations.load(job.evaluation).summary.queries == 3
+    assert not list((workspace.settings.data_dir / "jobs").glob("*/*"))
+
+
+def test_an_evaluation_that_cannot_be_says_why_and_may_be_tried_again(workspace: Workspace):
+    jobs = Jobs(workspace)
+    ended(jobs.upload("mine", files(1)))
+    job = ended(jobs.evaluate(Plan("mine")))
+    assert (job.state, job.evaluation) == ("failed", None)
+    assert "nothing" in job.error or "has no pairs, labels or judgements" in job.error
+    bad = ended(jobs.evaluate(Plan("mine", reranker=ModelChoice("no/such-model"))))
+    assert bad.state == "failed" and bad.error
+    with pytest.raises(CollectionNotFoundError):
+        jobs.evaluate(Plan("nothing"))
+
+
+def test_a_cancelled_evaluation_keeps_nothing_and_the_same_is_not_run_twice(workspace: Workspace):
+    class Slow(Workspace):
+        def evaluate(self, plan, *, on_progress, cancelled):
+            wait(cancelled)
+
+    jobs = Jobs(workspace)
+    ended(jobs.upload("mine", files(1)))
+    workspace.evaluate = Slow.evaluate.__get__(workspace)
+    job = jobs.evaluate(Plan("mine"))
+    with pytest.raises(QueryError, match="measured already"):
+        jobs.evaluate(Plan("mine"))
+    with pytest.raises(QueryError, match="A job is using"):
+        jobs.delete_collection("mine")
+    jobs.cancel(job.spec.id)
+    assert ended(job).state == "cancelled" and workspace.evaluations.list() == []
+
+
+def test_a_restart_measures_what_was_cut_off(settings, models_dir, pocket):
+    class Stopped(Jobs):
+        def _work(self) -> None:
+            """Never run anything: the process was killed before it could."""
+
+    first = give_model(Workspace.open(settings), pocket)
+    captions = json.dumps({"file_name": "0.jpg", "caption": "the only one"}).encode()
+    done = ended(Jobs(first).upload("mine", [*files(1), ("metadata.jsonl", io.BytesIO(captions))]))
+    assert done.state == "done"
+    Stopped(first).evaluate(Plan("mine", truth="pairs"))
+    first.close()
+    second = give_model(Workspace.open(settings), pocket)
+    [job] = Jobs(second).list()
+    assert ended(job).state == "done" and len(second.evaluations.list("mine")) == 1
+    second.close()

@@ -83,7 +83,7 @@ def test_progress_before_and_after_the_first_file():
     assert Progress("x", 0, 10, elapsed_seconds=3).seconds_left is None
     assert Progress("x", 5, 10).seconds_left is None
     progress = Progress("x", 4, 10, elapsed_seconds=2)
-    assert (progress.share, progress.files_per_second, progress.seconds_left) == (0.4, 2.0, 3.0)
+    assert (progress.share, progress.done_per_second, progress.seconds_left) == (0.4, 2.0, 3.0)
     assert Progress("x", 12, 10).share == 1
 
 

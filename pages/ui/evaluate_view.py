@@ -1,4 +1,4 @@
-"""The Evaluate page."""
+"""What to measure: collections, questions, reranker, sample; starts a job for each collection."""
 
 from __future__ import annotations
 
@@ -6,9 +6,140 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from engine.errors import GapscopeError
+from engine.questions import Direction, Truth
+from pages.ui import model_picker, model_words, resources
+from pages.ui.wording import plural, say_error
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from engine.jobs import Jobs
+    from engine.store import CollectionInfo
     from engine.workspace import Workspace
 
+NO_RERANKER = "none"
+TOPS = (10, 20, 50, 100, 200)
+ALL = 0
+_ERRORS = "evaluate_errors"
 
-def draw(workspace: Workspace) -> None:
-    st.info("There is nothing to evaluate yet.")
+
+def ask(workspace: Workspace, jobs: Jobs, infos: Mapping[str, CollectionInfo]) -> None:
+    """Draw the choices and the button; says what is missing where nothing can be asked."""
+    names = list(infos)
+    first = "samples" if "samples" in names else names[0]
+    with st.container(border=True, key="evaluate_ask"):
+        collections = st.multiselect(
+            "Collections",
+            names,
+            default=[first],
+            key="evaluate_collections",
+            help="Several that hold the same files, each by its own model, can be compared below.",
+        )
+        if not collections:
+            st.info("Choose a collection to measure.")
+            return
+        questions = _questions(workspace, collections, infos)
+        if not questions:
+            _nothing(collections)
+            return
+        asked = st.selectbox(
+            "Questions",
+            list(questions),
+            format_func=lambda key: f"{in_words(*key)} ({questions[key]:,})",
+            key=f"evaluate_questions_{'-'.join(collections)}",
+        )
+        reranker, top, limit = _settings(workspace, questions[asked])
+        if st.button("Measure", key="evaluate_go", type="primary", icon=":material/play_arrow:"):
+            _start(jobs, collections, asked, reranker, top, limit)
+    for error in st.session_state.pop(_ERRORS, ()):
+        say_error(error)
+
+
+def in_words(truth: Truth, direction: Direction) -> str:
+    """Return who asks for what, by what truth."""
+    asks, answers = plural(direction.asks), plural(direction.answers)
+    if truth == "pairs":
+        names = {"text": "captions", "image": "pictures"}
+        return f"{names[direction.asks].capitalize()} ask for their {names[direction.answers]}"
+    if truth == "labels":
+        if direction.asks == "text":
+            return f"Labels ask for the {answers} that have them"
+        return f"{asks.capitalize()} ask for others with the same label"
+    return f"Your marks: {asks} ask for {answers}"
+
+
+def _questions(
+    workspace: Workspace, collections: Sequence[str], infos: Mapping[str, CollectionInfo]
+) -> dict[tuple[Truth, Direction], int]:
+    """Return what can be asked of every chosen collection, with the smallest count."""
+    from engine.judgements import Judgements
+
+    marks = Judgements(workspace.ledger)
+    counts = [
+        resources.questions_of(workspace, name, infos[name].total, hash(tuple(marks.of(name))))
+        for name in collections
+    ]
+    return {key: min(one[key] for one in counts) for key in counts[0] if all(key in one for one in counts)}
+
+
+def _nothing(collections: Sequence[str]) -> None:
+    which = "This collection has" if len(collections) == 1 else "These collections have in common"
+    st.info(
+        f"{which} no questions with known answers. Add pictures with captions or labels (a metadata.jsonl "
+        f"beside them), or mark hits as right on the Search page."
+    )
+
+
+def _settings(workspace: Workspace, count: int) -> tuple[str, int, int | None]:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        reranker = st.selectbox(
+            "Reranker",
+            [NO_RERANKER, *model_picker.rerankers(workspace)],
+            index=1,
+            format_func=model_words.short,
+            key="evaluate_reranker",
+            accept_new_options=True,
+            width=260,
+            help="Of this machine, or type a hub id or a local folder. Others are on the Models page.",
+        )
+        top = st.selectbox(
+            "Hits it gets",
+            TOPS,
+            index=TOPS.index(50),
+            key="evaluate_top",
+            width=130,
+            disabled=reranker == NO_RERANKER,
+        )
+        samples = [ALL, *(size for size in (50, 100, 500, 2_000) if size < count)]
+        limit = st.selectbox(
+            "Sample",
+            samples,
+            format_func=lambda size: f"{size:,} at random" if size else f"all {count:,}",
+            key="evaluate_limit",
+            width=170,
+            help="A random part of the questions, seed 0: always the same ones.",
+        )
+    return reranker or NO_RERANKER, top, limit or None
+
+
+def _start(
+    jobs: Jobs,
+    collections: Sequence[str],
+    asked: tuple[Truth, Direction],
+    reranker: str,
+    top: int,
+    limit: int | None,
+) -> None:
+    from engine.answers import Plan
+    from engine.models.base import ModelChoice
+
+    choice = None if reranker == NO_RERANKER else ModelChoice(reranker.strip())
+    errors = []
+    for name in collections:
+        try:
+            jobs.evaluate(Plan(name, *asked, reranker=choice, top=top, limit=limit))
+        except GapscopeError as error:
+            errors.append(str(error))
+    st.session_state[_ERRORS] = errors
+    st.rerun()

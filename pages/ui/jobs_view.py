@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.7
 
 
-def show_jobs(jobs: Jobs) -> None:
-    """Draw all jobs of this run; polls only while one is active, then redraws the page once."""
+def show_jobs(jobs: Jobs, *, evaluations: bool = False) -> None:
+    """Draw all jobs of this run, or the evaluations and what they wait for.
+
+    Polls only while one is active, then redraws the page once.
+    """
     busy = jobs.active() is not None
 
     @st.fragment(run_every=POLL_SECONDS if busy else None)
     def draw() -> None:
         with errors():
             for job in jobs.list():
-                _draw(jobs, job)
+                if not evaluations or job.active or job.spec.evaluation is not None:
+                    _draw(jobs, job)
         if busy and jobs.active() is None:
             st.rerun()
 
@@ -34,9 +38,10 @@ def show_jobs(jobs: Jobs) -> None:
 def progress_line(job: Job) -> str:
     """Return how far a job is in words: files done, rate, time left."""
     progress = job.progress
-    parts = [f"{progress.stage} · {progress.done:,} of {progress.total:,} files"]
+    parts = [f"{progress.stage} · {progress.done:,} of {progress.total:,} {progress.unit}"]
     if progress.done:
-        parts.append(f"{progress.files_per_second:,.0f} files/s")
+        digits = 0 if progress.done_per_second >= 10 else 1
+        parts.append(f"{progress.done_per_second:,.{digits}f} {progress.unit}/s")
     if progress.seconds_left is not None and progress.done < progress.total:
         parts.append(f"{duration(progress.seconds_left)} left")
     return " · ".join(parts)
@@ -75,6 +80,10 @@ def _actions(jobs: Jobs, job: Job, id_: str) -> None:
 
 
 def _summary(job: Job) -> str:
+    if job.evaluation is not None:
+        return f"Done in {duration(job.progress.elapsed_seconds)}; the result is on the Evaluate page."
+    if job.report is None and job.spec.evaluation is not None:
+        return "Cancelled; nothing of it is kept."
     if job.report is None:
         return "Cancelled before it began."
     report = job.report

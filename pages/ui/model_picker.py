@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from engine.models.catalog import DEFAULT_MODEL, describe
+from engine.models.catalog import DEFAULT_MODEL, DEFAULT_RERANKER, describe
 from pages.ui import model_words, resources
 from pages.ui.wording import plain, say_error
 
@@ -51,6 +51,13 @@ def embedders(workspace: Workspace) -> list[str]:
     in_memory = [model.choice.id for model in workspace.models.list() if model.kind == "embedder"]
     on_disk = [id_ for id_, kind in resources.local_models().items() if kind == "embedder"]
     return list(dict.fromkeys([DEFAULT_MODEL, *in_memory, *on_disk]))
+
+
+def rerankers(workspace: Workspace) -> list[str]:
+    """Return the rerankers of this machine by id: Pocket's, then those in memory, then those on disk."""
+    in_memory = [model.choice.id for model in workspace.models.list() if model.kind == "reranker"]
+    on_disk = [id_ for id_, kind in resources.local_models().items() if kind == "reranker"]
+    return list(dict.fromkeys([DEFAULT_RERANKER, *in_memory, *on_disk]))
 
 
 def find_loaded(workspace: Workspace, id_: str) -> LoadedModel | None:

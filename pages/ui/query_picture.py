@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -76,7 +75,7 @@ def _keep(workspace: Workspace, data: bytes) -> str:
     folder = workspace.settings.data_dir / "questions"
     try:
         folder.mkdir(exist_ok=True)
-        (folder / f"{name}.webp").write_bytes(out.getvalue())
+        workspace.library.question_path(name).write_bytes(out.getvalue())
         for old in sorted(folder.glob("*.webp"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
             old.unlink(missing_ok=True)
     except OSError as error:
@@ -85,9 +84,10 @@ def _keep(workspace: Workspace, data: bytes) -> str:
 
 
 def _path(workspace: Workspace, name: str) -> Path | None:
-    if not re.fullmatch(r"[0-9a-f]{64}", name):
+    try:
+        path = workspace.library.question_path(name)
+    except MediaError:
         return None
-    path = workspace.settings.data_dir / "questions" / f"{name}.webp"
     return path if path.exists() else None
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.jobs import Jobs
     from engine.models.base import Kind
     from engine.models.readiness import Readiness
+    from engine.questions import Direction, Truth
     from engine.types import Item
     from engine.workspace import Workspace
 
@@ -136,6 +137,16 @@ def labels_of(_workspace: Workspace, collection: str, total: int) -> list[str]:
             for label in item.labels:
                 counts[label] = counts.get(label, 0) + 1
     return sorted(counts, key=lambda label: (-counts[label], label))
+
+
+@st.cache_data(show_spinner="Counting the questions …", max_entries=50)
+def questions_of(
+    _workspace: Workspace, collection: str, total: int, marks: int
+) -> dict[tuple[Truth, Direction], int]:
+    """Return how many questions can be asked of a collection; `total` and `marks` renew it."""
+    from engine.questions import survey
+
+    return survey(_workspace.store, _workspace.ledger, collection)
 
 
 @st.cache_data(show_spinner=False, ttl=10)
