@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import evaluate_view, evaluation_view, frame, resources
+from pages.ui import evaluate_view, evaluation_view, frame, judgements_view, resources
 from pages.ui.jobs_view import show_jobs
 
 frame.start(
@@ -20,12 +20,15 @@ with frame.errors():
         st.page_link(frame.LIBRARY, label="Open the Library", icon=":material/photo_library:")
         show_jobs(jobs)
         st.stop()
-    evaluate_view.ask(workspace, jobs, infos)
+    collections = evaluate_view.ask(workspace, jobs, infos)
     show_jobs(jobs, evaluations=True)
-    st.subheader("Results", anchor=False)
-    kept = workspace.evaluations.list()
-    if not kept:
-        st.info("Nothing is measured yet: choose what to ask above, and press Measure.")
-        st.stop()
-    chosen = evaluation_view.choose(kept)
-    evaluation_view.draw(workspace, chosen, kept)
+    results, marks = st.tabs(["Results", "Your marks"], key="evaluate_tabs")
+    with results:
+        kept = workspace.evaluations.list()
+        if kept:
+            evaluation_view.draw(workspace, evaluation_view.choose(kept), kept)
+        else:
+            st.info("Nothing is measured yet: choose what to ask above, and press Measure.")
+    with marks:
+        for name in collections[:1]:
+            judgements_view.draw(workspace, name)

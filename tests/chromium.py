@@ -38,7 +38,8 @@ READY = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 @contextmanager
 def served(folder: Path, models_dir: Path, **env: str) -> Iterator[str]:
     """Run the app on a data folder, and yield its address; the log must end without a traceback."""
-    (folder / "models").symlink_to(models_dir)
+    if not (folder / "models").exists():
+        (folder / "models").symlink_to(models_dir)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -24,8 +24,11 @@ ALL = 0
 _ERRORS = "evaluate_errors"
 
 
-def ask(workspace: Workspace, jobs: Jobs, infos: Mapping[str, CollectionInfo]) -> None:
-    """Draw the choices and the button; says what is missing where nothing can be asked."""
+def ask(workspace: Workspace, jobs: Jobs, infos: Mapping[str, CollectionInfo]) -> list[str]:
+    """Draw the choices and the button, and return the chosen collections.
+
+    Says what is missing where nothing can be asked.
+    """
     names = list(infos)
     first = "samples" if "samples" in names else names[0]
     with st.container(border=True, key="evaluate_ask"):
@@ -38,11 +41,11 @@ def ask(workspace: Workspace, jobs: Jobs, infos: Mapping[str, CollectionInfo]) -
         )
         if not collections:
             st.info("Choose a collection to measure.")
-            return
+            return []
         questions = _questions(workspace, collections, infos)
         if not questions:
             _nothing(collections)
-            return
+            return collections
         asked = st.selectbox(
             "Questions",
             list(questions),
@@ -54,6 +57,7 @@ def ask(workspace: Workspace, jobs: Jobs, infos: Mapping[str, CollectionInfo]) -
             _start(jobs, collections, asked, reranker, top, limit)
     for error in st.session_state.pop(_ERRORS, ()):
         say_error(error)
+    return collections
 
 
 def in_words(truth: Truth, direction: Direction) -> str:
@@ -77,8 +81,7 @@ def _questions(
 
     marks = Judgements(workspace.ledger)
     counts = [
-        resources.questions_of(workspace, name, infos[name].total, hash(tuple(marks.of(name))))
-        for name in collections
+        resources.questions_of(workspace, name, f"{infos[name]} {marks.of(name)}") for name in collections
     ]
     return {key: min(one[key] for one in counts) for key in counts[0] if all(key in one for one in counts)}
 

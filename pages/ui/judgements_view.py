@@ -21,6 +21,7 @@ def draw(workspace: Workspace, collection: str) -> None:
     """Draw the counts, the export and the import of one collection's judgements."""
     from engine.judgements import Judgements
 
+    st.caption(f"Of the collection {plain(collection)}.")
     marks = Judgements(workspace.ledger).of(collection)
     if marks:
         right = sum(mark.relevance > 0 for mark in marks)
@@ -40,7 +41,7 @@ def draw(workspace: Workspace, collection: str) -> None:
             help="A zip of qrels.txt and topics.tsv, for trec_eval, ir_measures, or an import elsewhere.",
         )
     else:
-        st.text("Nothing is judged yet: mark hits as right or wrong on the Search page, or import qrels.")
+        st.text("Nothing is judged yet: mark hits as right or wrong on Search or Rerank, or import qrels.")
     if done := st.session_state.pop(_DONE, None):
         _say_done(done)
     with st.expander("Import judgements", icon=":material/upload_file:"):

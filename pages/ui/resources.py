@@ -140,10 +140,8 @@ def labels_of(_workspace: Workspace, collection: str, total: int) -> list[str]:
 
 
 @st.cache_data(show_spinner="Counting the questions …", max_entries=50)
-def questions_of(
-    _workspace: Workspace, collection: str, total: int, marks: int
-) -> dict[tuple[Truth, Direction], int]:
-    """Return how many questions can be asked of a collection; `total` and `marks` renew it."""
+def questions_of(_workspace: Workspace, collection: str, version: str) -> dict[tuple[Truth, Direction], int]:
+    """Return how many questions can be asked of a collection; `version` renews it."""
     from engine.questions import survey
 
     return survey(_workspace.store, _workspace.ledger, collection)
