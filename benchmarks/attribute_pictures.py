@@ -9,7 +9,7 @@ no scene and no written word.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -83,6 +83,14 @@ def compose(stamps: Path, scenes: list[Path], split: Split) -> Iterator[Row]:
     for number, words in enumerate(WORDS[split]):
         ground = _ground(scenes, number // 4, chance)
         yield _signed(ground, words, chance), f'a sign that says "{words}"', "text"
+
+
+def compose_signs(photographs: Iterable[Image.Image]) -> Iterator[Image.Image]:
+    """Yield photographs with a sign on each, of the training words: for timing, not for judging."""
+    chance = random.Random("signs")
+    for number, photograph in enumerate(photographs):
+        ground = ImageOps.fit(photograph, (SIDE_PX, SIDE_PX))
+        yield _signed(ground, WORDS["train"][number % len(WORDS["train"])], chance)
 
 
 def _cut_out(stamps: Path, name: str) -> Image.Image:

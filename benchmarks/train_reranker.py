@@ -11,6 +11,7 @@ else is held out. Feature settings were chosen by cross-validation on the traini
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import sys
@@ -104,28 +105,55 @@ def learned(tables: Sequence[np.ndarray]) -> np.ndarray:
 
 def measure(folder: Path) -> None:
     """Ingest every held-out set and print the command's evaluation, before and after reranking."""
-    used = (PROJECT / "sample_data" / "LICENSES.md").read_text(encoding="utf-8")
-    backdrops = [path for path, _ in scenes(folder, used)]
-    composed = folder / "held-out" / "composed"
-    composed.mkdir(parents=True, exist_ok=True)
-    rows: dict[str, list[tuple[Path, str]]] = {
-        "stamps-held-out": [row for row in _stamps(folder) if not _is_training(row[0], folder)],
-        "scenes-held-out": list(scenes(folder, used)),
-        "foods-held-out": list(foods(folder)),
-        "names-held-out": list(pictures(folder, PHOTOGRAPHS, used)),
-        "drawn-held-out": list(pictures(folder, DRAWN, used)),
-        "attributes-held-out": [],
-    }
-    for number, (picture, question, _) in enumerate(compose(_stamp_folder(folder), backdrops, "held-out")):
-        picture.save(composed / f"{number:03}.png")
-        rows["attributes-held-out"].append((composed / f"{number:03}.png", question))
-    for name, some in rows.items():
-        write(folder / name, some)
+    for name, (rows, kinds) in held_out_sets(folder).items():
+        write(folder / name, rows)
         data = folder / "data"
         engine("ingest", str(folder / name), "--collection", name, data=data)
         arguments = ("evaluate", "--collection", name, "--rerank", POCKET_RERANKER.id, "--json")
         found = json.loads(engine(*arguments, "--csv", str(folder / f"{name}.csv"), data=data))
-        print(name, json.dumps({key: value for key, value in found.items() if key != "worse"}), flush=True)
+        print(name, json.dumps({key: value for key, value in found.items() if key != "worse"}))
+        print("  worse", json.dumps(found["worse"], ensure_ascii=False), flush=True)
+        if kinds:
+            print("  right firsts", json.dumps(_firsts(folder / f"{name}.csv", kinds)), flush=True)
+
+
+def held_out_sets(folder: Path) -> dict[str, tuple[list[tuple[Path, str]], dict[str, str]]]:
+    """Return the rows of every set that training never saw, and the kind of each question where it has one.
+
+    "held-out" has all but the composed ones in one collection, and is the set that a claim stands on.
+    """
+    used = (PROJECT / "sample_data" / "LICENSES.md").read_text(encoding="utf-8")
+    captioned = {
+        "held-out-stamps": [row for row in _stamps(folder) if not _is_training(row[0], folder)],
+        "held-out-names": list(pictures(folder, PHOTOGRAPHS, used)),
+        "held-out-scenes": list(scenes(folder, used)),
+        "held-out-drawn": list(pictures(folder, DRAWN, used)),
+        "held-out-foods": list(foods(folder)),
+    }
+    backdrops = [path for path, _ in captioned["held-out-scenes"]]
+    composed, rows, kinds = folder / "composed", [], {}
+    composed.mkdir(parents=True, exist_ok=True)
+    for number, (picture, question, kind) in enumerate(compose(_stamp_folder(folder), backdrops, "held-out")):
+        picture.save(composed / f"{number:03}.png")
+        rows.append((composed / f"{number:03}.png", question))
+        kinds[question] = kind
+    together = [row for rows in captioned.values() for row in rows]
+    sets = {"held-out": together, **captioned}
+    return {**{name: (some, {}) for name, some in sets.items()}, "held-out-attributes": (rows, kinds)}
+
+
+def _firsts(path: Path, kinds: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return for each kind of question how many there are, and the share with the right picture first."""
+    with path.open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    found = {}
+    for kind in dict.fromkeys(kinds.values()):
+        own = [row for row in rows if kinds[row["question"]] == kind]
+        before, after = (
+            np.mean([float(row[f"{when} hit@1"]) for row in own]) for when in ("before", "after")
+        )
+        found[kind] = {"questions": len(own), "before": round(before, 3), "after": round(after, 3)}
+    return found
 
 
 def _reranker(folder: Path) -> PocketReranker:

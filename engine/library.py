@@ -93,8 +93,9 @@ class Library:
         except (OSError, ValueError):  # never made, or damaged
             prepared = make()
         try:
+            path.unlink(missing_ok=True)  # what is damaged may be as long as what is right
             self._write(path, kept.pack(prepared))
-        except FolderError as error:
+        except (OSError, FolderError) as error:
             log.warning("what was read from a medium is not kept: %s", str(error))
         return prepared, True
 

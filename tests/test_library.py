@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import FolderError, GapscopeError
+from engine.errors import FolderError, GapscopeError, MediaError
 from engine.library import Library, check_space, folder_error
 from engine.media.sniff import IMAGE_SUFFIXES
 
@@ -159,3 +159,50 @@ def test_space_is_checked(tmp_path):
         check_space(tmp_path, min_free_bytes=10**18)
     with pytest.raises(FolderError, match="No such file"):
         check_space(tmp_path / "gone", min_free_bytes=1)
+
+
+class Plain:
+    """Keeps a text as it is; what does not begin with "ok" cannot be unpacked."""
+
+    revision = "1"
+
+    def pack(self, prepared: str) -> bytes:
+        return prepared.encode()
+
+    def unpack(self, data: bytes) -> str:
+        if not data.startswith(b"ok"):
+            raise ValueError("damaged")
+        return data.decode()
+
+
+def test_evidence_is_made_once_and_anew_where_it_is_damaged_at_the_same_length(tmp_path):
+    library, media, made = Library(tmp_path), "a" * 64, []
+
+    def make() -> str:
+        made.append(1)
+        return "ok, seen"
+
+    assert library.evidence(media, Plain(), make) == ("ok, seen", True)
+    assert library.evidence(media, Plain(), make) == ("ok, seen", False)
+    library.evidence_path(media, "1").write_bytes(b"no, seen")
+    assert library.evidence(media, Plain(), make) == ("ok, seen", True)
+    assert library.evidence(media, Plain(), make) == ("ok, seen", False) and len(made) == 2
+
+
+def test_evidence_goes_with_its_medium_and_a_question_has_a_place_of_its_own(tmp_path):
+    library, media = Library(tmp_path), "a" * 64
+    library.evidence(media, Plain(), lambda: "ok")
+    library.delete(media)
+    assert not library.evidence_path(media, "1").exists()
+    assert library.question_path(media).parent == tmp_path / "questions"
+    for name in ("", "../x", "A" * 64):
+        with pytest.raises(MediaError, match="64 hexadecimal digits"):
+            library.question_path(name)
+
+
+def test_evidence_that_cannot_be_kept_is_made_every_time(tmp_path):
+    library, made = Library(tmp_path), []
+    (tmp_path / "evidence").write_text("a file, no folder")
+    for _ in range(2):
+        assert library.evidence("a" * 64, Plain(), lambda: made.append(1) or "ok") == ("ok", True)
+    assert len(made) == 2

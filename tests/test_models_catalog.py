@@ -8,11 +8,15 @@ from engine.errors import UnknownModelError
 from engine.models.catalog import (
     CATALOG,
     DEFAULT_MODEL,
+    DEFAULT_RERANKER,
     POCKET,
+    POCKET_RERANKER,
     describe,
     get_spec,
+    missing_packages,
     read_catalog,
 )
+from engine.models.pocket.reranker.recipe import PROVENANCE
 from engine.types import MODALITIES
 
 # What sentence-transformers 5.4 to 6.x can load, by kind; each is promised in the README.
@@ -55,7 +59,8 @@ REMOTE_CODE = {
     *("jinaai/jina-reranker-m0", "nvidia/llama-nemotron-rerank-vl-1b-v2"),
     *("nvidia/llama-nemotron-embed-vl-1b-v2", "nvidia/omni-embed-nemotron-3b"),
 }
-HUB_ROWS = [spec for spec in CATALOG.values() if spec is not POCKET]
+EMBEDDED = [POCKET, POCKET_RERANKER]
+HUB_ROWS = [spec for spec in CATALOG.values() if spec not in EMBEDDED]
 
 ROW = """
 [[model]]
@@ -67,14 +72,18 @@ note = "For a test."
 """
 
 
-def test_pocket_is_first_and_the_hub_follows():
-    assert next(iter(CATALOG.values())) is POCKET
+def test_the_embedded_models_are_first_and_the_hub_follows():
+    assert list(CATALOG.values())[:2] == EMBEDDED
     assert {spec.id for spec in HUB_ROWS} == {*EMBEDDERS, *MULTI_VECTOR, *RERANKERS}
 
 
 @pytest.mark.parametrize(
     ("kind", "ids"),
-    [("embedder", ["pocket", *EMBEDDERS]), ("multi-vector", MULTI_VECTOR), ("reranker", RERANKERS)],
+    [
+        ("embedder", ["pocket", *EMBEDDERS]),
+        ("multi-vector", MULTI_VECTOR),
+        ("reranker", ["pocket-reranker", *RERANKERS]),
+    ],
 )
 def test_every_promised_model_is_there_and_of_its_kind(kind, ids):
     assert {spec.id for spec in CATALOG.values() if spec.kind == kind} == set(ids)
@@ -136,9 +145,21 @@ def test_remote_code_is_asked_for_exactly_where_a_model_brings_it():
     assert {spec.id for spec in CATALOG.values() if spec.remote_code} == REMOTE_CODE
 
 
-def test_the_default_is_in_the_catalog_and_runs_here():
+def test_the_defaults_are_in_the_catalog_and_run_here():
     assert get_spec(DEFAULT_MODEL) is POCKET
-    assert POCKET.runner == "pocket"
+    assert get_spec(DEFAULT_RERANKER) is POCKET_RERANKER
+    assert [(spec.runner, spec.kind, missing_packages(spec)) for spec in EMBEDDED] == [
+        ("pocket", "embedder", []),
+        ("pocket", "reranker", []),
+    ]
+
+
+def test_the_embedded_reranker_is_what_its_recipe_says():
+    made_by = (POCKET_RERANKER.id, POCKET_RERANKER.revision)
+    assert made_by == (PROVENANCE.model, PROVENANCE.revision)
+    assert POCKET_RERANKER.revision != POCKET.revision
+    assert (POCKET_RERANKER.modalities, POCKET_RERANKER.dim) == (("text", "image"), None)
+    assert POCKET_RERANKER.packages == ("rapidocr",)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +174,9 @@ def test_the_organisation_may_be_left_out_as_in_sentence_transformers(name):
     ["", "nothing", "POCKET", "Qwen3-VL-Embedding-2B", "sentence-transformers/pocket", "clip-vit-b-32"],
 )
 def test_an_unknown_model_lists_the_known_and_is_described_all_the_same(model):
-    with pytest.raises(UnknownModelError, match="Known models: pocket, sentence-transformers/clip"):
+    with pytest.raises(
+        UnknownModelError, match="Known models: pocket, pocket-reranker, sentence-transformers/clip"
+    ):
         get_spec(model)
     assert (describe(model).id, describe(model).modalities) == (model, ())
 
@@ -203,6 +226,10 @@ def test_an_empty_catalog_has_no_models():
         (ROW + "revision = 1", "must be of type str"),
         (ROW + ROW, "somebody/some-model is in the catalog more than once"),
         (ROW.replace("somebody/some-model", "pocket"), "pocket is in the catalog more than once"),
+        (
+            ROW.replace("somebody/some-model", "pocket-reranker"),
+            "pocket-reranker is in the catalog more than once",
+        ),
         (ROW + 'images_by = "nobody/nothing"', "images_by names nobody/nothing, which is not in the catalog"),
         ("[[models]]\n" + ROW, "a catalog has [[model]] tables only, not ['models']"),
         (ROW + "dim = ", "Invalid value"),

@@ -206,8 +206,10 @@ def test_a_folder_is_the_same_model_however_it_is_named(here, tiny, monkeypatch)
     assert here.loader.resolve(ModelChoice("./clip/")) == here.loader.resolve(choice(tiny("clip")))
 
 
-def test_pocket_is_resolved_without_a_look_at_the_hub(here):
-    resolved = here.loader.resolve(ModelChoice("pocket"))
+@pytest.mark.parametrize("model", ["pocket", "pocket-reranker"])
+def test_pocket_is_resolved_without_a_look_at_the_hub(here, model):
+    resolved = here.loader.resolve(ModelChoice(model))
+    assert resolved.id == model
     assert resolved.revision
     assert resolved.dtype
     assert here.loader.device_of(resolved).name == "cpu"

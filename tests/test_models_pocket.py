@@ -19,10 +19,17 @@ from PIL import Image, ImageFilter
 from engine.errors import ModalityError, WeightsError
 from engine.media.images import open_image
 from engine.models.pocket import convert, recipe
-from engine.models.pocket.convert import FILES, converted_folder, ensure_converted
+from engine.models.pocket.convert import (
+    FILES,
+    REGION_FILES,
+    converted_folder,
+    ensure_converted,
+    ensure_regions,
+)
 from engine.models.pocket.image import CROP_PX, RESIZE_PX, conse, prepare
 from engine.models.pocket.labels import class_texts
 from engine.models.pocket.recipe import RECIPE, package_file, verified
+from engine.models.pocket.reranker.regions import RegionNetwork
 from engine.models.pocket.runtime import Runner
 from engine.settings import PROJECT_DIR
 from engine.vectors import normalise
@@ -277,7 +284,7 @@ def test_altered_weights_are_refused(tmp_path, monkeypatch):
         verified(part)
     monkeypatch.setattr(convert, "RECIPE", dataclasses.replace(RECIPE, text=part))
     with pytest.raises(WeightsError, match="SHA-256"):
-        convert.convert(tmp_path / "models" / "pocket-x", lambda stage: None)
+        convert.convert("towers", tmp_path / "models" / "pocket-x", lambda stage: None)
     assert not (tmp_path / "models" / "pocket-x").exists()
 
 
@@ -303,7 +310,7 @@ def test_anything_that_shapes_a_vector_changes_the_revision(tmp_path, monkeypatc
 
 
 def command(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "engine.models.pocket.convert", str(folder)]
+    return [sys.executable, "-m", "engine.models.pocket.convert", "towers", str(folder)]
 
 
 def test_a_killed_conversion_is_made_again(tmp_path):
@@ -324,6 +331,37 @@ def test_a_killed_conversion_is_made_again(tmp_path):
     assert len(stages) == len(set(stages)) == 4
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [folder.name]
+
+
+def test_the_regions_are_converted_beside_the_towers_and_once(models_dir):
+    stages: list[str] = []
+    folder = ensure_regions(models_dir, stages.append)
+    assert folder.parent == models_dir.absolute()
+    assert folder != converted_folder(models_dir)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(REGION_FILES)
+    stages.clear()
+    assert ensure_regions(models_dir, stages.append) == folder
+    assert stages == []
+
+
+@pytest.mark.parametrize("size", [(260, 260), (32, 64), (416, 288)])
+def test_the_pooled_regions_equal_the_classifier_of_pytorch(models_dir, size):
+    """The network cut before its pooling, at any size: mean features through the linear layer."""
+    import torch
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name(RECIPE.image["architecture"])
+    network.load_state_dict(torch.load(package_file(RECIPE.image, "weights"), weights_only=True))
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    with torch.no_grad():
+        ready = (torch.from_numpy(pixels).permute(2, 0, 1)[None].float() - 127) / 128
+        wanted = network.eval()(ready)[0].numpy()
+    regions = RegionNetwork(ensure_regions(models_dir, print), np.eye(1000, 8, dtype=np.float32), 1)
+    features = regions.features(pixels)
+    assert features.shape == (1280, -(-size[0] // 32), -(-size[1] // 32))
+    found = regions.logits(features.mean((1, 2)))
+    np.testing.assert_allclose(found, wanted, atol=2e-3)
+    np.testing.assert_allclose(regions.probabilities(found).sum(), 1, atol=1e-5)
 
 
 class Interpreter:
@@ -362,11 +400,13 @@ def test_a_conversion_that_comes_second_keeps_the_first(tmp_path, monkeypatch, m
         shutil.copytree(converted_folder(models_dir), folder)
         return np.zeros((1, 1), np.float32)
 
-    monkeypatch.setattr(convert, "_export", lambda module, example, path: path.write_bytes(b"late"))
+    monkeypatch.setattr(
+        convert, "_export", lambda module, example, path, sides=None: path.write_bytes(b"late")
+    )
     monkeypatch.setattr(convert, "_image_module", lambda weights: None)
     monkeypatch.setattr(convert, "_text_module", lambda weights: None)
     monkeypatch.setattr(convert, "_anchors", first_wins)
-    convert.convert(folder, lambda stage: None)
+    convert.convert("towers", folder, lambda stage: None)
     assert (folder / "text.onnx").stat().st_size > 1_000_000
     assert [path.name for path in tmp_path.iterdir()] == ["pocket-x"]
 

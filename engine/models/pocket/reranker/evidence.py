@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from engine.models.pocket.reranker.reading import Reader
     from engine.models.pocket.reranker.regions import RegionNetwork
 
+_DIGEST_BYTES = 32  # of a SHA-256
 _COLOURS_PER_CELL = 8  # pixels to a side of a cell, for the colours
 _EVEN = 24.0  # how far a plain background's pixels may be from its own colour, of 255 per channel
 _PLAIN = 0.85  # the share of the border that must have one colour for the background to count as plain
@@ -28,17 +30,18 @@ class Evidence:
     """What a picture shows, in numbers; vectors are unit length in Pocket's text space, less its middle.
 
     whole: (d,) of the picture at two sizes; regions: (r, d); cells: (h, w, d);
-    classes: (t,) int16 and probabilities: (t,) of the likeliest classes; colours: (h, w, 11) shares
-    of each cell's foreground by colour name; shown: (h, w) share of the cell that is no plain
-    background; things: separate things on a plain background, 0 where the background is not plain;
-    text: the lines that were read in it. Floats are float16.
+    probabilities: (1000,) of the classes at that temperature; common: () float32, how like all kinds of
+    things the picture is at once; colours: (h, w, 11) shares of each cell's foreground by colour name;
+    shown: (h, w) share of the cell that is no plain background; things: separate things on a plain
+    background, 0 where the background is not plain; text: the lines that were read in it. The other
+    floats are float16.
     """
 
     whole: np.ndarray = field(repr=False)
     regions: np.ndarray = field(repr=False)
     cells: np.ndarray = field(repr=False)
-    classes: np.ndarray = field(repr=False)
     probabilities: np.ndarray = field(repr=False)
+    common: np.ndarray = field(repr=False)
     colours: np.ndarray = field(repr=False)
     shown: np.ndarray = field(repr=False)
     things: int = 0
@@ -46,7 +49,7 @@ class Evidence:
 
 
 class EvidenceKept:
-    """Evidence as bytes (NumPy's npz), to be kept between questions."""
+    """Evidence as bytes, to be kept between questions: the SHA-256 of what follows, then NumPy's npz."""
 
     revision = RECIPE.features_revision
 
@@ -54,17 +57,17 @@ class EvidenceKept:
         """Return evidence as bytes."""
         out = io.BytesIO()
         np.savez(out, **{one.name: np.asarray(getattr(prepared, one.name)) for one in fields(Evidence)})
-        return out.getvalue()
+        return hashlib.sha256(out.getvalue()).digest() + out.getvalue()
 
     def unpack(self, data: bytes) -> Evidence:
-        """Return what `pack` was given. Raises ValueError for bytes it did not make."""
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                found = {one.name: arrays[one.name] for one in fields(Evidence)}
-        except (OSError, KeyError, EOFError, np.exceptions.AxisError) as error:
-            raise ValueError("these bytes hold no evidence of a picture") from error
+        """Return what `pack` was given. Raises ValueError for bytes it did not make, or damaged ones."""
+        digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("these bytes hold no evidence of a picture, or are damaged")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found = {one.name: arrays[one.name] for one in fields(Evidence)}
         found["things"] = int(found["things"])
-        found["text"] = tuple(str(line) for line in np.atleast_1d(found["text"]))
+        found["text"] = tuple(str(line) for line in found["text"])
         return Evidence(**found)
 
 
@@ -72,18 +75,16 @@ def examine(picture: Image, network: RegionNetwork, reader: Reader) -> Evidence:
     """Read everything from an upright RGB picture."""
     small, large = (fitted(picture, side) for side in RECIPE.image["sides_px"])
     features, finer = network.features(small), network.features(large)  # (1280, h, w)
-    logits, finest = network.logits(features.mean((1, 2))), network.logits(finer.mean((1, 2)))
-    rule = RECIPE.anchors
-    probabilities = network.probabilities(logits)
-    classes = np.argsort(-probabilities)[: rule["top_classes"]]
+    logits = (network.logits(features.mean((1, 2))) + network.logits(finer.mean((1, 2)))) / 2  # (1000,)
     cells = network.logits(np.moveaxis(features, 0, -1))  # (h, w, 1000)
-    background = plain_background(picture, cells.shape[:2])
+    rule, background = RECIPE.anchors, plain_background(picture, cells.shape[:2])
+    whole = network.anchored(logits, rule["temperature"])
     return Evidence(
-        whole=_half(network.anchored((logits + finest) / 2, rule["temperature"])),
+        whole=_half(whole),
         regions=_half(network.anchored(network.logits(windows(features)), rule["region_temperature"])),
         cells=_half(network.anchored(cells, rule["temperature"])),
-        classes=classes.astype(np.int16),
-        probabilities=_half(probabilities[classes]),
+        probabilities=_half(network.probabilities(logits, rule["temperature"])),
+        common=np.float32(np.log(np.exp(rule["common_beta"] * (network.kinds @ whole)).mean())),
         colours=_half(background.colours),
         shown=_half(background.shown),
         things=background.things,

@@ -16,9 +16,12 @@ _LEAST_SHARE = 0.02  # so that a colour that is not there costs much, and not ev
 _ALIKE = 0.8  # "SCHO0L" is read for "school"
 
 
-def features(question: Question, pictures: Sequence[Evidence], anchors: np.ndarray) -> np.ndarray:
-    """Return the features of n pictures: (n, len(FEATURES)) float32; anchors: (classes, d)."""
-    likely = RECIPE.anchors["floor_beta"] * (anchors @ question.raw)  # (classes,)
+def features(question: Question, pictures: Sequence[Evidence], kinds: np.ndarray) -> np.ndarray:
+    """Return the features of n pictures: (n, len(FEATURES)) float32; kinds: the classes (1000, d).
+
+    Every row depends on its own picture alone.
+    """
+    likely = np.exp(RECIPE.anchors["classes_beta"] * (kinds @ question.vector))  # (1000,)
     rows = [[feature(question, one, likely) for feature in FEATURES.values()] for one in pictures]
     return np.array(rows, np.float32).reshape(len(pictures), len(FEATURES))
 
@@ -35,7 +38,15 @@ def _region(question: Question, picture: Evidence, likely: np.ndarray) -> float:
 
 def _classes(question: Question, picture: Evidence, likely: np.ndarray) -> float:
     """Return log Σ_c p(c | picture) exp(β cos(question, class)): any class may be the one that is meant."""
-    return float(np.log((picture.probabilities * np.exp(likely[picture.classes])).sum() + 1e-12))
+    return float(np.log(picture.probabilities.astype(np.float32) @ likely))
+
+
+def _common(question: Question, picture: Evidence, likely: np.ndarray) -> float:
+    """Return how unlike all kinds at once the picture is: one that is near everything answers anything.
+
+    The normaliser of an inverted softmax (Smith et al. 2017) over the classes, in place of questions.
+    """
+    return -float(picture.common)
 
 
 def _words(question: Question, picture: Evidence, likely: np.ndarray) -> float:
@@ -74,8 +85,12 @@ def _share_read(words: Sequence[str], lines: Sequence[str]) -> float:
     if not words or not lines:
         return 0.0
     text = " ".join(lines).lower()
-    seen = [*text.split(), text.replace(" ", "")]
-    return sum(any(_alike(word, one) for one in seen) for word in words) / len(words)
+    glued = text.replace(" ", "")  # letters set wide are read as words, and words set close as one
+    found = [
+        (len(word) > 3 and word in glued) or any(_alike(word, one) for one in (*text.split(), glued))
+        for word in words
+    ]
+    return sum(found) / len(words)
 
 
 def _alike(word: str, read: str) -> bool:
@@ -90,6 +105,7 @@ FEATURES: dict[str, Callable[[Question, Evidence, np.ndarray], float]] = {
     "whole": _whole,
     "region": _region,
     "classes": _classes,
+    "common": _common,
     "words": _words,
     "colour": _colour,
     "count": _count,

@@ -37,13 +37,12 @@ _PROMPT = "a photo of {}"  # as the classes are worded; the mean of both did bes
 class Question:
     """A question in parts; vectors are unit length around the middle of Pocket's text space.
 
-    raw: (d,) of the text as it is, not moved; vector: (d,) of the whole; words: (w, d) of its content
-    words and of each two in a row, colours and numbers left out; colours: pairs of a place in
-    `colours.NAMES` and the row in `words` of what has it (None where nothing follows); count: how
-    many things, or None; said: the words that the picture may have written on it.
+    vector: (d,) of the whole; words: (w, d) of its content words and of each two in a row, colours and
+    numbers left out; colours: pairs of a place in `colours.NAMES` and the row in `words` of what has it
+    (None where nothing follows); count: how many things, or None; said: the words that the picture may
+    have written on it.
     """
 
-    raw: np.ndarray = field(repr=False)
     vector: np.ndarray = field(repr=False)
     words: np.ndarray = field(repr=False)
     colours: tuple[tuple[int, int | None], ...] = ()
@@ -59,7 +58,6 @@ def parse(text: str, encode: Callable[[Sequence[str]], np.ndarray], middle: np.n
     vectors = encode([text, _PROMPT.format(text), *plain, *pairs])
     around = normalise(vectors - middle)
     return Question(
-        raw=vectors[0],
         vector=normalise(around[:2].mean(0, keepdims=True))[0],
         words=around[2:],
         colours=tuple(_colours(tokens)),

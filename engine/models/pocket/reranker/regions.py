@@ -21,6 +21,7 @@ class RegionNetwork:
             self._weights, self._bias = arrays["weights"], arrays["bias"]  # (1000, 1280), (1000,)
         self.anchors = anchors  # (1000, d)
         self.middle = anchors.mean(0)  # (d,): what all classes have in common says nothing of a picture
+        self.kinds = normalise(anchors - self.middle)  # (1000, d): the classes around their middle
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """Return the features of a picture (h, w, 3) uint8: (1280, h / 32, w / 32) float32."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from engine.models.base import Kind, ModelChoice, ModelSpec
 from engine.models.pocket.convert import ensure_converted, ensure_regions
 from engine.models.pocket.reranker.evidence import Evidence, EvidenceKept, examine
 from engine.models.pocket.reranker.features import FEATURES, features
-from engine.models.pocket.reranker.question import parse
+from engine.models.pocket.reranker.question import Question, parse
 from engine.models.pocket.reranker.reading import Reader
 from engine.models.pocket.reranker.recipe import PROVENANCE, RECIPE
 from engine.models.pocket.reranker.regions import RegionNetwork
@@ -22,6 +24,7 @@ from engine.models.pocket.text import TextTower
 from engine.models.probes import probe
 from engine.types import Modality
 
+_QUESTIONS = 16  # taken apart and kept: one question is asked of the hits in portions
 _OPTIONS = ("dim", "query_prompt", "document_prompt", "min_pixels", "max_pixels")
 
 
@@ -35,6 +38,7 @@ class PocketReranker:
         self.spec, self.modalities = spec, spec.modalities
         self._text, self._network, self._reader = text, network, reader
         self._weights = np.array([RECIPE.weights[name] for name in FEATURES], np.float32)
+        self._parse = lru_cache(_QUESTIONS)(self._taken_apart)
 
     @classmethod
     def load(
@@ -46,7 +50,7 @@ class PocketReranker:
         try:
             anchors = np.load(towers / "anchors.npy")
             network = RegionNetwork(regions, anchors, threads)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise WeightsError(
                 f"The converted weights in {regions} cannot be read ({error}). Delete that folder; it is "
                 f"made again when the reranker is next loaded."
@@ -69,13 +73,16 @@ class PocketReranker:
         for modality, _ in documents:
             if not self.can_read(query[0], modality):
                 raise ModalityError(self.spec.id, f"{query[0]} against {modality}", self.modalities)
-        return self.features(query[1], [content for _, content in documents]) @ self._weights
+        rows = self.features(query[1], [content for _, content in documents])
+        return (rows * self._weights).sum(axis=1)  # row by row, so that no score depends on its batch
 
     def features(self, text: str, pictures: Sequence[Any]) -> np.ndarray:
         """Return the named features (n, len(FEATURES)) float32 that the weights were learned on."""
         read = [one if isinstance(one, Evidence) else self.prepare("image", one) for one in pictures]
-        question = parse(text, self._text.encode, self._network.middle)
-        return features(question, read, self._network.anchors)
+        return features(self._parse(text), read, self._network.kinds)
+
+    def _taken_apart(self, text: str) -> Question:
+        return parse(text, self._text.encode, self._network.middle)
 
 
 class PocketRerankerWeights:
