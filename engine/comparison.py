@@ -7,7 +7,7 @@ a reranker's score and a cosine stay apart, for they share no scale.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,6 +62,24 @@ class Comparison:
         """
         return None if self.tau is None else (self.tau + 1) / 2
 
+    @property
+    def head(self) -> tuple[Move, ...]:
+        """Return the hits that went to the reranker, also those it failed on, in the order after it."""
+        return tuple(one for one in self.moves if one.read != "below")
+
+    def new_in_first(self, places: int) -> int:
+        """Return how many of the first so many places hold a hit that was further down before."""
+        return sum(one.before > places for one in self.moves[:places])
+
+    def drawn(self, most: int, always: Collection[str] = ()) -> list[Move]:
+        """Return the hits that a drawing of `most` lines shows, in the order after.
+
+        They are those with the best rank before or after, and whatever `always` names by id.
+        """
+        by_rank = sorted(self.moves, key=lambda one: (min(one.before, one.after), one.after))
+        shown = {one.item.id for one in by_rank[:most]} | set(always)
+        return [one for one in self.moves if one.item.id in shown]
+
     def climbers(self, most: int) -> list[Move]:
         """Return those that rose the most, at most so many."""
         return sorted((one for one in self.moves if one.moved > 0), key=lambda one: -one.moved)[:most]
@@ -107,6 +125,28 @@ def compare(before: Sequence[Hit], reranked: Reranked) -> Comparison:
     return Comparison(reranked, moves, _tau(moves))
 
 
+def agreement(one: Reranked, other: Reranked) -> float | None:
+    """Return Kendall's tau-b between two rerankers' scores over the hits that both scored, in [-1, 1].
+
+    None below two such hits, or where either gives all of them the same score.
+    """
+    first, second = (
+        {hit.item.id: hit.rerank_score for hit in row.hits[: row.scored]} for row in (one, other)
+    )
+    both = [id_ for id_ in first if id_ in second]
+    return kendall([first[id_] or 0.0 for id_ in both], [second[id_] or 0.0 for id_ in both])
+
+
+def kendall(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Return Kendall's tau-b of n paired numbers, in [-1, 1]; None where it has no value."""
+    from scipy.stats import kendalltau
+
+    if len(x) < 2:
+        return None
+    tau = kendalltau(x, y).statistic
+    return None if math.isnan(tau) else float(tau)
+
+
 def worth(gains: Mapping[str, int], before: Sequence[Hit], after: Sequence[Hit]) -> Worth:
     """Return whether it was worth it; gains maps the id of every right answer to its grade, 1 or more."""
     ranks = [ranks_by_order([hit.item.id for hit in hits], gains) for hits in (before, after)]
@@ -128,13 +168,8 @@ def _move(hit: Hit, before: int, reranked: Reranked) -> Move:
 
 
 def _tau(moves: Sequence[Move]) -> float | None:
-    from scipy.stats import kendalltau
-
-    scored = [one for one in moves if one.rerank_score is not None]
-    if len(scored) < 2:
-        return None
-    tau = kendalltau([-one.before for one in scored], [one.rerank_score for one in scored]).statistic
-    return None if math.isnan(tau) else float(tau)
+    scored = [(one.before, one.rerank_score) for one in moves if one.rerank_score is not None]
+    return kendall([-before for before, _ in scored], [score for _, score in scored])
 
 
 def _first(ranks: np.ndarray) -> int | None:

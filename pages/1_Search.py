@@ -6,24 +6,12 @@ import streamlit as st
 
 from engine.judgements import question_key
 from engine.types import Filters, Modality, SearchTrace
-from pages.ui import cards, frame, marks, query_picture, resources, search_view
-from pages.ui.jobs_view import show_jobs
+from pages.ui import ask_view, cards, frame, marks, query_picture, resources, search_view
 from pages.ui.wording import plain, plural
 
 SHOWN: dict[str, Modality | None] = {"Pictures": "image", "Texts": "text", "All by score": None}
 frame.start("Search")
 workspace, jobs = resources.opened()
-
-
-def forget_similar() -> None:
-    """'More like this' asks with an item of one collection; another one does not have it."""
-    st.query_params.pop("like", None)
-
-
-def ask_with_words() -> None:
-    """A typed question replaces a picture or 'more like this'."""
-    for key in ("like", "picture"):
-        st.query_params.pop(key, None)
 
 
 @st.fragment
@@ -37,50 +25,11 @@ def show_hits(trace: SearchTrace, question: str, page_key: str) -> None:
 
 
 with frame.errors():
-    infos = {info.name: info for info in workspace.store.collections()}
-    if not any(info.total for info in infos.values()):
-        if jobs.active():
-            st.info("The first collection is being made; you can ask as soon as it has items.")
-            show_jobs(jobs)
-        else:
-            st.info("There is nothing to search yet: add pictures or texts in the Library.")
-            st.page_link(frame.LIBRARY, label="Open the Library", icon=":material/photo_library:")
-        st.stop()
-
-    asked_for = st.query_params.get("collection", "")
-    if asked_for and asked_for not in infos:
-        st.warning("The collection in this address does not exist here; showing another one.")
+    infos = ask_view.need_collections(workspace, jobs, to="search")
+    words = ask_view.question_box(workspace)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input(
-            "What are you looking for?",
-            key="q",
-            bind="query-params",
-            placeholder="words, as you would say them: a bee on a flower",
-            max_chars=4096,
-            icon=":material/search:",
-            on_change=ask_with_words,
-        )
-        query_picture.picker(workspace)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        names = list(infos)
-        first = names.index("samples") if "samples" in names else 0
-        collection = st.selectbox(
-            "Collection",
-            names,
-            index=first,
-            key="collection",
-            bind="query-params",
-            width=190,
-            on_change=forget_similar,
-        )
-        show = st.segmented_control(
-            "Show",
-            list(SHOWN),
-            default="Pictures",
-            required=True,
-            key="show",
-            bind="query-params",
-        )
+        collection = ask_view.collection_box(infos)
+        show = ask_view.show_box(list(SHOWN))
         with st.popover("Filters", icon=":material/tune:"):
             k = st.selectbox("Results (k)", [24, 48, 96, 240, 1000], key="k", bind="query-params")
             labels = st.multiselect(
@@ -91,7 +40,7 @@ with frame.errors():
                 placeholder="any",
             )
 
-    query = query_picture.current_query(workspace, st.session_state.q)
+    query = query_picture.current_query(workspace, words)
     if query is None:
         st.info("Type a few words and press Enter, or ask with a picture.")
         st.stop()

@@ -2,9 +2,63 @@
 
 from __future__ import annotations
 
-from pages.ui import frame, rerank_view, resources
+import re
 
+import streamlit as st
+
+from engine.judgements import question_key
+from engine.types import Filters, Modality
+from pages.ui import (
+    ask_view,
+    frame,
+    query_picture,
+    rerank_models,
+    rerank_view,
+    rerank_words,
+    resources,
+    search_view,
+)
+from pages.ui.wording import plain, plural
+
+SHOWN: dict[str, Modality | None] = {"Pictures": "image", "Texts": "text", "All": None}
+DEPTHS = [10, 20, 50, 100, 200]
 frame.start("Rerank")
 workspace, jobs = resources.opened()
+
+
+def depth_box(label: str, key: str, words: str) -> int:
+    """Draw the choice of a number of hits; an address may name any from 1 to 1,000."""
+    asked = st.query_params.get(key, "")
+    fits = re.fullmatch(r"[1-9]\d{0,2}|1000", asked, re.ASCII)
+    depths = sorted({*DEPTHS, *([int(asked)] if fits else [])})
+    return st.selectbox(label, depths, depths.index(50), key=key, bind="query-params", width=110, help=words)
+
+
 with frame.errors():
-    rerank_view.draw(workspace)
+    infos = ask_view.need_collections(workspace, jobs, to="rerank")
+    st.query_params.pop("like", None)  # "more like this" asks with no words that could be read again
+    words = ask_view.question_box(workspace)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        collection = ask_view.collection_box(infos)
+        show = ask_view.show_box(list(SHOWN))
+        k = depth_box("Retrieve", "k", "How many hits the collection is asked for.")
+        top = depth_box("Rerank", "top", "How many of them, from the first on, the reranker reads.")
+    chosen = rerank_models.choose(workspace)
+
+    query = query_picture.current_query(workspace, words)
+    if query is None:
+        rerank_view.invite(collection)
+        st.stop()
+
+    search_view.need_model(workspace, infos[collection])
+    modality = SHOWN[show]
+    question = question_key(query, st.query_params.get("picture"))
+    filters = Filters((modality,) if modality else ())
+    trace = rerank_models.traced(workspace, query, question, infos[collection], k, filters)
+    for note in (*trace.notes, *rerank_words.warnings(trace, chosen, k)):
+        st.caption(plain(note))
+    if not trace.retrieval:
+        st.info(f"This collection has no {plural(modality) if modality else 'items'}. Choose another kind.")
+        st.stop()
+    found = rerank_models.compared(workspace, query, trace.retrieval, chosen, min(top, k))
+    rerank_view.draw(workspace, rerank_view.View(question, trace, found, modality))

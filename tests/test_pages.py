@@ -144,7 +144,7 @@ def test_models_says_what_runs_here_and_why_the_rest_does_not(app_folder, monkey
     assert not app.exception
     [table] = app.dataframe
     here = dict(zip(table.value["model"], table.value["here"], strict=True))
-    assert len(here) == 32 and here["Pocket"] in ("ready", "in memory")
+    assert len(here) == 33 and here["Pocket"] in ("ready", "in memory")
     assert here["clip-ViT-B-16"] == "not downloaded"
     assert re.match(r"not downloaded|needs [\d.]+ GB on", here["Qwen3-Reranker-8B"])  # a larger machine
     assert here["BGE-VL-base"] == "runs Python code of its own"

@@ -72,21 +72,30 @@ def _ask_for_more(collection: str, item: Item) -> None:
 
 
 def _card(workspace: Workspace, item: Item, hit: Hit | None, best: float) -> str:
-    if item.modality == "text":
-        picture = f'<div class="gs-quote">{escape(item.caption[:400])}</div>'
-    else:
-        uri = thumbnail_uri(workspace, item)
-        alt = escape(item.caption or item.name)
-        picture = f'<img src="{uri}" alt="{alt}" loading="lazy">' if uri else "The file is missing."
-    caption = item.name if item.modality == "text" else item.caption or item.name
-    score = _score(hit, best) if hit else ""
+    score = score_html(hit, best) if hit else ""
+    name = escape(name_of(item)[:300])
     return (
-        f'<div class="gs-card"><figure><div class="gs-pic">{picture}</div><figcaption>{score}'
-        f'<div class="gs-cap"><bdi>{escape(caption[:300])}</bdi></div></figcaption></figure></div>'
+        f'<div class="gs-card"><figure><div class="gs-pic">{picture_html(workspace, item)}</div><figcaption>'
+        f'{score}<div class="gs-cap"><bdi>{name}</bdi></div></figcaption></figure></div>'
     )
 
 
-def _score(hit: Hit, best: float) -> str:
+def picture_html(workspace: Workspace, item: Item) -> str:
+    """Return what an item shows: its thumbnail, or the words of a text."""
+    if item.modality == "text":
+        return f'<div class="gs-quote">{escape(item.caption[:400])}</div>'
+    uri = thumbnail_uri(workspace, item)
+    alt = escape(item.caption or item.name)
+    return f'<img src="{uri}" alt="{alt}" loading="lazy">' if uri else "The file is missing."
+
+
+def name_of(item: Item) -> str:
+    """Return the line below a picture, its caption, or below a text, which is its own picture."""
+    return item.name if item.modality == "text" else item.caption or item.name
+
+
+def score_html(hit: Hit, best: float) -> str:
+    """Return the rank and the cosine of a hit, which also is a bar beside those of its list."""
     share = max(0.0, min(1.0, hit.score / best)) if best > 0 else 0.0
     return (
         f'<div class="gs-rank"><b>{hit.rank}</b><div class="gs-bar"><i style="width:{share:.0%}"></i></div>'

@@ -30,7 +30,8 @@ def ask(workspace: Workspace, jobs: Jobs, infos: Mapping[str, CollectionInfo]) -
     Says what is missing where nothing can be asked.
     """
     names = list(infos)
-    first = "samples" if "samples" in names else names[0]
+    asked_for = st.query_params.get("collection", "")
+    first = next(name for name in (asked_for, "samples", names[0]) if name in names)
     with st.container(border=True, key="evaluate_ask"):
         collections = st.multiselect(
             "Collections",

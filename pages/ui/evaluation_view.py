@@ -14,6 +14,7 @@ from engine.errors import EvaluationError
 from engine.models.catalog import DEFAULT_RERANKER
 from engine.samples import COLLECTION
 from pages.ui import evaluate_view, model_words
+from pages.ui.frame import EVALUATE
 from pages.ui.wording import duration, plain, plural
 
 if TYPE_CHECKING:
@@ -230,6 +231,37 @@ def _differences(workspace: Workspace, chosen: Kept, same: Sequence[Kept], metri
             st.dataframe(rows, hide_index=True, width="stretch", key="evaluation_differences")
 
 
+def worse_questions(workspace: Workspace, collection: str, reranker: str) -> None:
+    """Draw, for the Rerank page, what the newest evaluation of a reranker says it made worse."""
+    kept = next(
+        (
+            one
+            for one in workspace.evaluations.list(collection)
+            if one.evaluation.reranked_by and one.evaluation.reranked_by.model == reranker
+        ),
+        None,
+    )
+    if kept is None:
+        st.page_link(
+            EVALUATE,
+            label="Measure it over all questions, and see which get worse",
+            icon=":material/monitoring:",
+        )
+        return
+    evaluation = workspace.evaluations.load(kept.id)
+    summary, worse = evaluation.summary, evaluation.worse
+    with st.expander(
+        f"Over all {summary.queries:,} questions {plain(model_words.short(reranker))} makes {summary.wins:,} "
+        f"better and {summary.losses:,} worse",
+        icon=":material/trending_down:",
+        key=f"rerank_worse_{reranker}",
+    ):
+        st.html(_STYLE + _list(evaluation, worse[:_WORSE_SHOWN]))
+        st.page_link(
+            EVALUATE, label="The whole evaluation", icon=":material/monitoring:", query_params={"e": kept.id}
+        )
+
+
 def _worse(evaluation: Evaluation) -> None:
     worse = evaluation.worse
     st.subheader(f"{len(worse):,} questions that got worse", anchor="worse")
@@ -237,9 +269,13 @@ def _worse(evaluation: Evaluation) -> None:
         st.text("Reranking made no question worse.")
         return
     shown = worse[:_WORSE_SHOWN]
-    st.html(f'<ol class="gs-worse">{"".join(_line(evaluation, one) for one in shown)}</ol>')
+    st.html(_list(evaluation, shown))
     if len(worse) > len(shown):
         st.caption(f"The worst {len(shown):,} of {len(worse):,}; all are in the table below.")
+
+
+def _list(evaluation: Evaluation, answers: Sequence[Answer]) -> str:
+    return f'<ol class="gs-worse">{"".join(_line(evaluation, one) for one in answers)}</ol>'
 
 
 def _line(evaluation: Evaluation, answer: Answer) -> str:

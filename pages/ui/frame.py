@@ -46,11 +46,11 @@ _STYLE = """<style>
 .gs-card .gs-quote {padding: .75rem; font-size: .95rem; line-height: 1.4; overflow: hidden;
   max-height: 160px; overflow-wrap: anywhere;}
 .gs-card figcaption {padding: .45rem .1rem 0; font-size: .85rem; line-height: 1.35;}
-.gs-card .gs-rank {display: flex; gap: .5rem; align-items: center; font-variant-numeric: tabular-nums;
+.gs-rank {display: flex; gap: .5rem; align-items: center; font-variant-numeric: tabular-nums;
   opacity: .85; margin-bottom: .2rem;}
-.gs-card .gs-bar {flex: 1; height: .3rem; border-radius: 1rem; overflow: hidden;
+.gs-bar {flex: 1; height: .3rem; border-radius: 1rem; overflow: hidden;
   background: color-mix(in srgb, currentColor 14%, transparent);}
-.gs-card .gs-bar i {display: block; height: 100%; background: #14a394;}
+.gs-bar i {display: block; height: 100%; background: #14a394;}
 .gs-card .gs-cap {display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical;
   overflow: hidden; overflow-wrap: anywhere; min-height: 2.7em; opacity: .9;}
 [class*="st-key-acts_"] {gap: .1rem .7rem !important; align-items: center;}
