@@ -92,3 +92,37 @@ def test_a_question_has_its_address_on_the_rerank_page():
 )
 def test_questions_are_named_in_words(truth, way, said):
     assert in_words(truth, Direction(*way)) == said
+
+
+def test_the_address_chooses_the_collection(app_folder):
+    photos = real_photos(_new(app_folder / "real"), 3)
+    for name in ("first", "second"):
+        fill(app_folder, photos, name)
+    assert page(EVALUATE, collection="second").multiselect(key="evaluate_collections").value == ["second"]
+    assert page(EVALUATE, collection="gone").multiselect(key="evaluate_collections").value == ["first"]
+
+
+def test_what_a_reranker_made_worse_is_one_click_from_the_rerank_page(app_folder):
+    from engine.answers import Plan
+    from engine.models.base import ModelChoice
+    from pages.ui import resources
+
+    fill(app_folder, real_photos(_new(app_folder / "real"), 12))
+    asked = {"q": "a wild animal", "k": "10", "top": "3"}
+    assert "which get worse" in links(page("pages/2_Rerank.py", **asked))
+    workspace = resources.boot().workspace
+    plan = Plan("photos", reranker=ModelChoice("pocket-reranker"), top=5)
+    kept = workspace.evaluate(plan)
+    workspace.evaluations.keep(kept)
+    app = page("pages/2_Rerank.py", **asked)
+    assert not app.exception and not app.error
+    summary = kept.summary
+    said = f"Over all 12 questions pocket-reranker makes {summary.wins} better and {summary.losses} worse"
+    assert said in [one.label for one in app.expander]
+    assert "The whole evaluation" in links(app)
+    listed = [block.proto.body for block in app.get("html") if 'class="gs-worse"' in block.proto.body]
+    assert len(listed) == 1 and listed[0].count("<li>") == len(kept.worse)
+
+
+def links(app) -> str:
+    return "\n".join(one.proto.label for one in app.get("page_link"))
