@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.answers import Answer, Evaluation, Plan, summarise
-from engine.errors import EvaluationError, MediaError
+from engine.errors import EvaluationError, MediaError, ModelError
 from engine.metrics import measures, ranks_by_score
 from engine.models.base import Embedder, ModelChoice, Reranker
 from engine.questions import Question, Task, find_task
-from engine.rerank import Opened, rerank
-from engine.types import Failure, Hit, Item
+from engine.rerank import Content, Opened, rerank
+from engine.types import Failure, Hit, Item, Reranked
 from engine.vectors import cosine
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 KEPT_DEPTH = 100  # of each question's list, for the exported runs
 _BLOCK = 64  # questions embedded at once; pictures of that many are in memory
+_REFUSED_AT_FIRST = 2  # questions that a reranker may refuse before it has answered any
 _KEPT_DOCUMENTS = 2_000  # prepared documents in memory, about 70 KB each for Pocket's reranker
 
 
@@ -61,7 +62,8 @@ def evaluate(
             answers.append(answer)
             on_progress(len(answers) + len(run.unasked), len(run.questions))
     if not answers:
-        raise EvaluationError(f"None of the questions could be asked: {run.unasked[0].reason}")
+        reason = run.unasked[0].reason if run.unasked else "what would be right is no longer there."
+        raise EvaluationError(f"None of the questions could be asked: {reason}")
     return Evaluation(
         plan=plan,
         truth=task.truth,
@@ -93,6 +95,7 @@ class Run:
         self.plan, self.workspace, self.embedder, self.reranker = plan, workspace, embedder, reranker
         self.direction, self.documents = task.direction, task.documents
         self.fresh, self.unasked = 0, list[Failure]()
+        self._worked, self._refused = False, 0
         table = workspace.store.vectors(plan.collection, task.direction.answers)
         # By id, so that ties at the end of the head fall the same way every time.
         table = table.take(sorted(id_ for id_ in table.ids if id_ in task.documents))
@@ -162,7 +165,7 @@ class Run:
         items = [self.documents[self.ids[row]] for row in head]
         hits = [Hit(rank, item, 0.0, rank) for rank, item in enumerate(items, start=1)]
         asked = (self.direction.asks, content)
-        done = rerank(asked, hits, self.reranker, top=len(hits), open_item=self._document)
+        done = self._rerank(asked, hits)
         order = [self._row[hit.item.id] for hit in done.hits]
         own = [float(hit.rerank_score or 0.0) for hit in done.hits[: done.scored]]
         right = [self._row[id_] for id_ in answer.gains]
@@ -179,6 +182,29 @@ class Run:
             open_ms=done.timings_ms["open"],
             score_ms=done.timings_ms["score"],
         )
+
+    def _rerank(self, asked: Content, hits: Sequence[Hit]) -> Reranked:
+        """Rerank one question; one that the reranker refuses keeps its order, and counts as unscored.
+
+        Raises ModelError where it refuses the first few: then it is the reranker.
+        """
+        assert self.reranker is not None
+        try:
+            done = rerank(asked, hits, self.reranker, top=len(hits), open_item=self._document)
+        except ModelError as error:
+            if not self._worked and self._refused >= _REFUSED_AT_FIRST:
+                raise
+            self._refused += 1
+            failed = {hit.item.id: str(error) for hit in hits}
+            return Reranked(
+                self.reranker.spec.id,
+                tuple(hits),
+                0,
+                failed=failed,
+                timings_ms={"open": 0.0, "score": 0.0},
+            )
+        self._worked = True
+        return done
 
     def _document(self, item: Item) -> Opened:
         if self.reranker is None or self.reranker.kept is None:
@@ -198,10 +224,11 @@ def ranks_after(
     """Return the ranks of the relevant rows after the head was reranked, ties at mid-rank.
 
     scores: (n,) of the first stage; head: rows in the reranked order; own: the reranker's scores of
-    the first len(own) of them, the others got none and stand in their order below those. The rest
-    keeps its order by `scores` below the head. Returns (len(relevant),) float64 from 1 to n.
+    the first len(own) of them; the others got none and stand by `scores` below those, and the rest
+    by `scores` below the head. Returns (len(relevant),) float64 from 1 to n.
     """
     known = np.array(own, np.float64)
+    unscored = np.asarray(scores, np.float64)[list(head)[len(known) :]]
     place = {row: index for index, row in enumerate(head)}
     below = scores.astype(np.float64)
     below[list(head)] = -np.inf
@@ -213,7 +240,7 @@ def ranks_after(
         elif index < len(known):
             found.append(ranks_by_score(known, [index])[0])
         else:
-            found.append(index + 1)
+            found.append(len(known) + ranks_by_score(unscored, [index - len(known)])[0])
     return np.array(found, np.float64)
 
 

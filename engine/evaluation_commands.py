@@ -45,8 +45,8 @@ def evaluate(
         evaluation = workspace.evaluate(plan, on_progress=_show)
         _end()
         assert evaluation is not None  # nothing cancels it here
+        workspace.evaluations.keep(evaluation)  # first: what cannot be written must not cost the measuring
         _write(evaluation, csv, export)
-        workspace.evaluations.keep(evaluation)
     if as_json:
         from engine.evaluations import document
 

@@ -14,6 +14,7 @@ import logging
 import re
 import uuid
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,10 @@ from engine.types import Failure, Provenance
 log = logging.getLogger(__name__)
 _ID = re.compile(r"[0-9]{10}-[0-9a-f]{8}")
 _SUMMARY, _ANSWERS, CSV_FILE = "evaluation.json", "answers.json", "questions.csv"
+_BROKEN = (  # what a damaged file, or one of another version, may raise
+    *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error, EvaluationError),
+)
 _LISTS = ("gains", "retrieved", "reranked")  # in the qrels and the runs
 
 
@@ -65,7 +70,7 @@ class Evaluations:
         for path in sorted(self._folder.glob("*.zip"), reverse=True):
             try:
                 found.append(Kept(path.stem, _evaluation(_read(path, _SUMMARY), [])))
-            except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EvaluationError) as error:
+            except _BROKEN as error:
                 log.warning("the evaluation %s cannot be read: %s", path.name, error)
         return [one for one in found if collection in (None, one.evaluation.plan.collection)]
 
@@ -74,7 +79,7 @@ class Evaluations:
         path = self._path(id_)
         try:
             return _evaluation(_read(path, _SUMMARY), _read(path, _ANSWERS))
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except _BROKEN as error:
             raise _gone(id_) from error
 
     def file(self, id_: str, name: str | None = None) -> bytes:
@@ -84,7 +89,7 @@ class Evaluations:
                 return self._path(id_).read_bytes()
             with zipfile.ZipFile(self._path(id_)) as archive:
                 return archive.read(name)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+        except _BROKEN as error:
             raise _gone(id_) from error
 
     def delete(self, id_: str) -> None:
@@ -113,7 +118,7 @@ def export(evaluation: Evaluation) -> bytes:
         _ANSWERS: json.dumps([_row(one) for one in answers], ensure_ascii=False),
         CSV_FILE: to_csv(answers),
         "qrels.txt": write_qrels((one.qid, id_, gain) for one in answers for id_, gain in one.gains.items()),
-        "topics.tsv": write_topics({one.qid: one.shown for one in answers}),
+        "topics.tsv": write_topics({one.qid: one.key for one in answers}),
         "retrieval.run": write_run(_run((one.qid, one.retrieved) for one in answers)),
     }
     if evaluation.reranked_by:
@@ -192,13 +197,18 @@ def _row(answer: Answer) -> dict[str, Any]:
 def _csv_row(answer: Answer) -> dict[str, Any]:
     return {
         "qid": answer.qid,
-        "question": answer.shown,
+        "question": _cell(answer.shown),
         "right_answers": len(answer.gains),
         "rank_before": answer.rank_before,
         "rank_after": answer.rank_after,
         **{f"before {name}": value for name, value in answer.before.items()},
         **{f"after {name}": value for name, value in answer.after.items()},
     }
+
+
+def _cell(text: str) -> str:
+    """Return text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
 
 
 def _run(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -18,8 +20,8 @@ from typing import IO, Literal
 
 from engine.errors import JudgementError, QueryError, TrecError
 from engine.ledger import Ledger
-from engine.media.names import clean_text
-from engine.search import MAX_QUERY_CHARS, Query
+from engine.media.names import question_words
+from engine.search import Query
 from engine.trec import (
     MAX_GRADE,
     Fault,
@@ -41,6 +43,11 @@ Asked = Literal["text", "image", "like"]
 QRELS_FILE, TOPICS_FILE = "qrels.txt", "topics.tsv"
 _KEY = re.compile(r"(image|item):([0-9a-f]{64})")
 _BEFORE_1980 = (1980, 1, 1, 0, 0, 0)  # the same marks make the same bytes, whenever they are exported
+MAX_MEMBER_BYTES = 200_000_000
+_BROKEN_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError),
+    *(OSError, ValueError),  # a damaged bzip2 member, a name that is no UTF-8
+)
 _ENCRYPTED = 1  # a bit of a zip member's flags
 _HELD = (  # whether the collection ?1 holds the item ?3; by modality too, as the table's key begins with it
     "EXISTS (SELECT 1 FROM items WHERE collection = ?1 AND id = ?3 AND modality IN ("
@@ -115,7 +122,7 @@ def question_key(query: Query, picture: str | None = None) -> str:
                 "A picture can be judged for only where it is kept: ask with it on the Search page."
             )
         return f"image:{picture}"
-    words = _words(query.text or "")
+    words = question_words(query.text or "")
     if not words:
         raise QueryError("There is no question: type a few words, or give a picture.")
     return words
@@ -168,7 +175,7 @@ class Judgements:
                     (collection, question, item),
                 )
             return
-        if not question or question != _words(question):
+        if not question or question != question_words(question):
             raise JudgementError(f"{shown(question)} is no question: take it from `question_key`.")
         if relevance not in range(MAX_GRADE + 1):
             raise JudgementError(f"A mark is 0 (wrong) to {MAX_GRADE}, not {relevance!r}.")
@@ -249,18 +256,14 @@ class Judgements:
         )
         questions, files = {}, {}
         for modality, id_, name, pair, caption in rows:
-            if modality == "text" and caption and (words := _words(caption)):
+            if modality == "text" and caption and (words := question_words(caption)):
                 questions |= {id_: words, qid_of(caption): words, qid_of(words): words}
             if modality != "text" or pair == id_:  # a caption carries the name of its picture
                 files[name] = None if name in files else id_
         query = "SELECT DISTINCT question FROM judgements WHERE collection = ?"
         questions |= {qid_of(question): question for (question,) in self._ledger.rows(query, (collection,))}
-        given = {qid: words for qid, question in topics.items() if (words := _words(question))}
+        given = {qid: words for qid, question in topics.items() if (words := question_words(question))}
         return _Names(questions | given, frozenset(row[1] for row in rows), files)
-
-
-def _words(text: str) -> str:
-    return " ".join(clean_text(text)[:MAX_QUERY_CHARS].split())
 
 
 def _lines(count: int) -> str:
@@ -296,10 +299,18 @@ def _unpacked(qrels: Lines, topics: Lines | None) -> Iterator[tuple[Lines, Lines
             files = {info.filename: info for info in archive.infolist() if not info.flag_bits & _ENCRYPTED}
             if QRELS_FILE not in files:
                 raise TrecError(f"The zip holds no {QRELS_FILE} that can be read without a password.")
+            if any(
+                files[name].file_size > MAX_MEMBER_BYTES
+                for name in (QRELS_FILE, TOPICS_FILE)
+                if name in files
+            ):
+                raise TrecError(
+                    f"A file of the zip has more than {MAX_MEMBER_BYTES / 1e6:,.0f} MB, which is the limit."
+                )
             if topics is None and TOPICS_FILE in files:
                 topics = archive.open(TOPICS_FILE)
             yield archive.open(QRELS_FILE), topics
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _BROKEN_ZIP as error:
         raise TrecError(f"The zip cannot be read ({shown(str(error))}): give {QRELS_FILE} itself.") from error
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import FolderError
+from engine.media.names import question_words
 from engine.types import Item, Modality, Provenance, VectorTable
 
 _SCHEMA = """
@@ -66,6 +67,7 @@ class Ledger:
             self._db = sqlite3.connect(path, check_same_thread=False, timeout=30)
             # WAL with NORMAL survives a killed process; only a power cut may lose the last commits.
             self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
+            self._db.create_function("question_words", 1, lambda text: question_words(text or ""))
             columns = {row[1] for row in self._db.execute("PRAGMA table_info(collections)")}
             if "options" not in columns:  # a ledger of version 0.1.0
                 self._db.execute("ALTER TABLE collections ADD COLUMN options TEXT NOT NULL DEFAULT '{}'")
@@ -147,6 +149,12 @@ class Ledger:
         """Return how many items are recorded per collection and modality."""
         rows = self.rows("SELECT collection, modality, COUNT(*) FROM items GROUP BY 1, 2", ())
         return {(collection, modality): count for collection, modality, count in rows}
+
+    def version(self, collection: str) -> str:
+        """Return what changes whenever items of a collection are added, written anew or deleted."""
+        query = "SELECT COUNT(*), MAX(rowid) FROM items WHERE collection = ?"
+        [(count, last)] = self.rows(query, (collection,))
+        return f"{count} {last}"
 
     def delete(self, collection: str, ids: Iterable[str] | None = None) -> list[str]:
         """Forget items (all of the collection where ids is None), and the judgements that name them.

@@ -54,8 +54,11 @@ def hit_at(ranks: np.ndarray, k: int) -> float:
 
 
 def recall_at(ranks: np.ndarray, k: int) -> float:
-    """Return the share of ALL relevant documents with rank <= k, in [0, 1] ("share found", TREC's)."""
-    return float((ranks <= k).mean()) if len(ranks) else 0.0
+    """Return the share of ALL relevant documents with rank <= k, in [0, 1] ("share found", TREC's).
+
+    Of many that tie no more count than there are places within k.
+    """
+    return len(_within(ranks, k, np.ones(len(ranks)))) / len(ranks) if len(ranks) else 0.0
 
 
 def reciprocal_rank(ranks: np.ndarray) -> float:
@@ -67,14 +70,28 @@ def ndcg_at(ranks: np.ndarray, k: int, gains: np.ndarray | None = None) -> float
     """Return DCG@k / IDCG@k with discount 1 / log2(rank + 1), in [0, 1].
 
     gains: (r,) the grades of the relevant documents, 1 each where they are not given; the ideal ranks
-    ALL of them, also those that were not found.
+    ALL of them, also those that were not found. Of many that tie no more count than there are places
+    within k; as the discount is convex, the middle rank never gains more than those places do.
     """
     gains = np.ones(len(ranks)) if gains is None else np.asarray(gains, np.float64)
-    found = ranks <= k
+    found = _within(ranks, k, gains)
     gained = (gains[found] / np.log2(ranks[found] + 1)).sum()
     best = np.sort(gains)[::-1][:k]
     ideal = (best / np.log2(np.arange(2, len(best) + 2))).sum()
-    return float(gained / ideal) if ideal else 0.0
+    return min(1.0, float(gained / ideal)) if ideal else 0.0
+
+
+def _within(ranks: np.ndarray, k: int, gains: np.ndarray) -> np.ndarray:
+    """Return the rows whose rank is at most k; of those that share a rank, the ones with the highest gains.
+
+    t rows at the rank m take the places from m - (t - 1) / 2 on, of which those up to k count.
+    """
+    found = []
+    for rank in np.unique(ranks[ranks <= k]):
+        tied = np.flatnonzero(ranks == rank)
+        places = int(k - (rank - (len(tied) - 1) / 2)) + 1
+        found.append(tied[np.argsort(-gains[tied], kind="stable")][:places])
+    return np.concatenate(found) if found else np.zeros(0, np.intp)
 
 
 def measures(ranks: np.ndarray, ks: Sequence[int], gains: np.ndarray | None = None) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from engine.errors import EvaluationError
 from engine.judgements import Judgements, asked_with, qid_of
 from engine.ledger import Ledger
+from engine.media.names import question_words
 from engine.store import Store
 from engine.types import MODALITIES, Item, Modality
 
@@ -120,7 +121,8 @@ def known_answers(
     """Return what is right for one question among items of some modalities, or None.
 
     question: from `judgements.question_key`. People's own marks come first, then the captions that are
-    the question word for word, then the label that is. Raises FolderError.
+    the question word for word, then the label that is; what is marked wrong is not right for its
+    caption or label either. Raises FolderError.
     """
     wanted = json.dumps(sorted(modalities))
     for truth, query in _KNOWN.items():
@@ -130,15 +132,18 @@ def known_answers(
     return None
 
 
+_NOT_WRONG = (
+    "AND i.id NOT IN (SELECT item FROM judgements WHERE collection = ?1 AND question = ?2 AND relevance = 0)"
+)
 _KIND = "i.collection = ?1 AND i.modality IN (SELECT value FROM json_each(?3))"
 _KNOWN: dict[Truth, str] = {
     "judgements": "SELECT i.id, j.relevance FROM judgements j JOIN items i ON i.id = j.item "
     f"WHERE j.collection = ?1 AND j.question = ?2 AND j.relevance > 0 AND {_KIND}",
     "pairs": f"SELECT i.id, 1 FROM items i WHERE {_KIND} AND json_extract(i.item, '$.pair') IN ("
     "SELECT json_extract(item, '$.pair') FROM items WHERE collection = ?1 AND modality = 'text' "
-    "AND json_extract(item, '$.caption') = ?2) AND i.modality != 'text'",
+    f"AND question_words(json_extract(item, '$.caption')) = ?2) AND i.modality != 'text' {_NOT_WRONG}",
     "labels": f"SELECT DISTINCT i.id, 1 FROM items i, json_each(i.item, '$.labels') l WHERE {_KIND} "
-    "AND l.value = ?2",
+    f"AND l.value = ?2 {_NOT_WRONG}",
 }
 
 
@@ -181,11 +186,18 @@ def _questions(
 
 
 def _pairs(asking: Iterable[Item], answers: Iterable[Item]) -> Iterator[Question]:
-    """Ask with every item for what it is paired with: a caption for its picture, or the other way."""
+    """Ask with every item for what it is paired with: a caption for its picture, or the other way.
+
+    Captions of the same words are one question: whatever any of them belongs to is right.
+    """
     right = _grouped((answer.pair, answer.id) for answer in answers)
+    asked: dict[str, Question] = {}
     for item in asking:
         if gains := right.get(item.pair):
-            yield _by_item(item, gains)
+            question = _by_item(item, gains)
+            known = asked.get(question.key)
+            asked[question.key] = replace(known, gains={**known.gains, **gains}) if known else question
+    yield from asked.values()
 
 
 def _labels(way: Direction, asking: Iterable[Item], answers: Iterable[Item]) -> Iterator[Question]:
@@ -213,8 +225,9 @@ def _judged(
         kind, value = asked_with(key)
         if kind == "like":
             item = items[way.asks].get(value)
-            if item:
-                yield replace(_by_item(item, gains), key=key, exclude=item.id)
+            others = {id_: gain for id_, gain in gains.items() if id_ != value}
+            if item and others:
+                yield replace(_by_item(item, others), key=key, exclude=item.id)
         elif kind == "image" and way.asks == "image":
             yield Question(key, "an uploaded picture", "image", gains, picture=value)
         elif kind == "text" and way.asks == "text":
@@ -224,7 +237,7 @@ def _judged(
 def _by_item(item: Item, gains: Mapping[str, int]) -> Question:
     """Return the question that a stored item asks: its words, or itself."""
     if item.modality == "text":
-        words = " ".join(item.caption.split())
+        words = question_words(item.caption)
         return Question(words, words, "text", gains, words=words)
     return Question(f"item:{item.id}", item.caption or item.name, item.modality, gains, item=item)
 

@@ -15,7 +15,8 @@ from engine.types import Hit, Item, Modality, Reranked
 Content = tuple[Modality, Any]
 _AT_ONCE = 8  # hits opened at once: a decoded photograph takes tens of megabytes
 _NAMED = 3  # failures that a note names; all are in `Reranked.failed`
-_UNREADABLE = "it reads no {kind}, and there is no caption to read instead"
+_UNREADABLE = "it does not read {kind}"
+_HOPELESS = 16  # hits that all fail: it is the reranker then, and not a document
 _NO_NUMBER = "its score is no finite number"
 
 
@@ -34,6 +35,7 @@ class _Head:
     failed: dict[str, str] = field(default_factory=dict)
     by_caption: set[str] = field(default_factory=set)
     fresh: int = 0
+    error: ModelError | None = None
     open_seconds: float = 0.0
     score_seconds: float = 0.0
 
@@ -46,12 +48,15 @@ def rerank(
     A hit whose modality the reranker does not read is read by its caption. What gets no score, and
     everything after `top`, keeps its order below the scored ones; one that fails costs only its own
     place. open_item raises MediaError where a file is gone. Raises ModelError where the reranker fails
-    on every one of the first hits.
+    on all of the head, or of its first 16.
     """
     head = hits[:top]
     state = _Head()
     for start in range(0, len(head), _AT_ONCE):
         _read(query, head[start : start + _AT_ONCE], reranker, open_item, state)
+        tried = min(start + _AT_ONCE, len(head))
+        if state.error and not state.scores and tried >= min(_HOPELESS, len(head)):
+            raise state.error
     scored = [
         replace(hit, rerank_score=state.scores[hit.item.id]) for hit in head if hit.item.id in state.scores
     ]
@@ -106,10 +111,9 @@ def _score(query: Content, documents: dict[str, Content], reranker: Reranker, st
         if len(documents) > 1:
             for id_, document in documents.items():
                 _score(query, {id_: document}, reranker, state)
-            if isinstance(error, ModelError) and not state.scores:
-                raise  # all of the first ones fail: it is the reranker, not a document
             return
         state.failed[next(iter(documents))] = str(error)
+        state.error = error if isinstance(error, ModelError) else state.error
         return
     for id_, score in zip(documents, scores, strict=True):
         if math.isfinite(score):

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from engine.errors import CollectionError, QueryError
-from engine.media.names import clean_text
+from engine.media.names import MAX_QUERY_CHARS, clean_text
 from engine.models.base import Embedder, Reranker
 from engine.rerank import Content, Opened, rerank
 from engine.store import Store, model_error
 from engine.types import MODALITIES, Filters, Hit, Item, Modality, Reranked, SearchTrace
 
 MAX_K = 1_000
-MAX_QUERY_CHARS = 4_096
 
 
 @dataclass(frozen=True)

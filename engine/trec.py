@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from engine.errors import TrecError
-from engine.media.names import clean_text
+from engine.media.names import clean_text, question_words
 
 MAX_LINES = 1_000_000
 MAX_GRADE = 3
@@ -127,7 +127,9 @@ def parse_topics(lines: Iterable[bytes | str]) -> dict[str, str]:
         qid, question = qid.strip(), question.strip()
         if not (tab and qid and question):
             faults.add(number, f"{shown(text)} is not an id, a tab and a question")
-        elif topics.setdefault(qid, question) != question:
+            continue
+        question = question_words(question)  # no longer than a question may be, so that many fit in memory
+        if topics.setdefault(qid, question) != question:
             faults.add(number, f"the id {shown(qid)} had another question before")
     refuse(faults, "topics file")
     return topics

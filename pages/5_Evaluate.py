@@ -26,7 +26,7 @@ with frame.errors():
     with results:
         kept = workspace.evaluations.list()
         if kept:
-            evaluation_view.draw(workspace, evaluation_view.choose(kept), kept)
+            evaluation_view.draw(workspace, evaluation_view.choose(jobs, kept), kept)
         else:
             st.info("Nothing is measured yet: choose what to ask above, and press Measure.")
     with marks:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,6 +21,10 @@ from engine.models.pocket.embedder import Pocket, PocketWeights
 from engine.settings import PROJECT_DIR, Settings, load_settings
 from engine.types import Item, Provenance, VectorTable
 from engine.workspace import Workspace
+
+# A machine that does other work too is no defect: examples have no deadline of their own.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 SAMPLES = PROJECT_DIR / "sample_data"
 ROOT = PROJECT_DIR

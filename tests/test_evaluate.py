@@ -202,6 +202,27 @@ def test_what_fails_to_score_is_counted_and_stays_below(told):
         assert answer.rank_after == (5 if answer.ceiling else answer.rank_before)
 
 
+def test_one_question_that_the_reranker_refuses_costs_only_itself(told):
+    asked: list[str] = []
+
+    def score(question, caption):
+        asked.append(question)
+        if question == first:
+            raise ModelError("too long")
+        return 1.0
+
+    first = told(lambda question, caption: 1.0, top=4).answers[0].key
+    found = told(score, top=4)
+    assert found.summary.queries == 24 and found.summary.pairs_unscored == 4
+    assert found.answers[0].after == found.answers[0].before
+
+    def broken(question, caption):
+        raise ModelError("out of order")
+
+    with pytest.raises(ModelError, match="out of order"):
+        told(broken, top=4)
+
+
 def test_the_embedded_reranker_in_a_whole_evaluation(shared):
     choice = ModelChoice("pocket-reranker")
     found = evaluate(Plan("photos", reranker=choice, top=8, limit=6), shared)
@@ -238,12 +259,16 @@ def test_only_the_head_moves(scores: list[int], top: int, data: st.DataObject):
     assert sorted(ranks)[0] >= 1 and ranks.sum() == pytest.approx(len(scores) * (len(scores) + 1) / 2)
     for place, row in enumerate(order):
         assert ranks[row] <= len(head)
-        if place >= scored:
-            assert ranks[row] == place + 1
+        assert (ranks[row] > scored) == (place >= scored)
     tail = [row for row in range(len(scores)) if row not in head]
     assert all(ranks[row] > len(head) for row in tail)
     before = ranks_by_score(array, range(len(scores)))
     assert sorted(tail, key=lambda row: before[row]) == sorted(tail, key=lambda row: ranks[row])
+
+
+def test_a_reranker_that_scores_nothing_changes_no_rank_of_a_tie():
+    array, head = np.zeros(6), [3, 1, 2, 0, 5, 4]
+    assert ranks_after(array, head, [], range(6)).tolist() == [3.5] * 6
 
 
 def test_own_scores_change_nothing():
@@ -309,14 +334,19 @@ def test_a_plan_survives_json():
     assert Plan.of(Plan("photos").to_dict()) == Plan("photos")
 
 
-def test_several_captions_ask_several_questions(workspace, tmp_path):
+def test_several_captions_ask_several_questions_and_the_same_words_one(workspace, tmp_path):
     folder = generated_photos(tmp_path / "many", 3)
     rows = [{"file_name": "0000.jpg", "caption": caption} for caption in ("one", "two", "three")]
     write_captions(folder, [*rows, {"file_name": "0001.jpg", "caption": "one"}])
     workspace.ingest("many", sources([folder]))
     assert len(workspace.store.items("many", "text", Filters(), limit=100)) == 4
     result = evaluate(Plan("many"), workspace)
-    assert (result.summary.queries, result.documents) == (4, 3)
+    assert (result.summary.queries, result.documents) == (3, 3)
+    assert [len(one.gains) for one in result.answers if one.key == "one"] == [2]
+    assert len({one.qid for one in result.answers}) == 3
+    assert difference(result, result, "ndcg@10").mean == 0
+    again = evaluate(Plan("many", direction=IMAGE_TEXT), workspace)
+    assert sorted(len(one.gains) for one in again.answers) == [1, 3]
 
 
 def test_a_picture_whose_file_is_gone_cannot_ask_and_is_named(shared, monkeypatch):
@@ -352,6 +382,21 @@ def test_marks_are_questions(workspace, tmp_path):
     assert (known.truth, known.gains) == ("judgements", {pictures[0]: 3, pictures[1]: 1})
     assert known_answers(workspace.ledger, "marked", "my question", ["text"]) is None
     assert known_answers(workspace.ledger, "marked", "hopeless", ["image"]) is None
+
+
+def test_what_is_marked_wrong_is_not_right_and_spaces_do_not_matter(workspace, tmp_path):
+    folder = generated_photos(tmp_path / "in", 2)
+    write_captions(folder, [{"file_name": "0000.jpg", "caption": "two  spaces\nand a line", "label": "it"}])
+    workspace.ingest("spaced", sources([folder]))
+    key = "two spaces and a line"
+    [answer] = evaluate(Plan("spaced"), workspace).answers
+    known = known_answers(workspace.ledger, "spaced", key, ["image"])
+    assert answer.key == key and known.truth == "pairs" and known.gains == answer.gains
+    [picture] = known.gains
+    Judgements(workspace.ledger).mark("spaced", key, picture, 0)
+    assert known_answers(workspace.ledger, "spaced", key, ["image"]) is None
+    Judgements(workspace.ledger).mark("spaced", "it", picture, 0)
+    assert known_answers(workspace.ledger, "spaced", "it", ["image"]) is None
 
 
 def test_what_is_known_of_one_question_is_what_evaluate_asks(shared):

@@ -117,7 +117,7 @@ def test_what_a_reranker_made_worse_is_one_click_from_the_rerank_page(app_folder
     app = page("pages/2_Rerank.py", **asked)
     assert not app.exception and not app.error
     summary = kept.summary
-    said = f"Over all 12 questions pocket-reranker makes {summary.wins} better and {summary.losses} worse"
+    said = f"Over 12 questions pocket-reranker makes {summary.wins} better and {summary.losses} worse"
     assert said in [one.label for one in app.expander]
     assert "The whole evaluation" in links(app)
     listed = [block.proto.body for block in app.get("html") if 'class="gs-worse"' in block.proto.body]

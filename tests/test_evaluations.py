@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -100,7 +101,7 @@ def test_the_files_say_the_same_to_ir_measures(made, tmp_path):
         for metric, value in (("recall@1", R @ 1), ("recall@5", R @ 5), ("mrr", RR), ("ndcg@10", nDCG @ 10)):
             assert ours[metric].mean == pytest.approx(theirs[value], abs=1e-9), (name, metric)
     topics = dict(line.split("\t") for line in (tmp_path / "topics.tsv").read_text().splitlines())
-    assert topics == {one.qid: one.shown for one in made.answers}
+    assert topics == {one.qid: one.key for one in made.answers}
 
 
 def test_the_csv_has_a_line_per_question(made):
@@ -116,6 +117,41 @@ def test_the_document_is_plain_json_with_the_means(made):
     assert data["delta"]["ndcg@10"].keys() == {"mean", "low", "high", "n"}
     assert data["wins"] + data["ties"] + data["losses"] == data["queries"] == 12
     assert [row["question"] for row in data["worse"]] == [one.shown for one in made.worse]
+
+
+def test_an_evaluation_of_pictures_can_be_imported_as_marks_of_those_pictures(workspace, tmp_path):
+    from conftest import generated_photos, sources
+
+    from engine.judgements import Judgements
+    from engine.questions import Direction
+
+    workspace.ingest("mine", sources([generated_photos(tmp_path / "in", 3)]))
+    made = workspace.evaluate(Plan("mine", direction=Direction("image", "text")))
+    marks = Judgements(workspace.ledger)
+    assert marks.take("mine", io.BytesIO(export(made))).stored == 3
+    assert {one.question for one in marks.of("mine")} == {one.key for one in made.answers}
+    assert all(one.question.startswith("item:") for one in marks.of("mine"))
+
+
+def test_a_file_with_flipped_bytes_is_left_out_and_never_raises_anything_else(kept, made):
+    import random
+
+    id_ = kept.keep(made)
+    whole, chance = kept.file(id_), random.Random(0)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        kept._path(id_).write_bytes(damaged)
+        kept.list()
+        for call in (kept.load, lambda one: kept.file(one, "questions.csv")):
+            with contextlib.suppress(EvaluationError):
+                call(id_)
+
+
+def test_no_cell_is_a_formula(made):
+    asked = replace(made.answers[0], shown="=1+1")
+    assert "'=1+1" in to_csv([asked]) and ",=1" not in to_csv([asked])
 
 
 def test_deleting_a_collection_forgets_its_evaluations(workspace, tmp_path):

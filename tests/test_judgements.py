@@ -277,6 +277,38 @@ def test_a_file_that_is_something_else_is_refused_in_words(marks, data, says):
         marks.take("photos", io.BytesIO(data))
 
 
+@pytest.mark.parametrize("method", ["deflate", "bzip2", "lzma"])
+def test_a_damaged_zip_is_refused_in_words_whatever_packed_it(marks, method):
+    import io
+    import random
+    import zipfile
+
+    kinds = {"deflate": zipfile.ZIP_DEFLATED, "bzip2": zipfile.ZIP_BZIP2, "lzma": zipfile.ZIP_LZMA}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", kinds[method]) as archive:
+        archive.writestr("qrels.txt", "".join(f"q{n} 0 d{n} 1\n" for n in range(200)))
+    chance = random.Random(1)
+    for _ in range(60):
+        damaged = bytearray(out.getvalue())
+        for _ in range(4):
+            damaged[chance.randrange(4, len(damaged))] ^= 1 << chance.randrange(8)
+        with pytest.raises(TrecError):
+            marks.take("photos", io.BytesIO(bytes(damaged)))
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused_before_it_is_read(marks, monkeypatch):
+    import io
+    import zipfile
+
+    monkeypatch.setattr("engine.judgements.MAX_MEMBER_BYTES", 1_000)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("qrels.txt", "q 0 d 1\n" * 1_000)
+    out.seek(0)
+    with pytest.raises(TrecError, match="which is the limit"):
+        marks.take("photos", out)
+
+
 def test_a_run_is_ranked_by_item_and_question(marks):
     marks.mark("photos", "a bird", A, 1)
     lines = [

@@ -124,6 +124,25 @@ def test_a_right_answer_that_was_never_ranked_costs_and_does_not_crash():
     assert set(measures(np.array([]), (1,)).values()) == {0.0}
 
 
+@pytest.mark.parametrize(("many", "k"), [(19, 10), (9, 5), (2, 1), (100, 10)])
+def test_right_answers_that_all_tie_earn_no_more_than_their_places(many, k):
+    ranks = ranks_by_score(np.zeros(many, np.float32), range(many))
+    assert ndcg_at(ranks, k) <= 1 and recall_at(ranks, k) <= k / many
+    best = ranks_by_order(list(range(many)), range(many))
+    assert ndcg_at(ranks, k) <= ndcg_at(best, k) == 1 and recall_at(best, k) == k / many
+
+
+@given(st.data())
+def test_a_tie_at_its_middle_rank_never_gains_more_than_its_places_do(data: st.DataObject):
+    scores = np.array(data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=40)), np.float64)
+    gains = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(scores), max_size=len(scores))))
+    rows = np.flatnonzero(gains)
+    k = data.draw(st.integers(1, 12))
+    mid = ndcg_at(ranks_by_score(scores, rows), k, gains[rows])
+    best = np.lexsort((-gains, -scores)).tolist()  # every tie in the order that gains most
+    assert mid <= ndcg_at(ranks_by_order(best, rows.tolist()), k, gains[rows]) + 1e-12 <= 1 + 1e-9
+
+
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=30), st.data())
 def test_properties_of_the_metrics(scores: list[int], data: st.DataObject):
     """P15 and P16 of the gap science: monotone in k, complete at N, blind to monotone score maps."""

@@ -132,7 +132,7 @@ def test_what_cannot_be_read_stays_below_in_its_order_and_is_told():
     assert found.scored == 2
     (note,) = found.notes
     assert note.startswith(
-        "told gave no score for 3 of 5 hits, which stay below the scored ones (1: it reads no image"
+        "told gave no score for 3 of 5 hits, which stay below the scored ones (1: it does not read image"
     )
 
 

@@ -113,8 +113,8 @@ def test_a_line_without_an_end_is_never_held_whole():
 
 def test_topics():
     assert parse_topics([b"\xef\xbb\xbfq1\ta red  bird\r\n", b"\n", b"q2\tone\ttwo\n"]) == {
-        "q1": "a red  bird",
-        "q2": "one\ttwo",
+        "q1": "a red bird",
+        "q2": "one two",
     }
     with pytest.raises(TrecError, match="line 2: “no tab” is not an id, a tab and a question"):
         parse_topics(["q1\tx", "no tab"])

@@ -1,10 +1,11 @@
-"""File names from strangers: kept for people to read, cleaned of what could mislead or break."""
+"""Names and questions from strangers: kept for people to read, cleaned of what could mislead or break."""
 
 from __future__ import annotations
 
 import unicodedata
 
 MAX_CHARS = 200
+MAX_QUERY_CHARS = 4_096
 # Cf holds the bidirectional overrides that show "gpj.exe" as "exe.jpg", but also the joiners that
 # emoji and several scripts need to be written at all.
 _JOINERS = {"\u200c", "\u200d"}
@@ -19,6 +20,11 @@ def clean_text(text: str) -> str:
         if char in "\n\t" or char in _JOINERS or unicodedata.category(char) not in _DROPPED
     )
     return "".join(kept).strip()
+
+
+def question_words(text: str) -> str:
+    """Return a question as it is filed: cleaned, cut, and every run of spaces one space."""
+    return " ".join(clean_text(text)[:MAX_QUERY_CHARS].split())
 
 
 def clean_name(path: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NO_RERANKER = "none"
 TOPS = (10, 20, 50, 100, 200)
 ALL = 0
-_ERRORS = "evaluate_errors"
+_ERRORS, _STARTED = "evaluate_errors", "evaluate_started"
 
 
 def ask(workspace: Workspace, jobs: Jobs, infos: Mapping[str, CollectionInfo]) -> list[str]:
@@ -61,6 +61,14 @@ def ask(workspace: Workspace, jobs: Jobs, infos: Mapping[str, CollectionInfo]) -
     return collections
 
 
+def finished(jobs: Jobs) -> str | None:
+    """Return the result of what this visitor started and has not been shown yet, the newest one."""
+    started = st.session_state.get(_STARTED, set())
+    done = [job for job in jobs.list() if job.spec.id in started and job.evaluation]
+    started -= {job.spec.id for job in done}
+    return done[0].evaluation if done else None
+
+
 def in_words(truth: Truth, direction: Direction) -> str:
     """Return who asks for what, by what truth."""
     asks, answers = plural(direction.asks), plural(direction.answers)
@@ -82,7 +90,10 @@ def _questions(
 
     marks = Judgements(workspace.ledger)
     counts = [
-        resources.questions_of(workspace, name, f"{infos[name]} {marks.of(name)}") for name in collections
+        resources.questions_of(
+            workspace, name, f"{infos[name]} {workspace.ledger.version(name)} {marks.of(name)}"
+        )
+        for name in collections
     ]
     return {key: min(one[key] for one in counts) for key in counts[0] if all(key in one for one in counts)}
 
@@ -142,7 +153,8 @@ def _start(
     errors = []
     for name in collections:
         try:
-            jobs.evaluate(Plan(name, *asked, reranker=choice, top=top, limit=limit))
+            job = jobs.evaluate(Plan(name, *asked, reranker=choice, top=top, limit=limit))
+            st.session_state.setdefault(_STARTED, set()).add(job.spec.id)
         except GapscopeError as error:
             errors.append(str(error))
     st.session_state[_ERRORS] = errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
     from engine.answers import Answer, Evaluation
     from engine.evaluations import Kept
+    from engine.jobs import Jobs
     from engine.metrics import Interval
     from engine.workspace import Workspace
 
 _WORSE_SHOWN = 12
+_TELLING = 10  # below, a bootstrap over questions says nothing
 _STYLE = """<style>
 .gs-worse {margin: 0; padding-left: 1.6rem; line-height: 1.7; font-size: .95rem; overflow-wrap: anywhere;}
 .gs-worse a {color: inherit; text-decoration-color: #14a394; text-underline-offset: .2em;}
@@ -41,17 +44,16 @@ _HELP = (
 )
 
 
-def choose(kept: Sequence[Kept]) -> Kept:
+def choose(jobs: Jobs, kept: Sequence[Kept]) -> Kept:
     """Draw the choice of a kept evaluation; the address names it."""
     names = {one.id: _name(one.evaluation) for one in kept}
     asked_for = st.query_params.get("e", "")
     ids = list(names)
     if asked_for and asked_for not in names:
         st.warning("The evaluation in this address is no longer kept here; showing the newest one.")
-    latest = st.session_state.get("evaluations_seen")
-    st.session_state.evaluations_seen = ids[0]
-    if latest is not None and latest != ids[0]:  # one has just been finished: show it
-        st.session_state.e = st.query_params["e"] = ids[0]
+    finished = evaluate_view.finished(jobs)
+    if finished in names:  # this visitor waited for it
+        st.session_state.e = st.query_params["e"] = finished
     elif "e" not in st.session_state or st.session_state.e not in names:
         st.session_state.e = asked_for if asked_for in names else ids[0]
     chosen = st.selectbox("Evaluation", ids, format_func=lambda id_: names[id_], key="e")
@@ -124,7 +126,9 @@ def _facts(evaluation: Evaluation) -> None:
 def _verdict(evaluation: Evaluation) -> None:
     summary = evaluation.summary
     delta = summary.delta["ndcg@10"]
-    if delta.low > 0:
+    if summary.queries < _TELLING:
+        words, draw_box, icon = "Too few questions to tell", st.info, ":material/help:"
+    elif delta.low > 0:
         words, draw_box, icon = "Worth it", st.success, ":material/trending_up:"
     elif delta.high < 0:
         words, draw_box, icon = "It hurts", st.error, ":material/trending_down:"
@@ -176,7 +180,10 @@ def _others(workspace: Workspace, chosen: Kept, kept: Sequence[Kept]) -> None:
     """Draw every evaluation of the same questions and documents, each with its interval."""
     from engine.figures import interval_chart
 
-    same = [one for one in kept if one.evaluation.comparable_with(chosen.evaluation)]
+    others = [
+        one for one in kept if one.id != chosen.id and one.evaluation.comparable_with(chosen.evaluation)
+    ]
+    same = [chosen, *others]  # first: where two have the same name, its numbers are the ones shown
     metrics = list(chosen.evaluation.summary.before)
     metric = st.selectbox(
         "Compared by",
@@ -219,12 +226,12 @@ def _differences(workspace: Workspace, chosen: Kept, same: Sequence[Kept], metri
     for one in same:
         if one.id == chosen.id:
             continue
-        other = workspace.evaluations.load(one.id)
         try:
+            other = workspace.evaluations.load(one.id)
             rows.append(
                 {"other": _system(other), "it minus the one above": _signed(difference(other, shown, metric))}
             )
-        except EvaluationError:  # measured at other k
+        except EvaluationError:  # measured at other k, or gone meanwhile
             continue
     if rows:
         with st.expander(f"Differences to the other {len(rows):,}, question by question"):
@@ -241,17 +248,20 @@ def worse_questions(workspace: Workspace, collection: str, reranker: str) -> Non
         ),
         None,
     )
-    if kept is None:
+    evaluation = None
+    if kept is not None:
+        with suppress(EvaluationError):  # gone meanwhile, or of another version
+            evaluation = workspace.evaluations.load(kept.id)
+    if kept is None or evaluation is None:
         st.page_link(
             EVALUATE,
             label="Measure it over all questions, and see which get worse",
             icon=":material/monitoring:",
         )
         return
-    evaluation = workspace.evaluations.load(kept.id)
     summary, worse = evaluation.summary, evaluation.worse
     with st.expander(
-        f"Over all {summary.queries:,} questions {plain(model_words.short(reranker))} makes {summary.wins:,} "
+        f"Over {summary.queries:,} questions {plain(model_words.short(reranker))} makes {summary.wins:,} "
         f"better and {summary.losses:,} worse",
         icon=":material/trending_down:",
         key=f"rerank_worse_{reranker}",

@@ -90,7 +90,8 @@ def traced(
     workspace: Workspace, query: Query, question: str, info: CollectionInfo, k: int, filters: Filters
 ) -> SearchTrace:
     """Return what is retrieved for a question, asked again only where something changed."""
-    key = (question, info.name, info.total, info.created_at, info.made_by, filters, k)
+    version = workspace.ledger.version(info.name)  # one deleted and one added leave the total as it was
+    key = (question, info.name, info.total, version, info.created_at, info.made_by, filters, k)
     kept = st.session_state.get(_TRACE)
     if kept and kept[0] == key:
         return kept[1]

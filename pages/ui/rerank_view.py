@@ -139,7 +139,13 @@ def _banners(view: View, known: Known | None) -> None:
         name: worth(known.gains, view.trace.retrieval, one.reranked.hits) for name, one in view.found.items()
     }
     for name, result in results.items():
-        if view.found[name].reranked.scored:
+        if known.truth == "pairs" and not view.found[name].reranked.by_caption.isdisjoint(known.gains):
+            st.info(
+                f"{plain(name)} read the right answer's caption, and the question is that caption: it was "
+                f"shown the answer, so its order says nothing of its worth.",
+                icon=":material/visibility:",
+            )
+        elif view.found[name].reranked.scored:
             words = rerank_words.verdict(
                 result, view.noun(), retrieved=len(view.trace.retrieval), reranked=len(view.found[name].head)
             )
