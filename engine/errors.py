@@ -29,6 +29,7 @@ GapscopeError
 │   ├── CollectionNotFoundError
 │   └── CollectionModelError    made by another model, revision or width
 ├── EvaluationError             nothing to measure against
+├── ProjectionError             vectors or settings that make no map
 ├── JudgementError              a mark on what is not stored, or of no grade there is
 │   └── TrecError               a qrels, run or topics file that cannot be read, line by line
 └── RayIngestError              Ray is not installed, out of reach, too small, or gave up
@@ -280,6 +281,10 @@ class CollectionModelError(CollectionError):
 
 class EvaluationError(GapscopeError):
     """A collection in which there is nothing to measure against."""
+
+
+class ProjectionError(GapscopeError):
+    """Vectors or settings of which no map can be made."""
 
 
 class JudgementError(GapscopeError):

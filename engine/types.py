@@ -134,6 +134,43 @@ class VectorTable:
 
 
 @dataclass(frozen=True)
+class Projection:
+    """Places of items on a map: row i of `places` belongs to `ids[i]`.
+
+    places: (n, 2 or 3) float32, finite; placed: (n,) bool, True where the item was not fitted but put
+    among its nearest fitted neighbours. `method` is what fitted it, and `note` says what was not done as
+    asked. Raises ValueError if shapes, types or ids (unique) do not agree. Distances on it are no gap.
+    """
+
+    ids: tuple[str, ...]
+    places: np.ndarray = field(repr=False)
+    placed: np.ndarray = field(repr=False)
+    method: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        if self.places.ndim != 2 or len(self.places) != n or self.places.shape[1] not in (2, 3):
+            raise ValueError(f"{n} ids do not fit places of {self.places.shape}")
+        if self.places.dtype != np.float32 or not np.isfinite(self.places).all():
+            raise ValueError("places must be finite float32")
+        if self.placed.shape != (n,) or self.placed.dtype != np.bool_:
+            raise ValueError(f"placed must be ({n},) bool, not {self.placed.shape} {self.placed.dtype}")
+        if len(set(self.ids)) != n:
+            raise ValueError("ids must be unique")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, ids: Iterable[str]) -> Projection:
+        """Return the rows of these ids, in their order; KeyError for an id that is not here."""
+        row = {id_: index for index, id_ in enumerate(self.ids)}
+        wanted = tuple(ids)
+        rows = [row[id_] for id_ in wanted]
+        return replace(self, ids=wanted, places=self.places[rows], placed=self.placed[rows])
+
+
+@dataclass(frozen=True)
 class Provenance:
     """What made the vectors of a collection; vectors of two provenances are never compared.
 
