@@ -18,6 +18,7 @@ import typer
 from engine.errors import GapscopeError, MediaError, QueryError
 from engine.evaluation_commands import evaluate
 from engine.judgement_commands import judgements
+from engine.map_commands import gap, project
 from engine.media.names import clean_text
 from engine.models.base import ModelChoice
 from engine.settings import Settings, load_settings
@@ -36,6 +37,8 @@ SlowOption = Annotated[
 CollectionOption = Annotated[str, typer.Option("--collection", help="The collection's name.")]
 app.command()(evaluate)
 app.command()(judgements)
+app.command()(project)
+app.command()(gap)
 
 
 @app.callback()

@@ -18,6 +18,7 @@ from engine.evaluations import Evaluations
 from engine.ingest import Ingest
 from engine.ledger import Ledger
 from engine.library import Library, folder_error
+from engine.maps import Maps
 from engine.media.images import open_image
 from engine.media.sources import SourceList
 from engine.mending import delete_unused, drop_staging, finish_swaps, mend
@@ -48,6 +49,7 @@ class Workspace:
         self.loads = BackgroundLoads(self.models, loader.resolve)
         self.downloads = Downloads()
         self.evaluations = Evaluations(settings.data_dir)
+        self.maps = Maps(settings.data_dir)
 
     @classmethod
     def open(cls, settings: Settings, on_stage: Callable[[str], None] = lambda stage: None) -> Workspace:
@@ -302,4 +304,5 @@ class Workspace:
         media = self.ledger.forget(collection)
         self.store.drop(collection)
         self.evaluations.forget(collection)
+        self.maps.forget(collection)
         delete_unused(media, self.ledger, self.library)
