@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -72,6 +72,12 @@ class ProjectionSettings:
             raise ProjectionError("Only a PCA has an axis that can be set to the gap: choose method pca.")
         if self.gap_axis and (len(set(self.gap_axis)) != 2 or not set(self.gap_axis) <= set(MODALITIES)):
             raise ProjectionError(f"The gap axis lies between two of {', '.join(MODALITIES)}.")
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> ProjectionSettings:
+        """Return the settings that `to_dict` wrote. Raises TypeError, ProjectionError."""
+        axis = data["gap_axis"]
+        return cls(**{**data, "gap_axis": tuple(axis) if axis else None})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON takes them."""
