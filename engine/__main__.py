@@ -23,6 +23,7 @@ from engine.media.names import clean_text
 from engine.models.base import ModelChoice
 from engine.settings import Settings, load_settings
 from engine.types import MODALITIES, Filters, Hit, IngestReport, Item, Modality, Progress, SearchTrace
+from engine.vector_commands import export, import_
 from engine.workspace import Workspace
 
 app = typer.Typer(
@@ -37,6 +38,8 @@ SlowOption = Annotated[
 CollectionOption = Annotated[str, typer.Option("--collection", help="The collection's name.")]
 app.command()(evaluate)
 app.command()(judgements)
+app.command()(export)
+app.command("import")(import_)
 app.command()(project)
 app.command()(gap)
 
