@@ -18,10 +18,12 @@ import typer
 from engine.errors import GapscopeError, MediaError, QueryError
 from engine.evaluation_commands import evaluate
 from engine.judgement_commands import judgements
+from engine.map_commands import gap, project
 from engine.media.names import clean_text
 from engine.models.base import ModelChoice
 from engine.settings import Settings, load_settings
 from engine.types import MODALITIES, Filters, Hit, IngestReport, Item, Modality, Progress, SearchTrace
+from engine.vector_commands import export, import_
 from engine.workspace import Workspace
 
 app = typer.Typer(
@@ -36,6 +38,10 @@ SlowOption = Annotated[
 CollectionOption = Annotated[str, typer.Option("--collection", help="The collection's name.")]
 app.command()(evaluate)
 app.command()(judgements)
+app.command()(export)
+app.command("import")(import_)
+app.command()(project)
+app.command()(gap)
 
 
 @app.callback()

@@ -19,6 +19,7 @@ GapscopeError
 │   ├── SlowModelError          it would take very long here; nothing was started
 │   ├── RemoteCodeError         it brings its own code, which nobody has allowed
 │   ├── NotDownloadedError      known, but its weights are not on this machine
+│   ├── ImportedVectorsError    vectors that came from outside: there is no model to ask with
 │   └── HubError                the model hub: out of reach, gated, unknown revision, cancelled
 ├── StoreError
 │   ├── StoreLockedError        another process owns the embedded store
@@ -28,7 +29,9 @@ GapscopeError
 │   ├── CollectionNameError
 │   ├── CollectionNotFoundError
 │   └── CollectionModelError    made by another model, revision or width
+├── VectorFileError             a Parquet or NPZ of vectors that cannot be read or written, row by row
 ├── EvaluationError             nothing to measure against
+├── ProjectionError             vectors or settings that make no map
 ├── JudgementError              a mark on what is not stored, or of no grade there is
 │   └── TrecError               a qrels, run or topics file that cannot be read, line by line
 └── RayIngestError              Ray is not installed, out of reach, too small, or gave up
@@ -197,6 +200,17 @@ class NotDownloadedError(ModelError):
         )
 
 
+class ImportedVectorsError(ModelError):
+    """Something must be embedded for a collection whose vectors no model here has made."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        super().__init__(
+            f"The collection is made of imported vectors ({label}): no model here can embed a question or a "
+            f"file for it. “More like this”, the map, the gap numbers and Evaluate by pairs work."
+        )
+
+
 class HubError(ModelError):
     """The model hub did not give what was asked; the text says why and what to do."""
 
@@ -278,8 +292,20 @@ class CollectionModelError(CollectionError):
         )
 
 
+class VectorFileError(GapscopeError):
+    """A file of vectors that cannot be used; `faults` are its bad rows in words, all of them."""
+
+    def __init__(self, file: str, problem: str, faults: Iterable[str] = ()) -> None:
+        self.file, self.faults = file, tuple(faults)
+        super().__init__(f"{file}: {problem}")
+
+
 class EvaluationError(GapscopeError):
     """A collection in which there is nothing to measure against."""
+
+
+class ProjectionError(GapscopeError):
+    """Vectors or settings of which no map can be made."""
 
 
 class JudgementError(GapscopeError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from engine.metrics import measures, ranks_by_score
 from engine.models.base import Embedder, ModelChoice, Reranker
 from engine.questions import Question, Task, find_task
 from engine.rerank import Content, Opened, rerank
-from engine.types import Failure, Hit, Item, Reranked
+from engine.types import Failure, Hit, Item, Provenance, Reranked
 from engine.vectors import cosine
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def evaluate(
     task = find_task(workspace.store, workspace.ledger, plan.collection, plan.truth, plan.direction)
     made_by = workspace.store.info(plan.collection).made_by
     lent = workspace.reranker(plan.reranker) if plan.reranker else nullcontext(None)
-    with workspace.embedder(ModelChoice.of(made_by)) as embedder, lent as reranker:
-        workspace.store.check_model(plan.collection, embedder.provenance)
+    with _embedder(plan.collection, made_by, workspace) as embedder, lent as reranker:
         run = Run(plan, task, workspace, embedder, reranker)
         answers: list[Answer] = []
         on_progress(0, len(run.questions))
@@ -82,6 +81,17 @@ def evaluate(
     )
 
 
+@contextmanager
+def _embedder(collection: str, made_by: Provenance, workspace: Workspace) -> Iterator[Embedder | None]:
+    """Lend the model that made a collection; None where no model here did, and stored vectors must ask."""
+    if made_by.imported:
+        yield None
+        return
+    with workspace.embedder(ModelChoice.of(made_by)) as embedder:
+        workspace.store.check_model(collection, embedder.provenance)
+        yield embedder
+
+
 def _digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
 
@@ -90,7 +100,12 @@ class Run:
     """The parts of one evaluation that every question shares; `answers` does the work."""
 
     def __init__(
-        self, plan: Plan, task: Task, workspace: Workspace, embedder: Embedder, reranker: Reranker | None
+        self,
+        plan: Plan,
+        task: Task,
+        workspace: Workspace,
+        embedder: Embedder | None,
+        reranker: Reranker | None,
     ) -> None:
         self.plan, self.workspace, self.embedder, self.reranker = plan, workspace, embedder, reranker
         self.direction, self.documents = task.direction, task.documents
@@ -101,6 +116,9 @@ class Run:
         table = table.take(sorted(id_ for id_ in table.ids if id_ in task.documents))
         self.ids, self._vectors = table.ids, table.vectors
         self._row = {id_: row for row, id_ in enumerate(table.ids)}
+        if embedder is None:
+            table = workspace.store.vectors(plan.collection, task.direction.asks)
+            self._asking, self._asking_row = table.vectors, {id_: row for row, id_ in enumerate(table.ids)}
         known = replace(task, questions=tuple(filter(self._can_be_answered, task.questions)))
         self.questions = known.sample(plan.limit, plan.seed).questions
         if reranker:
@@ -110,32 +128,38 @@ class Run:
     def answers(self) -> Iterator[Answer]:
         """Yield the answer to every question that can be asked, a block embedded at a time."""
         for start in range(0, len(self.questions), _BLOCK):
-            asked = [
-                (question, content)
-                for question in self.questions[start : start + _BLOCK]
-                if (content := self._content(question)) is not None
-            ]
+            block = self.questions[start : start + _BLOCK]
+            asked = [(one, content) for one in block if (content := self._content(one)) is not None]
             if not asked:
                 continue
-            vectors = self.embedder.encode_query(self.direction.asks, [content for _, content in asked])
-            scores = cosine(vectors, self._vectors)  # (questions, documents)
+            scores = cosine(self._encoded(asked), self._vectors)  # (questions, documents)
             for (question, content), row in zip(asked, scores, strict=True):
                 yield self._answer(question, content, row)
 
+    def _encoded(self, asked: Sequence[tuple[Question, Any]]) -> np.ndarray:
+        """Return the vectors (n, d) of questions with their content: embedded, or those of their items."""
+        if self.embedder:
+            return self.embedder.encode_query(self.direction.asks, [content for _, content in asked])
+        return self._asking[[self._asking_row[one.item.id] for one, _ in asked if one.item]]
+
     def _can_be_answered(self, question: Question) -> bool:
+        if self.embedder is None and (question.item is None or question.item.id not in self._asking_row):
+            return False  # it was deleted meanwhile
         return any(id_ in self._row for id_ in question.gains)  # an ingest may be adding more
 
     def _content(self, question: Question) -> Any:
         """Return what a question asks with, as models read it; None, and noted, where its file is gone."""
+        if self.embedder is None and self.reranker is None:
+            return question.item  # its vector asks, and nobody reads it
         try:
+            if question.words:
+                return question.words
             if question.item is not None:
                 return self.workspace.open_item(question.item)
-            if question.picture:
-                return self.workspace.open_question(question.picture)
+            return self.workspace.open_question(question.picture)
         except MediaError as error:
             self.unasked.append(Failure(question.shown, str(error)))
             return None
-        return question.words
 
     def _answer(self, question: Question, content: Any, scores: np.ndarray) -> Answer:
         """Return one question's answer; scores: (documents,)."""

@@ -49,8 +49,14 @@ class Ingest(Pipeline):
         self._ledger.set_provenance(self.collection, self._made_by)
         self._report(replace(self._progress, total=len(found.sources), failed=found.failed))
         size = self._settings.batch_files
+        return self._whole(
+            found.sources[start : start + size] for start in range(0, len(found.sources), size)
+        )
+
+    def _whole(self, batches: Iterable[Sequence[Any]]) -> IngestReport:
+        """Take in every batch of inputs and check what was written; leave no media that nothing refers to."""
         try:
-            self._run(found.sources[start : start + size] for start in range(0, len(found.sources), size))
+            self._run(batches)
             self._report(replace(self._progress, stage="Checking the index"))
             self._verify()
         finally:

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from engine import samples
 from engine.answers import Plan
@@ -30,6 +30,9 @@ from engine.store import check_name
 from engine.types import Failure, IngestReport, Progress
 from engine.workspace import Workspace
 
+if TYPE_CHECKING:
+    from engine.projection import ProjectionSettings
+
 log = logging.getLogger(__name__)
 _KEPT_ENDED = 20
 _SAMPLES_STATE = "samples"
@@ -40,7 +43,8 @@ class JobSpec:
     """What a job is to do: ingest a folder of this machine, or uploaded files under their names.
 
     Or, with `remake`, make a collection again with the model of `choice`: in place, or `into` another;
-    or, with `evaluation`, measure it (`answers.Plan.to_dict`).
+    or, with `evaluation`, measure it (`answers.Plan.to_dict`), or with `projection` fit its map
+    (`projection.ProjectionSettings.to_dict`).
     """
 
     id: str
@@ -55,6 +59,7 @@ class JobSpec:
     remake: bool = False
     into: str | None = None
     evaluation: dict[str, Any] | None = None
+    projection: dict[str, Any] | None = None
 
     @property
     def target(self) -> str:
@@ -165,6 +170,19 @@ class Jobs:
             raise QueryError("This is being measured already.")
         title = f"Evaluate {plan.collection}" + (f" with {plan.reranker.id}" if plan.reranker else "")
         return self._add(JobSpec(_new_id(), title, plan.collection, evaluation=data))
+
+    def project(self, collection: str, settings: ProjectionSettings) -> Job:
+        """Fit a map in the background; it is kept in `Workspace.maps`.
+
+        The same fit is not begun twice: the one that waits or runs is returned. Raises
+        CollectionNotFoundError.
+        """
+        self._workspace.store.info(collection)
+        data = json.loads(json.dumps(settings.to_dict()))
+        for job in self.list():
+            if job.active and (job.spec.collection, job.spec.projection) == (collection, data):
+                return job
+        return self._add(JobSpec(_new_id(), f"Map of {collection}", collection, projection=data))
 
     def ingest_samples(self) -> Job | None:
         """Ingest the bundled photographs, unless they were before (and perhaps deleted since).
@@ -299,6 +317,9 @@ class Jobs:
             if job.spec.evaluation is not None:
                 self._evaluated(job)
                 return
+            if job.spec.projection is not None:
+                self._projected(job)
+                return
             report = self._remade(job) if job.spec.remake else self._ingested(job)
         except GapscopeError as error:
             job.slow = isinstance(error, SlowModelError)
@@ -327,6 +348,23 @@ class Jobs:
         self._remove(job.spec)
         job.state = "done"
 
+    def _projected(self, job: Job) -> None:
+        from engine.projection import FitCancelledError, ProjectionSettings
+
+        def report(share: float) -> None:
+            job.progress = Progress("Fitting", round(100 * share), 100, unit="%")
+
+        report(0.0)
+        settings = ProjectionSettings.of(job.spec.projection or {})
+        maps, store = self._workspace.maps, self._workspace.store
+        try:
+            maps.fit(store, job.spec.collection, settings, on_progress=report, cancelled=job.stop.is_set)
+        except FitCancelledError:
+            job.state = "cancelled"
+            return
+        self._remove(job.spec)
+        job.state = "done"
+
     def _ingested(self, job: Job) -> IngestReport:
         return self._workspace.ingest(job.spec.collection, self._sources(job.spec), **self._how(job))
 
@@ -336,7 +374,11 @@ class Jobs:
         if done is not None:
             self._workspace.finish_swaps()
             data = json.loads(done)
-            return IngestReport(**{**data, "failed": tuple(Failure(**one) for one in data["failed"])})
+            lists = {
+                "failed": tuple(Failure(**one) for one in data["failed"]),
+                "notes": tuple(data.get("notes", ())),
+            }
+            return IngestReport(**{**data, **lists})
         return self._workspace.remake(
             job.spec.collection, into=job.spec.into, done_as=_done_as(job.spec), **self._how(job)
         )

@@ -54,7 +54,7 @@ def item_from_json(text: str) -> Item:
     """Return the item that `item_to_json` wrote."""
     fields = json.loads(text)
     fields["labels"] = tuple(fields.get("labels", ()))
-    return Item(**fields)
+    return Item(**{"mime": "", **fields})  # an imported vector without its medium has none
 
 
 class Ledger:

@@ -52,6 +52,8 @@ class Batch:
 class Pipeline:
     """One run of inputs into one collection; a subclass reads them in `_read`."""
 
+    _stage = "Embedding"
+
     def __init__(
         self,
         collection: str,
@@ -117,7 +119,7 @@ class Pipeline:
         self._report(
             replace(
                 before,
-                stage="Embedding",
+                stage=self._stage,
                 done=before.done + batch.inputs,
                 stored=before.stored + sum(len(items) for _, items, _ in rows),
                 skipped=before.skipped + batch.skipped,

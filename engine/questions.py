@@ -52,7 +52,7 @@ DIRECTIONS: dict[Truth, tuple[Direction, ...]] = {
 
 @dataclass(frozen=True)
 class Question:
-    """One question: `words`, or the stored `item` or the kept `picture` (SHA-256) it asks with.
+    """One question: `words`, or the kept `picture` (SHA-256) it asks with; `item`, where a stored one asks.
 
     `key` is what it is filed under (`judgements.question_key`) and `shown` what a person reads; `gains`
     maps the id of every right answer to its grade; `exclude` is the item that must not answer itself.
@@ -98,13 +98,21 @@ def find_task(
 
     Raises CollectionNotFoundError, or EvaluationError where there is nothing to ask.
     """
-    items = _items(store, collection)
+    items, imported = _items(store, collection), store.made_by(collection).imported
+    unaskable = False
     for one in (truth,) if truth else TRUTHS:
         for way in (direction,) if direction else DIRECTIONS[one]:
-            questions = tuple(_questions(one, way, items, ledger, collection))
+            found = tuple(_questions(one, way, items, ledger, collection))
+            questions = _askable(found, imported)
             if questions:
                 return Task(one, way, questions, items[way.answers], len(questions))
-    raise _nothing(collection, truth, direction)
+            unaskable = unaskable or bool(found)
+    raise _only_words(collection, imported) if unaskable else _nothing(collection, truth, direction)
+
+
+def _askable(questions: Iterable[Question], imported: str) -> tuple[Question, ...]:
+    """Return the questions there is a vector for: of an imported collection only those that items ask."""
+    return tuple(question for question in questions if question.item or not imported)
 
 
 @dataclass(frozen=True)
@@ -149,9 +157,9 @@ _KNOWN: dict[Truth, str] = {
 
 def survey(store: Store, ledger: Ledger, collection: str) -> dict[tuple[Truth, Direction], int]:
     """Return how many questions there are of every truth and direction that has any."""
-    items = _items(store, collection)
+    items, imported = _items(store, collection), store.made_by(collection).imported
     counts = {
-        (truth, way): sum(1 for _ in _questions(truth, way, items, ledger, collection))
+        (truth, way): len(_askable(_questions(truth, way, items, ledger, collection), imported))
         for truth in TRUTHS
         for way in DIRECTIONS[truth]
     }
@@ -236,9 +244,9 @@ def _judged(
 
 def _by_item(item: Item, gains: Mapping[str, int]) -> Question:
     """Return the question that a stored item asks: its words, or itself."""
-    if item.modality == "text":
-        words = question_words(item.caption)
-        return Question(words, words, "text", gains, words=words)
+    words = question_words(item.caption) if item.modality == "text" else ""
+    if words:
+        return Question(words, words, "text", gains, words=words, item=item)
     return Question(f"item:{item.id}", item.caption or item.name, item.modality, gains, item=item)
 
 
@@ -247,6 +255,13 @@ def _grouped(rows: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
     for key, id_ in rows:
         found.setdefault(key, {})[id_] = 1
     return found
+
+
+def _only_words(collection: str, label: str) -> EvaluationError:
+    return EvaluationError(
+        f"The collection {collection!r} is made of imported vectors ({label}): no model here can embed a "
+        f"label or a question in words for it. Measure by pairs, or by labels as image-image."
+    )
 
 
 def _nothing(collection: str, truth: Truth | None, direction: Direction | None) -> EvaluationError:

@@ -48,6 +48,13 @@ def check_remake(source: str, into: str | None, store: Store, ledger: Ledger) ->
         )
 
 
+def missing_content(item: Item) -> str:
+    """Return in words that an item has nothing a model could read, only an imported vector; else ""."""
+    if item.modality == "text":
+        return "" if item.caption else "It was imported without its text."
+    return "" if item.media else "It was imported without its media file."
+
+
 class Remake(Pipeline):
     """One run that makes a collection again with another embedder, under its own or a new name."""
 
@@ -138,7 +145,9 @@ class Remake(Pipeline):
         """Notice lost files at once, not after hours of embedding."""
         self._report(replace(self._progress, stage="Looking for the media files"))
         for item in self._missing():
-            if item.modality != "text" and not (item.media and self._path(item).exists()):
+            if missing := missing_content(item):
+                self._fail(item, missing)
+            elif item.media and not self._path(item).exists():
                 self._fail(item, "Its media file is missing.")
         self._report(replace(self._progress, failed=tuple(self._unmade.values())))
         self._refuse_unmade()
@@ -211,15 +220,25 @@ class Remake(Pipeline):
 
     def _refuse_unmade(self) -> None:
         left = self._left()
-        if not left or not self._in_place:
+        none_left = bool(left) and len(left) == self._held()
+        if not left or not (self._in_place or none_left):
             return
         named = "; ".join(f"{failure.name}: {failure.reason.rstrip('.')}" for failure in left[:_NAMED])
         more = f"; and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
-        raise CollectionError(
+        words = (
             f"{self.source!r} was left as it is: {len(left):,} of its items cannot be made again "
-            f"({named}{more}). Delete those items and try again (what was embedded until now is kept), or "
+            f"({named}{more})."
+        )
+        if none_left:
+            raise CollectionError(f"{words} These are all there are: add their texts and files anew instead.")
+        raise CollectionError(
+            f"{words} Delete those items and try again (what was embedded until now is kept), or "
             f"make it again under a new name, without them."
         )
+
+    def _held(self) -> int:
+        """Return how many items of the source are recorded."""
+        return sum(count for (name, _), count in self._ledger.counts().items() if name == self.source)
 
     def _swap(self, done_as: str | None) -> bool:
         """Put what is staged in place; False where the source has got more meanwhile."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -19,7 +20,8 @@ class Item:
 
     `id` is 64 hexadecimal digits derived from the content (see `ingest.py`); `media` is the
     SHA-256 of the media file in the library, or None for text. Sizes are in bytes and pixels,
-    `added_at` in Unix seconds, `start_seconds` from the start of the medium.
+    `added_at` in Unix seconds, `start_seconds` from the start of the medium. `given_id` and `given_pair`
+    are what an imported row was called by whoever made its vector (see `vector_import.py`).
     """
 
     id: str
@@ -35,6 +37,8 @@ class Item:
     height_px: int | None = None
     start_seconds: float | None = None
     added_at: int = 0
+    given_id: str = ""
+    given_pair: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,46 @@ class VectorTable:
 
 
 @dataclass(frozen=True)
+class Projection:
+    """Places of items on a map: row i of `places` belongs to `ids[i]`.
+
+    places: (n, 2 or 3) float32, finite; placed: (n,) bool, True where the item was not fitted but put
+    among its nearest fitted neighbours. `method` is what fitted it, and `note` says what was not done as
+    asked. Raises ValueError if shapes, types or ids (unique) do not agree. Distances on it are no gap.
+    """
+
+    ids: tuple[str, ...]
+    places: np.ndarray = field(repr=False)
+    placed: np.ndarray = field(repr=False)
+    method: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        if self.places.ndim != 2 or len(self.places) != n or self.places.shape[1] not in (2, 3):
+            raise ValueError(f"{n} ids do not fit places of {self.places.shape}")
+        if self.places.dtype != np.float32 or not np.isfinite(self.places).all():
+            raise ValueError("places must be finite float32")
+        if self.placed.shape != (n,) or self.placed.dtype != np.bool_:
+            raise ValueError(f"placed must be ({n},) bool, not {self.placed.shape} {self.placed.dtype}")
+        if len(set(self.ids)) != n:
+            raise ValueError("ids must be unique")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, ids: Iterable[str]) -> Projection:
+        """Return the rows of these ids, in their order; KeyError for an id that is not here."""
+        row = {id_: index for index, id_ in enumerate(self.ids)}
+        wanted = tuple(ids)
+        rows = [row[id_] for id_ in wanted]
+        return replace(self, ids=wanted, places=self.places[rows], placed=self.placed[rows])
+
+
+_IMPORTED = "imported: "  # in front of the label, where a model's id stands otherwise
+
+
+@dataclass(frozen=True)
 class Provenance:
     """What made the vectors of a collection; vectors of two provenances are never compared.
 
@@ -154,12 +198,23 @@ class Provenance:
     libraries: str = field(default="", compare=False)
     fingerprint: str = field(default="", compare=False, repr=False)
 
+    @classmethod
+    def of_import(cls, label: str, dim: int) -> Provenance:
+        """Return the provenance of vectors that came from outside, by what their maker is called."""
+        return cls(f"{_IMPORTED}{label}", hashlib.sha256(label.encode()).hexdigest()[:12], dim)
+
+    @property
+    def imported(self) -> str:
+        """Return the label of imported vectors; empty where a model here made them."""
+        return self.model.removeprefix(_IMPORTED) if self.model.startswith(_IMPORTED) else ""
+
     def agrees_with(self, other: Provenance) -> bool:
         """Tell whether vectors of the two may be compared."""
         return not self.differences(other)
 
     def __str__(self) -> str:
-        return f"{self.model} {self.revision[:12]} ({self.dim} dimensions)"
+        revision = "" if self.imported else f" {self.revision[:12]}"
+        return f"{self.model}{revision} ({self.dim} dimensions)"
 
     def differences(self, other: Provenance) -> list[str]:
         """Return in words what differs: "dtype float32, not bfloat16"."""
@@ -284,7 +339,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did. `stored` and `skipped` count items: a captioned picture is two."""
+    """What an ingest or an import did. `stored` and `skipped` count items: a captioned picture is two."""
 
     collection: str
     model: str
@@ -293,6 +348,7 @@ class IngestReport:
     failed: tuple[Failure, ...]
     seconds: float
     cancelled: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def per_second(self) -> float:

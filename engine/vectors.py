@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 
-def normalise(vectors: np.ndarray) -> np.ndarray:
+def normalise(vectors: np.ndarray, *, dtype: type[np.floating] = np.float32) -> np.ndarray:
     """Scale every row to unit Euclidean length.
 
-    vectors: (n, d), any float dtype. Returns (n, d) float32. Raises ValueError for a row that is
+    vectors: (n, d), any float dtype. Returns (n, d) of dtype. Raises ValueError for a row that is
     zero or not finite: it has no direction, and a made-up one would be found by later searches.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
@@ -16,7 +16,7 @@ def normalise(vectors: np.ndarray) -> np.ndarray:
     if not np.isfinite(peaks).all() or (peaks == 0).any():
         raise ValueError("a row that is zero or not finite cannot be normalised")
     scaled = vectors / peaks  # squares of very small or large numbers would leave float64's range
-    return (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(np.float32)
+    return (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(dtype)
 
 
 def truncate(vectors: np.ndarray, dim: int) -> np.ndarray:

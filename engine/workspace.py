@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from engine.answers import Evaluation, Plan
 from engine.errors import MediaError, SlowModelError
@@ -18,6 +19,7 @@ from engine.evaluations import Evaluations
 from engine.ingest import Ingest
 from engine.ledger import Ledger
 from engine.library import Library, folder_error
+from engine.maps import Maps
 from engine.media.images import open_image
 from engine.media.sources import SourceList
 from engine.mending import delete_unused, drop_staging, finish_swaps, mend
@@ -27,15 +29,19 @@ from engine.models.catalog import DEFAULT_MODEL
 from engine.models.hub.download import Downloads
 from engine.models.load import Loader
 from engine.models.loaded import LoadedModels
-from engine.remake import Remake, check_remake
+from engine.remake import Remake, check_remake, missing_content
 from engine.rerank import Opened, rerank
 from engine.search import Query, Reranking, content_of, search
 from engine.settings import Settings
 from engine.staging import Stagings
 from engine.store import Store, check_name
-from engine.types import Filters, Hit, IngestReport, Item, Progress, Reranked, SearchTrace
+from engine.types import MODALITIES, Filters, Hit, IngestReport, Item, Progress, Reranked, SearchTrace
+
+if TYPE_CHECKING:
+    from engine.vector_export import ExportReport
 
 SLOW_SECONDS = 30 * 60
+_LABELLED_AT_ONCE = 256  # writers block readers of the store: 0.2 s with so many rows
 
 
 class Workspace:
@@ -48,6 +54,7 @@ class Workspace:
         self.loads = BackgroundLoads(self.models, loader.resolve)
         self.downloads = Downloads()
         self.evaluations = Evaluations(settings.data_dir)
+        self.maps = Maps(settings.data_dir)
 
     @classmethod
     def open(cls, settings: Settings, on_stage: Callable[[str], None] = lambda stage: None) -> Workspace:
@@ -132,6 +139,18 @@ class Workspace:
             if not accept_slow:
                 self.check_speed(choice, total)
             return Ingest(collection, **self._parts(embedder, on_progress, cancelled)).run(found)
+
+    def import_vectors(self, collection: str, path: Path, **options: Any) -> IngestReport:
+        """Store vectors of a Parquet or NPZ file; options and errors: `vector_import.import_vectors`."""
+        from engine.vector_import import import_vectors
+
+        return import_vectors(self, collection, path, **options)
+
+    def export_vectors(self, collection: str, path: Path, **options: Any) -> ExportReport | None:
+        """Write a collection's vectors into a file; see `vector_export.export_vectors`."""
+        from engine.vector_export import export_vectors
+
+        return export_vectors(self, collection, path, **options)
 
     def remake(
         self,
@@ -255,8 +274,10 @@ class Workspace:
     def open_item(self, item: Item) -> Any:
         """Return an item's content as a model reads it: its text, or its picture upright in RGB.
 
-        Raises MediaError where the file is gone or cannot be read.
+        Raises MediaError where the file is gone or cannot be read, or it was imported without.
         """
+        if missing := missing_content(item):
+            raise MediaError(missing)
         if item.modality == "text":
             return item.caption
         try:
@@ -288,6 +309,45 @@ class Workspace:
             self.store.delete_items(name, wanted)
         delete_unused(media, self.ledger, self.library)
 
+    def label_items(
+        self,
+        collection: str,
+        ids: Iterable[str],
+        label: str,
+        *,
+        remove: bool = False,
+        on_progress: Callable[[float], None] = lambda share: None,
+    ) -> int:
+        """Give items a label, or take it from them; returns how many that changed.
+
+        The ledger goes first: what is cut off half-way is mended from it. Raises QueryError for a label
+        that is empty or long, CollectionNotFoundError, StoreError, FolderError.
+        """
+        from engine.columns import check_label, relabelled
+
+        label, wanted = check_label(label), list(ids)
+        self.finish_swaps()
+        made_by = {collection: self.store.info(collection).made_by}
+        for staging in Stagings(self.ledger).of(collection):  # or a remake brings the old labels back
+            if recorded := self.ledger.provenance(staging.name):
+                made_by[staging.name] = recorded
+        steps = [
+            (name, modality, wanted[start : start + _LABELLED_AT_ONCE])
+            for name in made_by
+            for modality in MODALITIES
+            for start in range(0, len(wanted), _LABELLED_AT_ONCE)
+        ]
+        changed: set[str] = set()
+        for done, (name, modality, some) in enumerate(steps, 1):
+            items, table = self.ledger.get(name, modality, some)
+            if new := relabelled(items, label, remove=remove):
+                rows = table.take(item.id for item in new)
+                self.ledger.put(name, new, rows)
+                self.store.upsert(name, made_by[name], modality, new, rows)
+                changed |= {item.id for item in new}
+            on_progress(done / len(steps))
+        return len(changed)
+
     def delete_collection(self, collection: str) -> None:
         """Delete a collection, the media only it used, and unfinished remakes from it or into it.
 
@@ -302,4 +362,5 @@ class Workspace:
         media = self.ledger.forget(collection)
         self.store.drop(collection)
         self.evaluations.forget(collection)
+        self.maps.forget(collection)
         delete_unused(media, self.ledger, self.library)

@@ -84,6 +84,12 @@ EXAMPLES = [
         {"local": ("pocket",)},
         "only half here (missing: model.safetensors). Download it",
     ),
+    (errors.ImportedVectorsError("CLIP"), {"label": "CLIP"}, "imported vectors (CLIP): no model here can"),
+    (
+        errors.VectorFileError("a.npz", "1 row is bad.", ["row 2"]),
+        {"file": "a.npz", "faults": ("row 2",)},
+        "a.npz: 1 row is bad.",
+    ),
 ]
 
 

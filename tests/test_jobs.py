@@ -23,6 +23,7 @@ from engine.errors import (
 from engine.jobs import Job, Jobs
 from engine.media.sources import Source, SourceList
 from engine.models.base import ModelChoice
+from engine.projection import ProjectionSettings
 from engine.types import Provenance
 from engine.workspace import Workspace
 
@@ -474,3 +475,36 @@ def test_a_restart_measures_what_was_cut_off(settings, models_dir, pocket):
     [job] = Jobs(second).list()
     assert ended(job).state == "done" and len(second.evaluations.list("mine")) == 1
     second.close()
+
+
+def test_a_map_is_fitted_in_the_background_once(workspace: Workspace):
+    jobs, settings = Jobs(workspace), ProjectionSettings(method="pca")
+    ended(jobs.upload("mine", files(3)))
+    job = jobs.project("mine", settings)
+    ended(job)
+    assert (job.state, job.error, job.progress.share) == ("done", "", 1.0)
+    assert len(workspace.maps.open(workspace.store, "mine", settings).projection) == 3
+    with pytest.raises(CollectionNotFoundError):
+        jobs.project("nothing", settings)
+
+
+def test_a_fit_that_waits_is_not_begun_twice_and_can_be_cancelled(workspace: Workspace, monkeypatch):
+    from engine import maps
+    from engine.projection import FitCancelledError
+
+    def slow(table, names, settings, *, on_progress, cancelled):
+        wait(cancelled)
+        raise FitCancelledError
+
+    jobs, settings = Jobs(workspace), ProjectionSettings()
+    ended(jobs.upload("mine", files(1)))
+    monkeypatch.setattr(maps, "fit", slow)
+    job = jobs.project("mine", settings)
+    assert (
+        jobs.project("mine", settings) is job and jobs.project("mine", ProjectionSettings(seed=1)) is not job
+    )
+    for one in jobs.list():
+        jobs.cancel(one.spec.id) if one.active else None
+    assert ended(job).state == "cancelled"
+    assert workspace.maps.open(workspace.store, "mine", settings) is None
+    assert ProjectionSettings.of(job.spec.projection) == settings

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT, cli_env, generated_photos, jpeg, make_settings, real_photos, write_captions
 
@@ -208,6 +209,11 @@ def test_without_json_it_is_read_by_people(data_dir, cli, arguments):
             "-transformers/gpt",
         ),
         (("ingest", "/x", "--collection", "a/b"), "CollectionNameError", "a-b"),
+        (("import", "/x", "--collection", "a/b"), "CollectionNameError", "a-b"),
+        (("import", "/no/such.npz", "--collection", "new"), "VectorFileError", "such.npz: there is no such"),
+        (("import", __file__, "--collection", "new"), "VectorFileError", "neither Parquet nor NPZ"),
+        (("export", "--collection", "nothing", "--out", "/x.npz"), "CollectionNotFoundError", "photos"),
+        (("export", "--collection", "photos", "--out", "/no/such/x.npz"), "VectorFileError", "be written"),
     ],
 )
 def test_named_errors_are_one_line_and_exit_1(here, arguments, error, says):
@@ -245,6 +251,11 @@ def test_bad_settings_are_one_line(here, key, value):
         ("evaluate", "--collection", "photos", "--rerank-top", "0"),
         ("evaluate", "--collection", "photos", "--limit", "0"),
         ("ingest", "--collection", "photos"),
+        ("import", "--collection", "photos"),
+        ("import", "x.npz"),
+        ("import", "x.npz", "--collection", "photos", "--model-label", " "),
+        ("export", "--collection", "photos"),
+        ("export", "--collection", "photos", "--out", "x.csv"),
         ("judgements",),
         ("judgements", "--collection", "photos", "--topics", "x"),
         ("judgements", "--collection", "photos", "--skip-unknown"),
@@ -325,6 +336,31 @@ def test_judgements_come_and_go_and_measure_a_run(cli, tmp_path, models_dir):
     assert again["imported"]["stored"] == 3 and again["judgements"] == 3
     said = cli(data_dir, *asked[:-1], "--qrels", qrels, "--topics", topics, "--skip-unknown", "--run", run)
     assert "line 4 left out: there is no item" in said.stdout and "mrr  0.250" in said.stdout
+
+
+def test_vectors_go_out_and_come_in(here, tmp_path):
+    out, bad = tmp_path / "photos.parquet", tmp_path / "bad.npz"
+    done = document(here("export", "--collection", "photos", "--out", str(out), "--json"))
+    assert (done["rows"], done["dim"], done["unrecorded"], done["path"]) == (24, 384, 0, str(out))
+    taken = ("import", str(out), "--collection", "taken", "--model-label", "another program")
+    report = document(here(*taken, "--json"))
+    assert set(report) == INGEST and (report["stored"], report["failed"]) == (24, [])
+    assert report["model"] == "imported: another program"
+    said = here(*taken)
+    assert said.stdout.startswith("0 vectors stored, 24 were there, 0 left out") and said.returncode == 0
+    line = error_line(here("search", "a dog", "--collection", "taken", "--json"))
+    assert line.startswith("ImportedVectorsError: ") and "imported vectors (another program)" in line
+    measured = document(here("evaluate", "--collection", "taken", "--json"))
+    direct = document(here("evaluate", "--collection", "photos", "--json"))
+    assert measured["queries"] == 12 and measured["metrics"] == pytest.approx(direct["metrics"], abs=0.1)
+    np.savez(bad, id=["a", "b"], vector=np.array([[1.0] * 384, [0.0] * 384]), modality=["text", "text"])
+    line = error_line(here("import", str(bad), "--collection", "taken", "--json"))
+    assert line.startswith("VectorFileError: bad.npz: 1 row is bad of 2") and "row 2, column vector" in line
+    report = document(here("import", str(bad), "--collection", "taken", "--skip-bad", "--json"))
+    assert report["stored"] == 1 and [one["name"] for one in report["failed"]] == ["bad.npz, row 2"]
+    said = here("export", "--collection", "taken", "--out", str(tmp_path / "taken.npz"))
+    assert said.stdout.startswith("25 vectors of 384 numbers written to ") and said.stderr == ""
+    assert here("delete", "--collection", "taken", "--yes").returncode == 0
 
 
 def test_delete_needs_yes_and_deletes(cli, tmp_path, models_dir):

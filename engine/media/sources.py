@@ -131,9 +131,9 @@ def from_folder(folder: Path, *, max_file_bytes: int) -> SourceList:
 
 def from_files(files: Mapping[str, Path], *, max_file_bytes: int) -> SourceList:
     """List files under the names they should be known by (an upload keeps its name so)."""
-    readers = {name: _file_reader(path, max_file_bytes) for name, path in files.items()}
+    readers = {name: file_reader(path, max_file_bytes) for name, path in files.items()}
     plain = {name: read for name, read in readers.items() if not _is_zip(name, files[name])}
-    found = _with_captions(plain, {name: _file_reader(files[name], MAX_SIDECAR_BYTES) for name in plain})
+    found = _with_captions(plain, {name: file_reader(files[name], MAX_SIDECAR_BYTES) for name in plain})
     for name in readers:
         if _is_zip(name, files[name]):
             found += from_zip(files[name], max_file_bytes=max_file_bytes, name=name)
@@ -206,7 +206,9 @@ def _skipped_path(name: str) -> bool:
     return any(_skipped(part) for part in name.split("/") if part not in ("", ".", ".."))
 
 
-def _file_reader(path: Path, max_bytes: int) -> Callable[[], bytes]:
+def file_reader(path: Path, max_bytes: int) -> Callable[[], bytes]:
+    """Return a function that reads a regular file of at most so many bytes, or raises MediaError."""
+
     def read() -> bytes:
         try:
             found = path.stat()

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from engine.errors import ImportedVectorsError
 from engine.types import Modality, Provenance
 
 Kind = Literal["embedder", "reranker", "multi-vector"]
@@ -70,7 +71,12 @@ class ModelChoice:
 
     @classmethod
     def of(cls, made_by: Provenance) -> ModelChoice:
-        """Return the choice that embeds as the vectors of a collection were embedded."""
+        """Return the choice that embeds as the vectors of a collection were embedded.
+
+        Raises ImportedVectorsError where no model here made them: every way to a model goes through this.
+        """
+        if made_by.imported:
+            raise ImportedVectorsError(made_by.imported)
         return cls(
             id=made_by.model,
             **{one.name: getattr(made_by, one.name) for one in fields(cls) if one.name != "id"},

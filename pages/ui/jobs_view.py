@@ -38,6 +38,8 @@ def show_jobs(jobs: Jobs, *, evaluations: bool = False) -> None:
 def progress_line(job: Job) -> str:
     """Return how far a job is in words: files done, rate, time left."""
     progress = job.progress
+    if job.spec.projection is not None:
+        return f"{progress.stage} · {progress.done} %" if progress.total else progress.stage
     parts = [f"{progress.stage} · {progress.done:,} of {progress.total:,} {progress.unit}"]
     if progress.done:
         digits = 0 if progress.done_per_second >= 10 else 1
@@ -82,6 +84,8 @@ def _actions(jobs: Jobs, job: Job, id_: str) -> None:
 def _summary(job: Job) -> str:
     if job.evaluation is not None:
         return f"Done in {duration(job.progress.elapsed_seconds)}; the result is on the Evaluate page."
+    if job.spec.projection is not None:
+        return "Done; it is on the Map page." if job.state == "done" else "Cancelled; an older map stays."
     if job.report is None and job.spec.evaluation is not None:
         return "Cancelled; nothing of it is kept."
     if job.report is None:

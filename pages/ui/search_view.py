@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from engine.errors import CollectionModelError, GapscopeError, ModelError, NotDownloadedError
+from engine.errors import (
+    CollectionModelError,
+    GapscopeError,
+    ImportedVectorsError,
+    ModelError,
+    NotDownloadedError,
+)
 from engine.models.catalog import DEFAULT_MODEL
 from pages.ui import frame, model_picker, resources
 from pages.ui.wording import say_error
@@ -25,7 +31,11 @@ def need_model(workspace: Workspace, info: CollectionInfo) -> None:
     """
     from engine.models.base import ModelChoice
 
-    choice = ModelChoice.of(info.made_by).weights
+    try:
+        choice = ModelChoice.of(info.made_by).weights
+    except ImportedVectorsError as error:  # nothing to download or to load
+        say_error(str(error))
+        st.stop()
     if choice.id == DEFAULT_MODEL:
         return
     try:

@@ -1,0 +1,176 @@
+"""The map as a component of its own: packed bytes to the canvas of map.js, selections back as row numbers.
+
+Two calls draw one map: `points` (places; sent again only after a fit) and `paint` (how they look), so that a
+new colour or a hover sends no place again.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+_JS = Path(__file__).with_name("map.js")
+_HTML = """<div class="gs-canvas"><canvas aria-label="Map of the collection"></canvas><svg></svg>
+<div class="tip"><img alt=""><b></b><span></span></div><div class="note"></div>
+<div class="tools" role="toolbar">
+<button data-tool="pan" title="Drag to move or turn, wheel to zoom">Move</button>
+<button data-tool="lasso" title="Draw around points (or hold Shift)">Lasso</button>
+<button data-tool="box" title="Draw a box over points">Box</button>
+<button data-tool="in" title="Zoom in">+</button><button data-tool="out" title="Zoom out">−</button>
+<button data-tool="fit" title="Show all">Fit</button>
+<button data-tool="none" title="Select nothing">Clear</button></div></div>"""
+_CSS = """
+.gs-canvas {position: relative; width: 100%; height: var(--gs-height, 560px); border-radius: .6rem;
+  background: color-mix(in srgb, var(--st-text-color) 4%, transparent); overflow: hidden;}
+canvas {width: 100%; height: 100%; display: block; touch-action: none;}
+svg {position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; overflow: visible;}
+svg .lasso {stroke: var(--st-primary-color);
+  fill: color-mix(in srgb, var(--st-primary-color) 18%, transparent);}
+svg path.question {stroke: var(--st-text-color); stroke-width: 2.5;}
+svg text.question {fill: var(--st-text-color); font: 600 13px var(--st-font, sans-serif); paint-order: stroke;
+  stroke: var(--st-background-color); stroke-width: 4px;}
+.tools {position: absolute; top: .5rem; left: .5rem; display: flex; gap: .2rem; flex-wrap: wrap;}
+.tools button {font: 500 .78rem var(--st-font, sans-serif); padding: .2rem .5rem; border-radius: .4rem;
+  border: 1px solid color-mix(in srgb, var(--st-text-color) 20%, transparent); cursor: pointer;
+  background: var(--st-background-color); color: var(--st-text-color);}
+.tools button[aria-pressed="true"] {background: var(--st-primary-color); color: #fff;}
+.tip {display: none; position: absolute; max-width: 220px; pointer-events: none; padding: .45rem;
+  border-radius: .5rem; background: var(--st-background-color); color: var(--st-text-color);
+  border: 1px solid color-mix(in srgb, var(--st-text-color) 20%, transparent);
+  font: .8rem var(--st-font, sans-serif);
+  box-shadow: 0 3px 12px rgba(0, 0, 0, .18); overflow-wrap: anywhere;}
+.tip img {width: 160px; max-height: 130px; object-fit: cover; border-radius: .35rem; margin-bottom: .3rem;}
+.tip b, .tip span {display: block;} .tip span {opacity: .75;}
+.note {position: absolute; inset: auto .7rem .7rem;}
+"""
+MOST_GROUPS = 256
+_KINDS = {"float32": "f32", "uint8": "u8", "int32": "i32"}
+
+
+@dataclass(frozen=True)
+class Paint:
+    """How the points of a map look: row i of `group` and `symbol` is row i of its places.
+
+    group: (n,) uint8, a place in `palette` (hex colours); symbol: (n,) uint8, 0 disc, 1 square, 2 triangle,
+    3 diamond; lines: (2m,) int32 rows, two by two; marked: rows shown large; chosen: rows selected from
+    outside, taken over where `select` changes. `question` is where a question lands, `tip` what is shown
+    of the row that is hovered over.
+    """
+
+    group: np.ndarray = field(repr=False)
+    symbol: np.ndarray = field(repr=False)
+    palette: Sequence[str]
+    size_px: float
+    opacity: float
+    lines: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), repr=False)
+    marked: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), repr=False)
+    chosen: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), repr=False)
+    select: str = ""
+    question: Mapping[str, Any] | None = None
+    tip: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.group.shape != self.symbol.shape or self.group.ndim != 1:
+            raise ValueError(f"groups {self.group.shape} and symbols {self.symbol.shape} differ")
+        if len(self.palette) > MOST_GROUPS or (len(self.group) and self.group.max() >= len(self.palette)):
+            raise ValueError(f"{len(self.palette)} colours do not fit the groups")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a person did on the map: rows selected, and the row clicked or rested on in this run."""
+
+    selected: np.ndarray = field(repr=False)
+    picked: int | None = None
+    hovered: int | None = None
+
+
+def pack(head: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Return a JSON head and arrays as bytes: uint32 length of the head, the head, the arrays in order."""
+    named = [[name, _KINDS[str(array.dtype)], int(array.size)] for name, array in arrays.items()]
+    text = json.dumps({**head, "arrays": named}).encode()
+    return b"".join((struct.pack("<I", len(text)), text, *(array.tobytes() for array in arrays.values())))
+
+
+def selected_rows(state: str, version: str, count: int) -> np.ndarray:
+    """Return the rows (int32) of a selection, none where it is of another version of the map or broken."""
+    of, _, bits = (state or "").partition(":")
+    if of != version:
+        return np.zeros(0, np.int32)
+    try:
+        raw = np.frombuffer(base64.b64decode(bits, validate=True), np.uint8)
+    except (binascii.Error, ValueError):
+        return np.zeros(0, np.int32)
+    rows = np.flatnonzero(np.unpackbits(raw, bitorder="little"))
+    return rows[rows < count].astype(np.int32)
+
+
+def draw(
+    name: str,
+    places: np.ndarray,
+    version: str,
+    paint: Paint,
+    *,
+    height_px: int = 560,
+    on_select: Callable[[], None] = lambda: None,
+) -> Heard:
+    """Draw a map and return what was done on it.
+
+    places: (n, 2 or 3) float32; version changes whenever they do; name tells maps of one page apart.
+    """
+    count, dims = places.shape
+    points = pack(
+        {"kind": "points", "map": name, "version": version, "n": count, "dims": dims},
+        {"places": np.ascontiguousarray(places, np.float32)},
+    )
+    with st.container(key=f"map_{name}"):
+        st.html(f"<style>.st-key-map_{name} {{--gs-height: {height_px}px;}}</style>")
+        done = _component("points")(
+            key=f"map_points_{name}",
+            data=points,
+            on_selection_change=on_select,
+            on_picked_change=lambda: None,
+            on_hovered_change=lambda: None,
+        )
+        _component("paint")(key=f"map_paint_{name}", data=_painted(name, paint))
+    rows = selected_rows(done.get("selection") or "", version, count)
+    return Heard(rows, _row(done.get("picked"), count), _row(done.get("hovered"), count))
+
+
+def _painted(name: str, paint: Paint) -> bytes:
+    head = {
+        "kind": "paint",
+        "map": name,
+        "palette": list(paint.palette),
+        "size": paint.size_px,
+        "opacity": paint.opacity,
+        "select": paint.select,
+        "extra": paint.question,
+        "tip": paint.tip,
+    }
+    arrays = {
+        "group": paint.group.astype(np.uint8),
+        "symbol": paint.symbol.astype(np.uint8),
+        **{part: getattr(paint, part).astype(np.int32) for part in ("lines", "marked", "chosen")},
+    }
+    return pack(head, arrays)
+
+
+def _component(kind: str) -> Any:
+    html, css = (_HTML, _CSS) if kind == "points" else ("<i hidden></i>", "")
+    return st.components.v2.component(
+        f"gapscope_map_{kind}", html=html, css=css, js=_JS.read_text(encoding="utf-8")
+    )
+
+
+def _row(value: Any, count: int) -> int | None:
+    return int(value) if isinstance(value, int | float) and 0 <= value < count else None
