@@ -17,6 +17,7 @@ PAGES = [
     "streamlit_app.py",
     "pages/1_Search.py",
     "pages/2_Rerank.py",
+    "pages/3_Map.py",
     "pages/5_Evaluate.py",
     "pages/6_Library.py",
     "pages/7_Models.py",

@@ -5,7 +5,7 @@ Text of strangers reaches HTML only through `escape`, and never a widget's label
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -30,10 +30,12 @@ def grid(
     *,
     key: str,
     question: str | None = None,
+    extra: Callable[[Item], None] = lambda item: None,
 ) -> None:
     """Draw items as cards that wrap to the width; a hit also shows its rank and score.
 
-    question: the key of what was asked, for which the items can be marked right or wrong.
+    question: the key of what was asked, for which the items can be marked right or wrong. extra draws a
+    further button of a card.
     """
     best = max((hit.score for _, hit in rows if hit), default=1.0)
     with st.container(horizontal=True, gap="small", key=f"grid_{key}"):
@@ -42,6 +44,7 @@ def grid(
                 st.html(_card(workspace, item, hit, best))
                 with st.container(horizontal=True, gap="small", key=f"acts_{key}_{item.id}"):
                     _buttons(workspace, collection, item, key)
+                    extra(item)
                     if question is not None:
                         marks.buttons(workspace, collection, question, item.id, key=key)
 
@@ -64,7 +67,8 @@ def _buttons(workspace: Workspace, collection: str, item: Item, key: str) -> Non
 
 def _ask_for_more(collection: str, item: Item) -> None:
     """Ask "more like this" on the Search page, keeping its collection and what it shows."""
-    if st.session_state.get("collection") == collection:  # already there: its widgets own the address
+    here = (st.context.url or "").rpartition("/")[2].partition("?")[0]
+    if here == "Search" and st.session_state.get("collection") == collection:  # its widgets own the address
         st.query_params.pop("picture", None)
         st.query_params["like"] = item.id
         st.rerun()

@@ -15,13 +15,15 @@ from pages.ui.wording import say_error
 ICON = Path(__file__).with_name("icon.png")
 log = logging.getLogger(__name__)
 HOME = "streamlit_app.py"
-# Numbered in the order of the menu, for Streamlit's own one; 3 and 4 are left for the map and the gap lab.
-SEARCH, RERANK, EVALUATE = "pages/1_Search.py", "pages/2_Rerank.py", "pages/5_Evaluate.py"
+# Numbered in the order of the menu, for Streamlit's own one; 4 is left for the gap lab.
+SEARCH, RERANK, MAP = "pages/1_Search.py", "pages/2_Rerank.py", "pages/3_Map.py"
+EVALUATE = "pages/5_Evaluate.py"
 LIBRARY, MODELS = "pages/6_Library.py", "pages/7_Models.py"
 _PAGES = (
     (HOME, "Home", ":material/home:"),
     (SEARCH, "Search", ":material/search:"),
     (RERANK, "Rerank", ":material/swap_vert:"),
+    (MAP, "Map", ":material/scatter_plot:"),
     (EVALUATE, "Evaluate", ":material/monitoring:"),
     (LIBRARY, "Library", ":material/photo_library:"),
     (MODELS, "Models", ":material/deployed_code:"),

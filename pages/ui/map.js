@@ -1,6 +1,6 @@
 // The map's canvas: WebGL2 points that keep zoom and selection over reruns; Python sends packed bytes.
-// Two components share one canvas by its name: "points" (places, sent again after a fit only) and
-// "paint" (colours, symbols, lines, marks). Text of strangers is set by textContent only.
+// Three components share one canvas by its name: "points" (places, sent again after a fit only), "paint"
+// (colours, symbols, lines, marks) and "tip" (of the point that the pointer rests on). Text of strangers is set by textContent only.
 const MAPS = (window.__gapscopeMaps ??= new Map());
 
 function unpack(bytes) {
@@ -68,10 +68,13 @@ class GapscopeMap {
     this.component = component;
     if (this.root === root) return;
     this.root = root;
+    // Drawn anew after another page was shown: Python says what is selected, and the old context is freed.
+    this.chosen.clear(); this.selectSeen = undefined; this.texture = null;
+    this.gl?.getExtension("WEBGL_lose_context")?.loseContext();
     this.canvas = root.querySelector("canvas"); this.over = root.querySelector("svg");
     this.tip = root.querySelector(".tip"); this.note = root.querySelector(".note");
     const gl = this.gl = this.canvas.getContext("webgl2", { antialias: true, premultipliedAlpha: true });
-    if (!gl) { this.note.textContent = "This browser has no WebGL2: choose the plain plot below."; return; }
+    if (!gl) { this.note.textContent = "This browser shows no WebGL2, which the map is drawn with. The numbers below need none."; return; }
     this.points = program(gl, VERTEX, FRAGMENT); this.lineProgram = program(gl, LINE, LINE_INK);
     this.buffers = {}; this.listen();
     new ResizeObserver(() => this.draw()).observe(root);
@@ -91,19 +94,25 @@ class GapscopeMap {
   upload() {
     const gl = this.gl;
     if (!gl) return;
-    const three = new Float32Array(this.n * 3), low = [1e9, 1e9, 1e9], high = [-1e9, -1e9, -1e9];
+    const low = [1e9, 1e9, 1e9], high = [-1e9, -1e9, -1e9];
     for (let i = 0; i < this.n; i++) for (let a = 0; a < this.dims; a++) {
       const value = this.places[i * this.dims + a];
       if (value < low[a]) low[a] = value;
       if (value > high[a]) high[a] = value;
     }
-    const half = Math.max(...[0, 1, 2].slice(0, this.dims).map((a) => (high[a] - low[a]) / 2), 1e-6);
-    for (let i = 0; i < this.n; i++) for (let a = 0; a < this.dims; a++)
-      three[3 * i + a] = (this.places[i * this.dims + a] - (low[a] + high[a]) / 2) / half;
-    this.three = three; this.grid = null;
-    this.fill("place", three);
+    const axes = [0, 1, 2].slice(0, this.dims);
+    this.middle = low.map((value, a) => (value + high[a]) / 2);
+    this.half = Math.max(...axes.map((a) => (high[a] - low[a]) / 2), 1e-6);
+    this.three = new Float32Array(this.n * 3);
+    for (let i = 0; i < this.n; i++) this.scaled(this.places, i * this.dims, 3 * i, this.three);
+    this.fill("place", this.three);
     this.state = new Uint8Array(this.n); this.restate();
     this.draw();
+  }
+
+  scaled(from, at, to, into) {
+    for (let a = 0; a < this.dims; a++) into[to + a] = (from[at + a] - this.middle[a]) / this.half;
+    return into;
   }
 
   fill(name, values) {
@@ -132,7 +141,7 @@ class GapscopeMap {
       this.selectSeen = paint.select; this.chosen = new Set(paint.chosen);
     }
     this.marks = new Set(paint.marked); this.lines = paint.lines; this.extra = paint.extra;
-    this.restate(); this.tell(paint.tip); this.draw();
+    this.restate(); this.draw();
   }
 
   restate() {
@@ -154,8 +163,8 @@ class GapscopeMap {
     return { w, h, scale: [fit / w, fit / h], shift: this.pan, t: this.turn() };
   }
 
-  onScreen(i, v) {
-    const p = this.three, x = p[3 * i], y = p[3 * i + 1], z = p[3 * i + 2], t = v.t;
+  onScreen(i, v, p = this.three) {
+    const x = p[3 * i], y = p[3 * i + 1], z = p[3 * i + 2], t = v.t;
     const gx = (t[0] * x + t[3] * y + t[6] * z) * v.scale[0] + v.shift[0];
     const gy = (t[1] * x + t[4] * y + t[7] * z) * v.scale[1] + v.shift[1];
     return [(gx + 1) / 2 * v.w, (1 - gy) / 2 * v.h];
@@ -216,31 +225,12 @@ class GapscopeMap {
       this.over.append(made);
     };
     if (this.extra) {  // the question, which is no item: where its nearest items are
-      const [x, y] = this.project(this.extra.place, v);
+      const [x, y] = this.onScreen(0, v, this.scaled(this.extra.place, 0, 0, [0, 0, 0]));
       add("path", { d: `M${x - 8},${y}h16M${x},${y - 8}v16`, class: "question" });
       add("text", { x: x + 11, y: y + 4, class: "question" }, this.extra.label);
     }
     if (this.drag?.line?.length > 1)
       add("polygon", { points: this.drag.line.map((p) => p.join(",")).join(" "), class: "lasso" });
-  }
-
-  project(place, v) {
-    const keep = this.three, n = this.places, low = [0, 1].map(() => 0);
-    // Same scaling as in upload, for one further place.
-    if (!this.bounds || this.bounds.version !== this.version) {
-      const b = { version: this.version, low: [1e9, 1e9, 1e9], high: [-1e9, -1e9, -1e9] };
-      for (let i = 0; i < this.n; i++) for (let a = 0; a < this.dims; a++) {
-        const value = n[i * this.dims + a];
-        b.low[a] = Math.min(b.low[a], value); b.high[a] = Math.max(b.high[a], value);
-      }
-      this.bounds = b;
-    }
-    const b = this.bounds, half = Math.max(...[0, 1, 2].slice(0, this.dims).map((a) => (b.high[a] - b.low[a]) / 2), 1e-6);
-    this.three = new Float32Array(3);
-    for (let a = 0; a < this.dims; a++) this.three[a] = (place[a] - (b.low[a] + b.high[a]) / 2) / half;
-    const found = this.onScreen(0, v);
-    this.three = keep;
-    return found;
   }
 
   listen() {
@@ -360,5 +350,6 @@ export default function (component) {
   if (!MAPS.has(sent.map)) MAPS.set(sent.map, new GapscopeMap());
   const map = MAPS.get(sent.map);
   if (sent.kind === "points") { map.load(sent); map.mount(parentElement.querySelector(".gs-canvas"), component); }
-  else map.colour(sent);
+  else if (sent.kind === "paint") map.colour(sent);
+  else map.tell(sent.tip);
 }

@@ -1,7 +1,7 @@
 """The map as a component of its own: packed bytes to the canvas of map.js, selections back as row numbers.
 
-Two calls draw one map: `points` (places; sent again only after a fit) and `paint` (how they look), so that a
-new colour or a hover sends no place again.
+Three parts draw one map: `points` (places; sent again only after a fit), `paint` (how they look) and `tip`
+(of the one hovered over), so that a new colour sends no place again, and a hover next to nothing.
 """
 
 from __future__ import annotations
@@ -62,8 +62,7 @@ class Paint:
 
     group: (n,) uint8, a place in `palette` (hex colours); symbol: (n,) uint8, 0 disc, 1 square, 2 triangle,
     3 diamond; lines: (2m,) int32 rows, two by two; marked: rows shown large; chosen: rows selected from
-    outside, taken over where `select` changes. `question` is where a question lands, `tip` what is shown
-    of the row that is hovered over.
+    outside, taken over where `select` changes. `question` is where a question lands: {"place", "label"}.
     """
 
     group: np.ndarray = field(repr=False)
@@ -76,7 +75,6 @@ class Paint:
     chosen: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), repr=False)
     select: str = ""
     question: Mapping[str, Any] | None = None
-    tip: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.group.shape != self.symbol.shape or self.group.ndim != 1:
@@ -103,7 +101,7 @@ def pack(head: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
 
 def selected_rows(state: str, version: str, count: int) -> np.ndarray:
     """Return the rows (int32) of a selection, none where it is of another version of the map or broken."""
-    of, _, bits = (state or "").partition(":")
+    of, _, bits = state.partition(":") if isinstance(state, str) else ("", "", "")
     if of != version:
         return np.zeros(0, np.int32)
     try:
@@ -122,17 +120,19 @@ def draw(
     *,
     height_px: int = 560,
     on_select: Callable[[], None] = lambda: None,
+    tip_of: Callable[[int], Mapping[str, Any] | None] = lambda row: None,
 ) -> Heard:
     """Draw a map and return what was done on it.
 
-    places: (n, 2 or 3) float32; version changes whenever they do; name tells maps of one page apart.
+    places: (n, 2 or 3) float32; version changes whenever they do; name tells maps of one page apart. tip_of
+    gives what is shown of a row that is hovered over: {"picture", "name", "words"}.
     """
     count, dims = places.shape
     points = pack(
         {"kind": "points", "map": name, "version": version, "n": count, "dims": dims},
         {"places": np.ascontiguousarray(places, np.float32)},
     )
-    with st.container(key=f"map_{name}"):
+    with st.container(key=f"map_{name}", gap=None):
         st.html(f"<style>.st-key-map_{name} {{--gs-height: {height_px}px;}}</style>")
         done = _component("points")(
             key=f"map_points_{name}",
@@ -142,8 +142,12 @@ def draw(
             on_hovered_change=lambda: None,
         )
         _component("paint")(key=f"map_paint_{name}", data=_painted(name, paint))
-    rows = selected_rows(done.get("selection") or "", version, count)
-    return Heard(rows, _row(done.get("picked"), count), _row(done.get("hovered"), count))
+        rows = selected_rows(done.get("selection") or "", version, count)
+        heard = Heard(rows, _row(done.get("picked"), count), _row(done.get("hovered"), count))
+        tip = None if heard.hovered is None else tip_of(heard.hovered)
+        shown = {"kind": "tip", "map": name, "tip": {**tip, "row": heard.hovered} if tip else None}
+        _component("tip")(key=f"map_tip_{name}", data=pack(shown, {}))
+    return heard
 
 
 def _painted(name: str, paint: Paint) -> bytes:
@@ -155,7 +159,6 @@ def _painted(name: str, paint: Paint) -> bytes:
         "opacity": paint.opacity,
         "select": paint.select,
         "extra": paint.question,
-        "tip": paint.tip,
     }
     arrays = {
         "group": paint.group.astype(np.uint8),

@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.errors import GapscopeError
+from pages.ui.map_data import DrawnMap
 from pages.ui.wording import say_error
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from engine.clusters import Clusters
+    from engine.gap import PairGap
     from engine.jobs import Jobs
+    from engine.map_quality import MapQuality
     from engine.models.base import Kind
     from engine.models.readiness import Readiness
+    from engine.near_duplicates import Duplicates
     from engine.questions import Direction, Truth
-    from engine.types import Item
+    from engine.types import Item, Modality, VectorTable
     from engine.workspace import Workspace
 
 
@@ -167,3 +174,94 @@ def model_survey(_workspace: Workspace) -> list[Readiness]:
     from engine.models.readiness import survey
 
     return survey(_workspace.settings)
+
+
+@st.cache_resource(show_spinner="Opening the map …", max_entries=8)
+def map_of(_workspace: Workspace, collection: str, settings: str, version: str) -> DrawnMap | None:
+    """Return a kept map with what it takes to draw it; `version` renews it. Not to be changed: it is shared.
+
+    settings: as JSON. Raises ProjectionError, StoreError.
+    """
+    import json
+
+    from engine.columns import read_columns
+    from engine.projection import ProjectionSettings
+
+    found = _workspace.maps.open(_workspace.store, collection, ProjectionSettings.of(json.loads(settings)))
+    if found is None:
+        return None
+    modality_of = {id_: found.modality[id_] for id_ in found.projection.ids}
+    return DrawnMap.of(found, read_columns(_workspace, collection, modality_of))
+
+
+@st.cache_resource(show_spinner="Reading the vectors …", max_entries=2)
+def vectors_of(_workspace: Workspace, _drawn: DrawnMap, collection: str, version: str) -> VectorTable:
+    """Return the vectors of what is on a map, shared and not to be changed; `version` renews them."""
+    from engine.columns import read_vectors
+
+    return read_vectors(_workspace, collection, _drawn.map.projection.ids)
+
+
+@st.cache_data(show_spinner="Measuring the map …", max_entries=50)
+def quality_of(
+    _workspace: Workspace, _drawn: DrawnMap, collection: str, version: str, k: int, seed: int
+) -> MapQuality:
+    """Return how well a map keeps neighbours; `version` renews it."""
+    from engine.map_quality import quality
+
+    table = vectors_of(_workspace, _drawn, collection, version)
+    return quality(table, _drawn.map.projection, _drawn.map.modality, k=k, seed=seed)
+
+
+@st.cache_data(show_spinner="Measuring the gap …", max_entries=50)
+def gaps_of(
+    _workspace: Workspace, _drawn: DrawnMap, collection: str, version: str, k: int, seed: int
+) -> list[PairGap]:
+    """Return the gap of every two modalities, from the vectors; `version` renews it."""
+    from engine.gap import gaps
+
+    table, columns = vectors_of(_workspace, _drawn, collection, version), _drawn.columns
+    by: dict[Modality, list[str]] = {}
+    there = set(table.ids)
+    for id_, modality in zip(columns.ids, columns.modality, strict=True):
+        if id_ in there:
+            by.setdefault(modality, []).append(id_)
+    pair_of = dict(zip(columns.ids, columns.pair, strict=True))
+    return gaps({one: table.take(ids) for one, ids in by.items()}, pair_of, k=k, seed=seed)
+
+
+@st.cache_resource(show_spinner="Finding clusters …", max_entries=8)
+def clusters_of(
+    _workspace: Workspace, _drawn: DrawnMap, collection: str, version: str, min_cluster_size: int
+) -> Clusters:
+    """Return the clusters of a map's vectors, each modality by itself; shared, and not to be changed."""
+    from engine.clusters import cluster
+    from engine.columns import texts_of
+
+    table = vectors_of(_workspace, _drawn, collection, version)
+    texts = dict(texts_of(_workspace, collection))
+    return cluster(table, texts, min_cluster_size=min_cluster_size, modalities=_drawn.map.modality)
+
+
+@st.cache_data(show_spinner="Comparing every pair …", max_entries=20)
+def duplicates_of(
+    _workspace: Workspace, _drawn: DrawnMap, collection: str, version: str, threshold: float
+) -> Duplicates:
+    """Return the near duplicates of a map's items; `version` renews them."""
+    from engine.columns import read_items
+    from engine.near_duplicates import find
+
+    table = vectors_of(_workspace, _drawn, collection, version)
+    items = read_items(_workspace, collection, _drawn.map.modality, table.ids)
+    known = {item.id for item in items}
+    return find(table.take(id_ for id_ in table.ids if id_ in known), items, threshold=threshold)
+
+
+@st.cache_resource(show_spinner=False, max_entries=50)
+def question_vector(_workspace: Workspace, collection: str, made_by: str, text: str) -> np.ndarray:
+    """Return the unit vector (d,) of a question in words. Raises ModelError, QueryError."""
+    from engine.search import Query, content_of
+
+    modality, content = content_of(Query(text=text))
+    with _workspace.embedder(_workspace.choice_of(collection)) as embedder:
+        return embedder.encode_query(modality, [content])[0]

@@ -1,0 +1,47 @@
+"""Colours by cluster: HDBSCAN on the vectors, named from captions and labels; noise is grey and called so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.ui import map_paint, resources
+from pages.ui.map_numbers import wanted
+from pages.ui.wording import plain, plural
+
+if TYPE_CHECKING:
+    from engine.clusters import Clusters
+    from engine.workspace import Workspace
+    from pages.ui.map_data import DrawnMap
+    from pages.ui.map_paint import Colouring
+
+
+def colouring(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) -> Colouring | None:
+    """Return a colour per cluster; None where a large collection has none yet, with the button for it."""
+    items = len(drawn.columns)
+    if not wanted(items, f"clusters_{drawn.map.collection}", "Find clusters"):
+        return None
+    if min_cluster_size < 2:
+        min_cluster_size = max(4, min(50, round(items**0.5 / 4)))
+    found = resources.clusters_of(workspace, drawn, drawn.map.collection, drawn.version, min_cluster_size)
+    of = dict(zip(found.ids, found.labels.tolist(), strict=True))
+    labels = [of.get(id_, -1) for id_ in drawn.columns.ids]
+    st.caption(plain(_words(found)))
+    if not found.names:
+        st.caption("All of it is noise: try a smaller min_cluster_size in the settings.")
+    colours = map_paint.by_group(
+        labels, none=-1, none_name="noise", name=lambda place: found.names[place] or f"cluster {place + 1}"
+    )
+    return replace(colours, note="Names are words that set a cluster's captions and labels apart.")
+
+
+def _words(found: Clusters) -> str:
+    parts = [f"{len(found.names):,} clusters and {found.noise:,} items of noise among {len(found):,}"]
+    if found.sample < len(found):
+        parts.append(f"{found.sample:,} were clustered, and the others joined the nearest")
+    kinds = [plural(one) for one in found.modalities]
+    alone = f", {' and '.join(kinds)} each by themselves" if len(kinds) > 1 else ""
+    parts.append(f"HDBSCAN on the vectors{alone}, min_cluster_size {found.min_cluster_size}")
+    return " · ".join([*parts, f"seed {found.seed}"])

@@ -1,0 +1,100 @@
+"""Near duplicates of a collection: groups above a similarity that is set here, each with "Keep one"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from engine.columns import read_items
+from pages.ui import cards, resources
+from pages.ui.frame import errors
+from pages.ui.map_numbers import wanted
+from pages.ui.map_view import chosen
+from pages.ui.wording import plural
+
+if TYPE_CHECKING:
+    from engine.jobs import Jobs
+    from engine.near_duplicates import Group
+    from engine.workspace import Workspace
+    from pages.ui.map_data import DrawnMap
+
+_GROUPS_SHOWN, _CARDS_SHOWN = 5, 8
+
+
+def draw_section(workspace: Workspace, jobs: Jobs, drawn: DrawnMap) -> None:
+    """Draw the groups, once somebody opens the section."""
+    with st.expander(
+        "Near duplicates", icon=":material/content_copy:", key="map_duplicates", on_change="rerun"
+    ) as part:
+        if part.open:
+            _groups(workspace, jobs, drawn)
+
+
+def _groups(workspace: Workspace, jobs: Jobs, drawn: DrawnMap) -> None:
+    @st.fragment
+    def show() -> None:
+        with errors():
+            threshold = st.slider(
+                "Similar from this cosine on, within a modality",
+                0.80,
+                1.0,
+                0.97,
+                0.005,
+                format="%.3f",
+                key="duplicates_threshold",
+            )
+            if not wanted(
+                len(drawn.columns), f"duplicates_{drawn.map.collection}", "Compare every pair", at_once=20_000
+            ):
+                return
+            collection = drawn.map.collection
+            found = resources.duplicates_of(workspace, drawn, collection, drawn.version, threshold)
+            st.caption(
+                f"{len(found.groups):,} groups, {found.surplus:,} items more than one each, at cosine "
+                f"{found.threshold:.3f} or more; {found.compared:,} pairs compared, none sampled."
+            )
+            if not found.groups:
+                return
+            busy = any(
+                job.active and collection in (job.spec.collection, job.spec.target) for job in jobs.list()
+            )
+            rows = _pages(len(found.groups))
+            for place in range(*rows.indices(len(found.groups))):
+                _group(workspace, drawn, found.groups[place], busy)
+
+    show()
+
+
+def _pages(count: int) -> slice:
+    pages = -(-count // _GROUPS_SHOWN)
+    page = st.pagination(pages, key="duplicates_page", width="stretch") if pages > 1 else 1
+    return slice((page - 1) * _GROUPS_SHOWN, page * _GROUPS_SHOWN)
+
+
+def _group(workspace: Workspace, drawn: DrawnMap, group: Group, busy: bool) -> None:
+    collection, modality = drawn.map.collection, drawn.map.modality
+    others = len(group.ids) - 1
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(
+            f"{len(group.ids):,} {plural(modality[group.keep])}, cosine {group.similarity_min:.3f} to "
+            f"{group.similarity_max:.3f}"
+        )
+        with st.popover("Keep one", icon=":material/filter_1:", key=f"keep_{group.keep}"):
+            st.text(
+                f"Keeps the first one shown, and deletes {others:,} from {collection}. It cannot be undone."
+            )
+            if busy:
+                st.caption("A job is working on this collection: wait for it, or cancel it first.")
+            if st.button("Keep the first one", key=f"keep_go_{group.keep}", disabled=busy, type="primary"):
+                workspace.delete_items(collection, [id_ for id_ in group.ids if id_ != group.keep])
+                resources.labels_of.clear()
+                st.rerun(scope="app")
+        if st.button("Select on the map", key=f"keep_select_{group.keep}", type="tertiary"):
+            chosen().select(group.ids)
+            st.rerun(scope="app")
+    shown = group.ids[:_CARDS_SHOWN]
+    items = read_items(workspace, collection, modality, shown)
+    cards.grid(workspace, collection, [(item, None) for item in items], key=f"twins_{group.keep[:12]}")
+    if len(group.ids) > len(shown):
+        st.caption(f"Showing {len(shown)} of {len(group.ids):,}.")

@@ -1,0 +1,167 @@
+"""The canvases of the Map page: colours, legend, hover, clicks, selections by id, one map or two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from engine.columns import read_items
+from pages.ui import cards, map_paint, map_question, resources
+from pages.ui.frame import errors
+from pages.ui.map_component import Paint, draw
+from pages.ui.map_data import Chosen, DrawnMap
+from pages.ui.wording import plain, plural
+
+if TYPE_CHECKING:
+    from engine.types import Item
+    from engine.workspace import Workspace
+    from pages.ui.map_choice import Choice
+    from pages.ui.map_paint import Colouring
+    from pages.ui.map_question import Landed
+
+_STATE = "map_chosen"
+_HEIGHT_PX = 560
+STYLE = """<style>
+.gs-legend {display: flex; flex-wrap: wrap; gap: .25rem 1rem; font-size: .85rem; line-height: 1.5;
+  overflow-wrap: anywhere;}
+.gs-legend span {display: inline-flex; align-items: center; gap: .4rem;}
+.gs-legend small {opacity: .65; font-variant-numeric: tabular-nums;}
+.gs-legend em {opacity: .75; font-style: normal;}
+.gs-legend i {width: .7rem; height: .7rem; border-radius: 50%; flex: none;}
+.gs-legend i.s1 {border-radius: 1px;}
+.gs-legend i.s2 {border-radius: 0; clip-path: polygon(50% 0, 100% 100%, 0 100%);}
+.gs-legend i.s3 {border-radius: 0; clip-path: polygon(50% 0, 100% 50%, 50% 100%, 0 50%);}
+.gs-small b {font-size: 1.25rem;} .gs-small {padding-bottom: 0;}
+@media (max-width: 640px) {[class*="st-key-map_a"], [class*="st-key-map_b"] {--gs-height: 400px !important;}}
+</style>"""
+
+
+def chosen() -> Chosen:
+    """Return what this visitor has selected."""
+    return st.session_state.setdefault(_STATE, Chosen())
+
+
+def colouring(workspace: Workspace, drawn: DrawnMap, choice: Choice, landed: Landed | None) -> Colouring:
+    """Return the colours that were chosen, or those by modality where these need something else first."""
+    columns = drawn.columns
+    if choice.colour == "label":
+        labels = map_paint.first_common(columns.labels)
+        return map_paint.by_group(labels, none_name="no label")
+    if choice.colour == "media type":
+        return map_paint.by_group(columns.mime, none_name="not known")
+    if choice.colour == "similarity" and landed is not None:
+        return map_paint.by_similarity(map_question.scores(workspace, drawn, landed), columns.modality)
+    if choice.colour == "similarity":
+        st.caption("Ask a question above to colour by the similarity to it.")
+    if choice.colour == "cluster":
+        from pages.ui import map_clusters
+
+        found = map_clusters.colouring(workspace, drawn, choice.min_cluster_size)
+        if found is not None:
+            return found
+    return map_paint.by_modality(columns.modality, lambda one: plural(one).capitalize())
+
+
+def canvas(
+    workspace: Workspace,
+    name: str,
+    drawn: DrawnMap,
+    choice: Choice,
+    landed: Landed | None,
+    *,
+    height_px: int = _HEIGHT_PX,
+) -> None:
+    """Draw one map with its legend; a hover draws the canvas again and nothing else."""
+    colours = colouring(workspace, drawn, choice, landed)
+    paint = _paint(drawn, colours, choice, landed)
+    symbols = len(set(drawn.columns.modality)) > 1 and choice.colour != "modality"
+    changed = f"map_changed_{name}"
+
+    @st.fragment
+    def show() -> None:
+        with errors():
+            heard = draw(
+                name,
+                drawn.map.projection.places,
+                drawn.version,
+                paint,
+                height_px=height_px,
+                on_select=partial(st.session_state.__setitem__, changed, True),
+                tip_of=partial(_tip, workspace, drawn),
+            )
+            if st.session_state.pop(changed, False):
+                chosen().select(drawn.ids(heard.selected))
+                st.rerun(scope="app")
+            if heard.picked is not None:
+                _open(workspace, drawn, heard.picked)
+
+    show()
+    st.html(map_paint.legend_html(colours))
+    if symbols:
+        shapes = {"image": "discs", "text": "squares", "audio": "triangles", "video": "diamonds"}
+        present = dict.fromkeys(drawn.columns.modality)
+        st.caption(", ".join(f"{plural(one)} are {shapes[one]}" for one in present).capitalize() + ".")
+
+
+def _paint(drawn: DrawnMap, colours: Colouring, choice: Choice, landed: Landed | None) -> Paint:
+    columns, picked = drawn.columns, chosen()
+    size, opacity = map_paint.size_of(len(columns))
+    selected = drawn.rows(picked.ids)
+    lines, total = np.zeros(0, np.int32), 0
+    if choice.lines != "none":
+        lines, total = map_paint.pair_lines(columns.pair, selected if choice.lines == "selected" else None)
+    if total > len(lines) // 2:
+        st.caption(f"Showing {len(lines) // 2:,} of {total:,} lines.")
+    where = landed.place(drawn) if landed else None
+    marked = [where[1]] if where else []
+    if picked.marked:
+        marked.append(drawn.rows([picked.marked]))
+    return Paint(
+        colours.group,
+        np.fromiter((map_paint.SYMBOLS[one] for one in columns.modality), np.uint8, len(columns)),
+        colours.palette,
+        size,
+        opacity,
+        lines=lines,
+        marked=np.concatenate(marked).astype(np.int32) if marked else np.zeros(0, np.int32),
+        chosen=selected,
+        select=f"{picked.turn} {drawn.version}",
+        question=landed.on(drawn) if landed else None,
+    )
+
+
+def _item(workspace: Workspace, drawn: DrawnMap, id_: str) -> Item | None:
+    found = read_items(workspace, drawn.map.collection, drawn.map.modality, [id_])
+    return found[0] if found else None
+
+
+def _tip(workspace: Workspace, drawn: DrawnMap, row: int) -> dict[str, Any]:
+    """Return what is shown of one point: thumbnail, name, caption, modality."""
+    [id_] = drawn.ids([row])
+    item = _item(workspace, drawn, id_)
+    kind = plural(drawn.map.modality[id_])[:-1]
+    if item is None:
+        return {"picture": None, "name": "This item is gone.", "words": kind}
+    placed = " · placed, not fitted" if drawn.map.projection.placed[row] else ""
+    words = " · ".join(part for part in (item.caption[:160], f"{kind}{placed}") if part)
+    picture = resources.thumbnail_uri(workspace, item) if item.modality != "text" else None
+    return {"picture": picture, "name": item.name[:80], "words": words}
+
+
+def _open(workspace: Workspace, drawn: DrawnMap, row: int) -> None:
+    item = _item(workspace, drawn, drawn.ids([row])[0])
+    if item is None:
+        st.toast("This item is gone; the map is drawn anew with the next change.")
+        return
+    cards.show(workspace, drawn.map.collection, item)
+
+
+def say_shared(one: Sequence[str], other: Sequence[str]) -> None:
+    """Say how many items two maps have in common, where these are not all."""
+    both = len(set(one) & set(other))
+    if not both == len(one) == len(other):
+        st.caption(plain(f"{both:,} items are on both maps; a selection on one shows there on the other."))

@@ -1,0 +1,159 @@
+"""The map's bytes both ways, its colours, lines and legend, and the selection that survives by id."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from engine.columns import Columns
+from engine.maps import Map
+from engine.projection import ProjectionSettings
+from engine.types import Projection, Provenance
+from pages.ui import map_paint
+from pages.ui.map_component import Paint, pack, selected_rows
+from pages.ui.map_data import Chosen, DrawnMap
+
+
+def selection(rows, version="v", n=20) -> str:
+    """Write a selection as map.js does."""
+    bits = np.zeros(-(-n // 8) * 8, bool)
+    bits[list(rows)] = True
+    return f"{version}:{base64.b64encode(np.packbits(bits, bitorder='little').tobytes()).decode()}"
+
+
+def test_what_is_packed_can_be_unpacked():
+    arrays = {"places": np.arange(6, dtype=np.float32), "group": np.arange(3, dtype=np.uint8)}
+    data = pack({"kind": "points", "name": "é"}, arrays)
+    [length] = struct.unpack_from("<I", data)
+    head = json.loads(data[4 : 4 + length])
+    assert head == {"kind": "points", "name": "é", "arrays": [["places", "f32", 6], ["group", "u8", 3]]}
+    assert np.array_equal(np.frombuffer(data, np.float32, 6, 4 + length), arrays["places"])
+    assert data[-3:] == bytes([0, 1, 2])
+    assert len(data) == 4 + length + 24 + 3
+
+
+@pytest.mark.parametrize("rows", [[], [0], [19], [0, 7, 8, 15, 16], list(range(20))])
+def test_a_selection_comes_back_as_the_same_rows(rows):
+    assert selected_rows(selection(rows), "v", 20).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    "state", ["", "v", "v:", "v:???", "v:é", "other:AAAA", ":" * 9, None, 7, ["v"], "v:" + "A" * 4097]
+)
+def test_a_broken_or_foreign_selection_selects_nothing(state):
+    assert selected_rows(state, "v", 20).tolist() == []
+
+
+def test_rows_beyond_the_map_are_left_out():
+    assert selected_rows(selection([3, 19]), "v", 10).tolist() == [3]
+
+
+def test_paint_refuses_what_does_not_fit():
+    group = np.array([0, 1], np.uint8)
+    with pytest.raises(ValueError, match="colours do not fit"):
+        Paint(group, group, ("#000000",), 3, 1)
+    with pytest.raises(ValueError, match="differ"):
+        Paint(group, group[:1], ("#000000", "#ffffff"), 3, 1)
+
+
+def test_a_modality_has_one_colour_and_one_symbol_wherever_it_is():
+    both = map_paint.by_modality(("image", "text", "image"), str)
+    alone = map_paint.by_modality(("image",), str)
+    assert both.legend == (("#e69f00", "text", 1), ("#009e73", "image", 2))
+    assert both.palette[both.group[0]] == alone.palette[alone.group[0]]
+    assert len(set(map_paint.SYMBOLS.values())) == len(set(map_paint.MODALITY_COLOURS.values())) == 4
+
+
+def test_at_most_twenty_colours_and_the_rest_is_other():
+    values = [f"label {n}" for n in range(40) for _ in range(40 - n)] + [""] * 5
+    found = map_paint.by_group(values, none_name="no label")
+    assert len(set(found.palette)) == 19 <= map_paint.MOST_COLOURS
+    assert found.legend[0][1:] == ("label 0", 40)
+    assert found.legend[-2][1:] == ("22 others", sum(40 - n for n in range(18, 40)))
+    assert found.legend[-1] == (map_paint.GREY, "no label", 5)
+    assert found.palette[found.group[-1]] == map_paint.GREY
+    assert sum(count for _, _, count in found.legend) == len(values)
+
+
+def test_nineteen_groups_all_have_a_colour():
+    found = map_paint.by_group([f"{n}" for n in range(19)])
+    assert len({found.palette[place] for place in found.group}) == 19 and len(found.legend) == 19
+
+
+def test_no_items_have_no_colours():
+    assert len(map_paint.by_group([]).group) == len(map_paint.by_modality((), str).group) == 0
+    assert map_paint.pair_lines(())[1] == 0
+
+
+def test_similarity_is_ranked_within_each_modality():
+    scores = np.array([0.9, 0.8, 0.1, 0.2, np.nan])
+    found = map_paint.by_similarity(scores, ("text", "text", "image", "image", "image"))
+    assert found.group[0] == found.group[3] == found.group.max()  # the best of either
+    assert found.group[1] == found.group[2] < found.group[0]
+    assert found.group[4] == 0
+
+
+def test_lines_go_from_the_first_of_a_pair_to_each_other_one():
+    lines, total = map_paint.pair_lines(("p", "q", "p", "alone", "p", "q"))
+    assert total == 3
+    assert sorted(map(tuple, lines.reshape(-1, 2).tolist())) == [(0, 2), (0, 4), (1, 5)]
+    lines, total = map_paint.pair_lines(("p", "q", "p", "alone", "p", "q"), np.array([5]))
+    assert (lines.tolist(), total) == ([1, 5], 1)
+    assert map_paint.pair_lines(("p", "p"), np.zeros(0, np.int32))[1] == 0
+
+
+def test_no_more_lines_than_can_be_seen():
+    lines, total = map_paint.pair_lines([str(n // 2) for n in range(14_000)])
+    assert total == 7_000 and len(lines) == 2 * map_paint.MOST_LINES and lines.dtype == np.int32
+
+
+def test_names_of_strangers_are_escaped_in_the_legend():
+    html = map_paint.legend_html(map_paint.by_group(["<img src=x onerror=alert(1)>"]))
+    assert "<img" not in html and "&lt;img" in html
+
+
+@pytest.mark.parametrize("n", [0, 1, 400, 100_000, 1_000_000])
+def test_points_are_smaller_and_fainter_where_there_are_more(n):
+    size, opacity = map_paint.size_of(n)
+    more = map_paint.size_of(10 * n + 1)
+    assert 1.5 <= more[0] <= size <= 9 and 0.35 <= more[1] <= opacity <= 0.9
+
+
+def drawn(ids="abc", offset=0.0) -> DrawnMap:
+    n = len(ids)
+    places = np.arange(2 * n, dtype=np.float32).reshape(-1, 2) + offset
+    projection = Projection(tuple(ids), places, np.zeros(n, bool), "pca")
+    modality = dict.fromkeys(ids, "image")
+    found = Map("c", Provenance("m", "1", 8), ProjectionSettings(), projection, modality, 0)
+    return DrawnMap.of(found, Columns(tuple(ids), ("image",) * n, ("",) * n, tuple(ids), ((),) * n))
+
+
+def test_rows_and_ids_are_each_others_inverse_and_unknown_ids_have_none():
+    one = drawn()
+    assert one.rows(["c", "gone", "a"]).tolist() == [2, 0]
+    assert one.ids([2, 0]) == ("c", "a")
+
+
+def test_another_place_or_item_is_another_version():
+    versions = {drawn().version, drawn("abd").version, drawn("cba").version, drawn(offset=1).version}
+    assert len(versions) == 4 and drawn().version == drawn().version
+
+
+def test_columns_of_other_items_are_refused():
+    with pytest.raises(ValueError, match="same items"):
+        DrawnMap.of(drawn().map, drawn("xyz").columns)
+
+
+def test_a_selection_is_forgotten_with_its_map_and_kept_otherwise():
+    one = Chosen()
+    one.follow("map 1")
+    one.select(("a", "b"))
+    turn = one.turn
+    one.follow("map 1")
+    assert one.ids == ("a", "b") and one.turn == turn
+    one.follow("map 2")
+    assert one.ids == () and one.turn > turn
