@@ -39,6 +39,12 @@ def app_folder(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
     yield tmp_path
     state = resources.boot()
     state.ended.wait(60)
+    for job in state.jobs.list() if state.jobs else ():  # the Map page begins a fit by itself
+        if job.active:
+            state.jobs.cancel(job.spec.id)
+    ends = time.monotonic() + 60
+    while state.jobs and state.jobs.active() and time.monotonic() < ends:
+        time.sleep(0.05)
     if state.workspace:
         state.workspace.close()
     resources.boot.clear()
