@@ -108,8 +108,8 @@ def rmg(x: np.ndarray, y: np.ndarray) -> float:
     i = i left out. x, y: (n, d) unit rows, row i with row i, n >= 2. Schrodi et al. 2024.
     """
     _check_paired(x, y)
-    across = (1 - float((x * y).sum(1).mean())) / 2
-    within = ((1 - cone(x)) / 2 + (1 - cone(y)) / 2) / 2
+    across = alignment(x, y) / 4  # (1 - cos) / 2 by differences: exactly 0 where the two are the same
+    within = max(0.0, ((1 - cone(x)) / 2 + (1 - cone(y)) / 2) / 2)
     # 0/0 where all points coincide: there is no gap then.
     return across / (across + within) if across + within > 1e-15 else 0.0
 

@@ -83,6 +83,12 @@ def test_p1_the_same_on_both_sides_is_no_gap(drawn):
     assert (l2m(x, x), rmg(x, x), alignment(x, x)) == pytest.approx((0, 0, 0), abs=1e-12)
 
 
+def test_p1_rows_that_nearly_coincide_have_no_gap_to_themselves():
+    for seed in range(200):
+        rows = 1 + 1e-7 * np.random.default_rng(seed).normal(size=(7, 5))
+        assert rmg(unit(rows), unit(rows)) == 0
+
+
 def test_p1_a_classifier_of_twins_is_right_half_the_time():
     x = unit(np.random.default_rng(0).normal(size=(60, 8)))
     assert separability(x, x, groups=[*range(60)] * 2) == 0.5
