@@ -23,7 +23,8 @@ from engine.types import Item, Provenance, VectorTable
 from engine.workspace import Workspace
 
 # A machine that does other work too is no defect: examples have no deadline of their own.
-hypothesis.settings.register_profile("no-deadline", deadline=None)
+# Everything else stays: where CI is set, Hypothesis tries the same examples every time.
+hypothesis.settings.register_profile("no-deadline", parent=hypothesis.settings.default, deadline=None)
 hypothesis.settings.load_profile("no-deadline")
 
 SAMPLES = PROJECT_DIR / "sample_data"
