@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import generated_photos, jpeg, sources
+from conftest import ROOT, generated_photos, jpeg, sources
 from test_vector_files import rows_of, save, vectors
 
 from engine.answers import Plan
@@ -31,7 +31,7 @@ from engine.types import Failure, Provenance
 from engine.vector_files import VectorFile
 from engine.vector_rows import VectorRow, item_id
 
-GOLDEN = Path("/work/shared/golden/features_clip.npy")
+GOLDEN = ROOT.parent / "shared" / "golden" / "features_clip.npy"
 TEXT_IMAGE, IMAGE_TEXT = Direction("text", "image"), Direction("image", "text")
 
 
