@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from chromium import MARKS, READY, chromium, served, tab_of
 from conftest import SAMPLES, jpeg
+from playwright.sync_api import expect
 
 pytestmark = MARKS
 CARD = '[class*="st-key-grid_hit"] .gs-card'
@@ -93,7 +94,7 @@ def test_a_reload_keeps_the_question_and_another_visitor_sees_the_same(page, ser
     assert "q=a+lighthouse" in page.url or "q=a%20lighthouse" in page.url
     page.reload()
     assert first_row(page) == before
-    assert page.get_by_label("What are you looking for?").input_value() == "a lighthouse by the sea"
+    expect(page.get_by_label("What are you looking for?")).to_have_value("a lighthouse by the sea")
     other = browser.new_page()
     other.goto(page.url)
     assert first_row(other) == before

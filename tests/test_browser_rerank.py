@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from chromium import MARKS, READY, served
 from conftest import give_model, make_settings, real_photos, sources
+from playwright.sync_api import expect
 from test_browser import browser, page  # noqa: F401 - fixtures
 
 from engine.jobs import _SAMPLES_STATE, _samples_version
@@ -83,7 +84,7 @@ def test_a_mark_says_whether_it_was_worth_it_and_stays_over_a_reload(page, serve
     page.reload()
     banner.wait_for()
     assert shown(page) == (left, right)
-    assert page.get_by_label("What are you looking for?").input_value() == "something green"
+    expect(page.get_by_label("What are you looking for?")).to_have_value("something green")
     assert "k=20" in page.url and "top=10" in page.url
 
 
