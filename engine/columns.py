@@ -1,41 +1,83 @@
 """What a map asks of every item, in columns: modality, media type, labels, pair; and the vectors in a table.
 
 Read from the ledger, which is ten times as quick as the store; of items that another data folder has
-put into a shared store it knows nothing, and the store is read then. Changes nothing.
+put into a shared store it knows nothing, and the store is read then. Changes no item: what was read is kept
+in a file beside the maps, as reading a million items takes longer than drawing them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.errors import QueryError
+from engine.errors import ProjectionError, QueryError
 from engine.ledger import item_from_json
 from engine.media.names import clean_text
-from engine.types import MODALITIES, Item, Modality, VectorTable
+from engine.types import MODALITIES, Item, Modality, Provenance, VectorTable
 
 if TYPE_CHECKING:
     from engine.workspace import Workspace
 
 MAX_LABEL_CHARS = 100
+_ROWS_AT_ONCE = 20_000
 _FIELDS = """SELECT id, modality, json_extract(item, '$.mime'), json_extract(item, '$.pair'),
 json_extract(item, '$.labels') FROM items WHERE collection = ?"""
 
 
 @dataclass(frozen=True)
+class Category:
+    """A column of few different values: row i has `values[codes[i]]`; codes (n,) int32."""
+
+    codes: np.ndarray = field(repr=False)
+    values: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, column: Iterable[Hashable]) -> Category:
+        """Return a column of values as they come, numbered by their first row."""
+        place: dict[Hashable, int] = {}
+        codes = [place.setdefault(value, len(place)) for value in column]
+        return cls(np.array(codes, np.int32), tuple(place))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, row: int) -> Any:
+        return self.values[self.codes[row]]
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.values.__getitem__, self.codes.tolist())
+
+    def take(self, rows: np.ndarray) -> Category:
+        """Return some rows, in their order."""
+        return replace(self, codes=self.codes[rows])
+
+    def counts(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return how many rows, of all or of some, have each value: (len(values),) int64."""
+        return np.bincount(self.codes if rows is None else self.codes[rows], minlength=len(self.values))
+
+    def where(self, value: Hashable) -> np.ndarray:
+        """Return which rows have a value: (n,) bool."""
+        return self.codes == (self.values.index(value) if value in self.values else -1)
+
+
+@dataclass(frozen=True)
 class Columns:
-    """Facts of items, row i of every column being of ids[i]. Raises ValueError where lengths differ."""
+    """Facts of all items of a collection, in the order of their ids; row i of every column is of ids[i].
+
+    `labels` has a tuple of labels for every row; rows of one number in `pair` (n,) int32 belong together.
+    Raises ValueError where lengths differ.
+    """
 
     ids: tuple[str, ...]
-    modality: tuple[Modality, ...] = field(repr=False)
-    mime: tuple[str, ...] = field(repr=False)
-    pair: tuple[str, ...] = field(repr=False)
-    labels: tuple[tuple[str, ...], ...] = field(repr=False)
+    modality: Category = field(repr=False)
+    mime: Category = field(repr=False)
+    pair: np.ndarray = field(repr=False)
+    labels: Category = field(repr=False)
 
     def __post_init__(self) -> None:
         if len({len(self.ids), *map(len, (self.modality, self.mime, self.pair, self.labels))}) != 1:
@@ -44,29 +86,75 @@ class Columns:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def take(self, ids: Iterable[str]) -> Columns:
+        """Return the rows of these ids, in their order; KeyError for an id that is not here."""
+        place, wanted = {id_: row for row, id_ in enumerate(self.ids)}, tuple(ids)
+        rows = np.array([place[id_] for id_ in wanted], np.int64)
+        some = {name: getattr(self, name).take(rows) for name in ("modality", "mime", "pair", "labels")}
+        return Columns(wanted, **some)
 
-def read_columns(workspace: Workspace, collection: str, modality_of: Mapping[str, Modality]) -> Columns:
-    """Return the columns of items, in the order of modality_of. Raises StoreError, FolderError.
+    @property
+    def present(self) -> list[Modality]:
+        """Return the modalities that have items, in the order of MODALITIES."""
+        counts = dict(zip(self.modality.values, self.modality.counts(), strict=True))
+        return [one for one in MODALITIES if counts.get(one)]
 
-    An item that is gone by now keeps its row, with nothing in it.
+
+def read_columns(workspace: Workspace, collection: str) -> Columns:
+    """Return the columns of a collection as it is now.
+
+    Raises CollectionNotFoundError, StoreError, FolderError, and ProjectionError where it is empty.
     """
-    found: dict[str, tuple[str, str, tuple[str, ...]]] = {}
-    known: dict[str, tuple[str, ...]] = {}  # many items have the same labels
-    for id_, _, mime, pair, text in workspace.ledger.rows(_FIELDS, (collection,)):
-        if text and text not in known:
-            known[text] = tuple(json.loads(text))
-        found[id_] = (mime or "", pair or id_, known[text] if text else ())
-    if modality_of.keys() - found.keys():
-        for item in chain.from_iterable(workspace.store.all_items(collection, one) for one in MODALITIES):
-            found.setdefault(item.id, (item.mime, item.pair, item.labels))
-    rows = [found.get(id_, ("", id_, ())) for id_ in modality_of]
-    return Columns(
-        tuple(modality_of),
-        tuple(modality_of.values()),
-        tuple(row[0] for row in rows),
-        tuple(row[1] for row in rows),
-        tuple(row[2] for row in rows),
-    )
+    version = last_change(workspace, collection)
+    kept = workspace.maps.kept_columns(collection, version)
+    if kept is None:
+        kept = _read(workspace, collection)
+        workspace.maps.keep_columns(collection, version, kept)
+    return kept
+
+
+def _read(workspace: Workspace, collection: str) -> Columns:
+    rows = {}
+    for id_, modality, mime, pair, labels in workspace.ledger.rows(_FIELDS, (collection,)):
+        rows[id_] = (modality, mime or "", pair or id_, labels or "")
+    counts = workspace.store.info(collection).counts
+    if sum(counts.values()) != len(rows):  # not all is in this ledger, or not all of it in the store yet
+        rows = dict(_from_store(workspace, collection, rows))
+    if not rows:
+        raise ProjectionError(f"There is nothing to project: the collection {collection!r} is empty.")
+    ids = tuple(sorted(rows))
+    modality, mime, pair, labels = (Category.of(rows[id_][place] for id_ in ids) for place in range(4))
+    known = tuple(tuple(json.loads(text)) if text else () for text in labels.values)
+    return Columns(ids, modality, mime, pair.codes, replace(labels, values=known))
+
+
+def _from_store(
+    workspace: Workspace, collection: str, known: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield what the store holds, by what the ledger says of it or else by what the store does."""
+    for item in chain.from_iterable(workspace.store.all_items(collection, one) for one in MODALITIES):
+        labels = json.dumps(item.labels) if item.labels else ""
+        yield item.id, known.get(item.id) or (item.modality, item.mime, item.pair, labels)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a map is made of: a collection as it was when this was read, and what made its vectors."""
+
+    workspace: Workspace = field(repr=False)
+    collection: str
+    made_by: Provenance
+    columns: Columns = field(repr=False)
+
+    def vectors(self, ids: Sequence[str] | None = None) -> VectorTable:
+        """Return the vectors of some items, or of all, less those that are gone: see `read_vectors`."""
+        return read_vectors(self.workspace, self.collection, self.columns.ids if ids is None else ids)
+
+
+def content_of(workspace: Workspace, collection: str) -> Content:
+    """Return a collection as maps take it; raises as `read_columns` does."""
+    made_by = workspace.store.info(collection).made_by
+    return Content(workspace, collection, made_by, read_columns(workspace, collection))
 
 
 def read_vectors(workspace: Workspace, collection: str, ids: Sequence[str]) -> VectorTable:
@@ -74,21 +162,39 @@ def read_vectors(workspace: Workspace, collection: str, ids: Sequence[str]) -> V
 
     Raises StoreError, FolderError.
     """
-    rows = workspace.ledger.rows("SELECT id, vector FROM items WHERE collection = ?", (collection,))
-    place = {id_: row for row, (id_, _) in enumerate(rows)}
-    if rows and all(id_ in place for id_ in ids):
-        matrix = np.frombuffer(b"".join(vector for _, vector in rows), np.float32).reshape(len(rows), -1)
-        return VectorTable(tuple(ids), matrix[[place[id_] for id_ in ids]])
-    tables = [workspace.store.vectors(collection, modality) for modality in MODALITIES]
+    place = {id_: row for row, id_ in enumerate(ids)}
+    matrix, found = np.zeros((0, 0), np.float32), np.zeros(len(ids), bool)
+    for some, vectors in _pages(workspace, collection):
+        rows = np.array([place.get(id_, -1) for id_ in some])
+        if not matrix.size:
+            matrix = np.zeros((len(ids), vectors.shape[1]), np.float32)
+        matrix[rows[rows >= 0]], found[rows[rows >= 0]] = vectors[rows >= 0], True
+    if found.all():
+        return VectorTable(tuple(ids), matrix)
+    missing = [id_ for id_, there in zip(ids, found, strict=True) if not there]
+    tables = [workspace.store.vectors(collection, modality, missing) for modality in MODALITIES]
     tables = [table for table in tables if len(table)]
+    some = tuple(id_ for id_, there in zip(ids, found, strict=True) if there)
     if not tables:
-        return VectorTable((), np.zeros((0, 0), np.float32))
+        return VectorTable(some, matrix[found])
     both = VectorTable(
-        tuple(id_ for table in tables for id_ in table.ids),
-        np.concatenate([table.vectors for table in tables]),
+        some + tuple(id_ for table in tables for id_ in table.ids),
+        np.concatenate([*([matrix[found]] if some else []), *(table.vectors for table in tables)]),
     )
     there = set(both.ids)
     return both.take(id_ for id_ in ids if id_ in there)
+
+
+def _pages(workspace: Workspace, collection: str) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Yield ids with their vectors (m, d) float32 as the ledger has them, not all at once."""
+    query = """SELECT id, vector FROM items WHERE collection = ? AND modality = ? AND id > ?
+    ORDER BY id LIMIT ?"""
+    for modality in MODALITIES:
+        last = ""
+        while rows := workspace.ledger.rows(query, (collection, modality, last, _ROWS_AT_ONCE)):
+            last = rows[-1][0]
+            vectors = np.frombuffer(b"".join(vector for _, vector in rows), np.float32)
+            yield [id_ for id_, _ in rows], vectors.reshape(len(rows), -1)
 
 
 def read_items(
@@ -119,7 +225,7 @@ def last_change(workspace: Workspace, collection: str) -> str:
 
     Every item written anew, labels included, gets a new row; what was only deleted shows in the counts.
     """
-    newest = workspace.ledger.rows("SELECT rowid, id FROM items ORDER BY rowid DESC LIMIT 1", ())
+    newest = workspace.ledger.rows("SELECT rowid, id, item FROM items ORDER BY rowid DESC LIMIT 1", ())
     info = workspace.store.info(collection)
     return f"{workspace.settings.data_dir} {info} {newest}"
 

@@ -349,6 +349,7 @@ class Jobs:
         job.state = "done"
 
     def _projected(self, job: Job) -> None:
+        from engine.columns import content_of
         from engine.projection import FitCancelledError, ProjectionSettings
 
         def report(share: float) -> None:
@@ -356,9 +357,9 @@ class Jobs:
 
         report(0.0)
         settings = ProjectionSettings.of(job.spec.projection or {})
-        maps, store = self._workspace.maps, self._workspace.store
         try:
-            maps.fit(store, job.spec.collection, settings, on_progress=report, cancelled=job.stop.is_set)
+            content = content_of(self._workspace, job.spec.collection)
+            self._workspace.maps.fit(content, settings, on_progress=report, cancelled=job.stop.is_set)
         except FitCancelledError:
             job.state = "cancelled"
             return

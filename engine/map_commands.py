@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine.columns import content_of
 from engine.errors import ProjectionError
 from engine.settings import load_settings
 from engine.workspace import Workspace
@@ -44,8 +45,9 @@ def project(
     if write is None:
         raise typer.BadParameter(f"--out ends in {', '.join(_WRITERS)}, not {out.name!r}")
     with closing(Workspace.open(load_settings())) as workspace:
-        kept = None if refit else workspace.maps.open(workspace.store, collection, settings)
-        found = kept or workspace.maps.fit(workspace.store, collection, settings, on_progress=_show)
+        content = content_of(workspace, collection)
+        kept = None if refit else workspace.maps.open(content, settings)
+        found = kept or workspace.maps.fit(content, settings, on_progress=_show)
     _end()
     try:
         write(out, found)

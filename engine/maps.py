@@ -1,41 +1,39 @@
 """Fitted maps kept in the data folder: coming back is instant, and new items are placed without a fit.
 
 A map belongs to a collection, what made its vectors, the settings and the libraries' releases. Item ids are
-content hashes, so that the same ids are the same content. `projection.py` fits.
+content hashes, so that the same ids are the same content. `projection.py` fits, `map_files.py` writes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from engine.errors import ProjectionError
 from engine.library import folder_error
+from engine.map_files import read_columns_file, read_projection, write_columns, write_projection
 from engine.projection import ProjectionSettings, fit, place
-from engine.types import MODALITIES, Modality, Projection, Provenance, VectorTable
+from engine.types import Modality, Projection, Provenance
 
 if TYPE_CHECKING:
-    from engine.store import Store
+    from engine.columns import Columns, Content
 
-log = logging.getLogger(__name__)
-_FORMAT = 1
+_FORMAT = 2
 _LIBRARIES = ("umap-learn", "numpy", "scikit-learn", "numba")
-REFIT_SHARE = 0.1  # with more than this share placed and not fitted, a new fit is advised
+REFIT_SHARE = 0.1  # with more than this share added since the fit, a new one is advised
 
 
 @dataclass(frozen=True)
 class Map:
-    """A projection of a collection as it is now; `modality` of every id, `fitted_at` in Unix seconds."""
+    """A projection of a collection as it is now, its rows in the order of the collection's columns.
+
+    `modality` of every id; `fitted_at` in Unix seconds.
+    """
 
     collection: str
     made_by: Provenance
@@ -50,9 +48,14 @@ class Map:
         return int(self.projection.placed.sum())
 
     @property
+    def added(self) -> int:
+        """Return how many of the placed ones have come since the fit."""
+        return int(self.projection.added.sum())
+
+    @property
     def wants_refit(self) -> bool:
-        """Tell whether so many were placed since that a new fit would show more; not for `fit_on`."""
-        return self.settings.fit_on is None and self.placed > REFIT_SHARE * len(self.projection)
+        """Tell whether so many were added since that a new fit would show more; not for `fit_on`."""
+        return self.settings.fit_on is None and self.added > REFIT_SHARE * len(self.projection)
 
 
 class Maps:
@@ -61,36 +64,28 @@ class Maps:
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "maps"
 
-    def open(self, store: Store, collection: str, settings: ProjectionSettings) -> Map | None:
+    def open(self, content: Content, settings: ProjectionSettings) -> Map | None:
         """Return the kept map brought up to the collection as it is, or None where it must be fitted.
 
-        Items that are new are placed, and kept as placed; deleted ones are gone. Raises
-        CollectionNotFoundError, StoreError, FolderError.
+        Items that are new are placed, and kept as added; deleted ones are gone. Raises StoreError,
+        FolderError.
         """
-        made_by = store.info(collection).made_by
-        path = self._path(collection, made_by, settings)
-        kept = _read(path)
+        path = self._path(content, settings)
+        kept = read_projection(path)
         if kept is None:
             return None
         projection, fitted_at = kept
-        modality = _modalities(store, collection)
-        stay = [id_ for id_ in projection.ids if id_ in modality]
-        fitted = {id_ for id_, placed in zip(projection.ids, projection.placed, strict=True) if not placed}
-        if not fitted & set(stay):
-            return None
-        new = sorted(modality.keys() - set(projection.ids))
-        if new or len(stay) < len(projection):
-            projection = projection.take(stay)
-            if new:
-                table = _vectors(store, collection)
-                projection = place(projection, table, table.take(id_ for id_ in table.ids if id_ in set(new)))
-            self._keep(path, projection, fitted_at)
-        return Map(collection, made_by, settings, projection, modality, fitted_at)
+        if projection.ids != content.columns.ids:
+            followed = _followed(projection, content)
+            if followed is None:
+                return None
+            projection = followed
+            write_projection(path, projection, fitted_at)
+        return _map(content, settings, projection, fitted_at)
 
     def fit(
         self,
-        store: Store,
-        collection: str,
+        content: Content,
         settings: ProjectionSettings,
         *,
         on_progress: Callable[[float], None] = lambda share: None,
@@ -98,27 +93,37 @@ class Maps:
     ) -> Map:
         """Fit a map of everything in a collection, and keep it in place of an older one.
 
-        Raises ProjectionError, projection.FitCancelledError, CollectionNotFoundError, StoreError.
+        Raises ProjectionError, projection.FitCancelledError, StoreError.
         """
-        made_by = store.info(collection).made_by
-        modality, table = _modalities(store, collection), _vectors(store, collection)
-        table = table.take(sorted(id_ for id_ in table.ids if id_ in modality))  # an ingest may be adding
-        names = [modality[id_] for id_ in table.ids]
-        projection = fit(table, names, settings, on_progress=on_progress, cancelled=cancelled)
+        columns, table = content.columns, content.vectors()  # in the order of the columns
+        names = _modalities(columns)
+        kinds = [names[id_] for id_ in table.ids]
+        projection = fit(table, kinds, settings, on_progress=on_progress, cancelled=cancelled)
         fitted_at = int(time.time())
-        self._keep(self._path(collection, made_by, settings), projection, fitted_at)
-        kept = {id_: modality[id_] for id_ in projection.ids}
-        return Map(collection, made_by, settings, projection, kept, fitted_at)
+        write_projection(self._path(content, settings), projection, fitted_at)
+        return _map(content, settings, projection, fitted_at)
+
+    def kept_columns(self, collection: str, version: str) -> Columns | None:
+        """Return the columns of a collection as they were kept, or None where it has changed since."""
+        return read_columns_file(self._columns_path(collection), version)
+
+    def keep_columns(self, collection: str, version: str, columns: Columns) -> None:
+        """Keep the columns of a collection until it changes. Raises FolderError."""
+        write_columns(self._columns_path(collection), version, columns)
 
     def forget(self, collection: str) -> None:
-        """Delete the maps of a collection. Raises FolderError."""
+        """Delete the maps and columns of a collection. Raises FolderError."""
         try:
             for path in self._folder.glob(f"{_slug(collection)}.*.npz"):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise folder_error(self._folder, error) from error
 
-    def _path(self, collection: str, made_by: Provenance, settings: ProjectionSettings) -> Path:
+    def _columns_path(self, collection: str) -> Path:
+        return self._folder / f"{_slug(collection)}.columns.npz"
+
+    def _path(self, content: Content, settings: ProjectionSettings) -> Path:
+        made_by = content.made_by
         parts = {
             "format": _FORMAT,
             "made_by": [str(made_by), made_by.revision, made_by.dtype, made_by.fingerprint],
@@ -126,58 +131,33 @@ class Maps:
             "libraries": [version(name) for name in _LIBRARIES],
         }
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
-        return self._folder / f"{_slug(collection)}.{key}.npz"
-
-    def _keep(self, path: Path, projection: Projection, fitted_at: int) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{path.name}.{time.monotonic_ns()}")
-            with draft.open("wb") as stream:
-                np.savez(
-                    stream,
-                    ids=np.array(projection.ids),
-                    places=projection.places,
-                    placed=projection.placed,
-                    about=np.array([projection.method, projection.note, str(fitted_at)]),
-                )
-            draft.replace(path)  # a reader never sees half a file
-        except OSError as error:
-            raise folder_error(self._folder, error) from error
+        return self._folder / f"{_slug(content.collection)}.{key}.npz"
 
 
-def _read(path: Path) -> tuple[Projection, int] | None:
-    """Return a kept projection and when it was fitted; None where there is none, or a damaged one."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            method, note, fitted_at = (str(part) for part in arrays["about"])
-            ids = tuple(str(id_) for id_ in arrays["ids"])
-            return Projection(ids, arrays["places"], arrays["placed"], method, note), int(fitted_at)
-    except FileNotFoundError:
+def _followed(projection: Projection, content: Content) -> Projection | None:
+    """Return a projection of what there is now, or None where nothing of what was fitted is left."""
+    there, known = set(content.columns.ids), set(projection.ids)
+    if not any(id_ in there for id_ in projection.fitted_ids):
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        log.warning("the map %s cannot be read and is fitted anew: %s", path.name, error)
-        return None
+    projection = projection.take(id_ for id_ in projection.ids if id_ in there)
+    new = [id_ for id_ in content.columns.ids if id_ not in known]
+    if new:
+        fitted, others = content.vectors(projection.fitted_ids), content.vectors(new)
+        projection = place(projection, fitted, others, added=True)
+    known = set(projection.ids)
+    return projection.take(id_ for id_ in content.columns.ids if id_ in known)
 
 
-def _modalities(store: Store, collection: str) -> dict[str, Modality]:
-    """Return the modality of every item. Raises ProjectionError where there are none."""
-    found = {
-        id_: modality
-        for modality in MODALITIES
-        for page in store.id_pages(collection, modality)
-        for id_ in page
-    }
-    if not found:
-        raise ProjectionError(f"There is nothing to project: the collection {collection!r} is empty.")
-    return found
+def _map(content: Content, settings: ProjectionSettings, projection: Projection, fitted_at: int) -> Map:
+    modality = _modalities(content.columns)
+    if len(projection) < len(modality):  # some went while it was fitted
+        modality = {id_: modality[id_] for id_ in projection.ids}
+    return Map(content.collection, content.made_by, settings, projection, modality, fitted_at)
 
 
-def _vectors(store: Store, collection: str) -> VectorTable:
-    """Return the vectors of every modality in one table."""
-    tables = [store.vectors(collection, modality) for modality in MODALITIES]
-    tables = [table for table in tables if len(table)]
-    ids = tuple(id_ for table in tables for id_ in table.ids)
-    return VectorTable(ids, np.concatenate([table.vectors for table in tables]))
+def _modalities(columns: Columns) -> dict[str, Modality]:
+    values = columns.modality.values
+    return {id_: values[code] for id_, code in zip(columns.ids, columns.modality.codes.tolist(), strict=True)}
 
 
 def _slug(collection: str) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 
@@ -22,7 +22,10 @@ from engine.vectors import normalise
 Method = Literal["umap", "pca"]
 MIN_UMAP = 15  # below, UMAP's graph is all of the items: PCA shows as much, and cannot fail
 MAX_NEIGHBOURS = 500
+MOST_FITTED = 100_000  # by UMAP; of more items a sample is fitted, and the others are placed in it
+_LEAST_FITTED = 1_000  # of every modality in a sample, where it has so many
 _PLACED_BY = 10  # nearest fitted neighbours: their median measured as good as UMAP's own transform
+_PLACE_PAIRS = 20_000_000_000  # compared at most while placing: minutes on two cores
 _BLOCK = 2_000
 _EXACT_KNN = 10_000  # up to here an exact search is quicker than compiling and running NN-descent
 # One fit at a time: with numba's "workqueue" threads two of them at once end the process.
@@ -89,55 +92,86 @@ def fit(
     modalities: Sequence[Modality],
     settings: ProjectionSettings,
     *,
+    most: int = MOST_FITTED,
     on_progress: Callable[[float], None] = lambda share: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Projection:
     """Return the places of n items, all fitted together; row i is table.ids[i] of modalities[i].
 
     The same settings, vectors and libraries give the same map. Below MIN_UMAP items PCA takes UMAP's
-    place, and a note says so. Raises ProjectionError where there is nothing to fit, and FitCancelledError.
+    place; of more than `most` UMAP fits a sample by the seed, and the others are placed in it: a note says
+    either. Raises ProjectionError where there is nothing to fit, and FitCancelledError.
     """
     if not len(table):
         raise ProjectionError("There is nothing to project: the collection is empty.")
+    hooks: _Hooks = {"on_progress": on_progress, "cancelled": cancelled}
     if settings.fit_on:
-        return _fit_on(table, modalities, settings, on_progress, cancelled)
-    vectors = _directions(table.vectors)
+        return _fit_on(table, modalities, settings, most, hooks)
     method, note = settings.method, ""
+    if method == "umap" and len(table) > most:
+        return _fit_sample(table, modalities, settings, most, hooks)
     if method == "umap" and len(table) < MIN_UMAP:
         method, note = "pca", f"PCA in place of UMAP, which needs {MIN_UMAP} items or more."
+    vectors = _directions(table.vectors)
     if method == "pca":
         places = _pca(vectors, settings.dims, _axis(vectors, modalities, settings))
     else:
-        places = _umap(vectors, settings, on_progress, cancelled)
+        places = _umap(vectors, settings, **hooks)
     on_progress(1.0)
     return Projection(table.ids, places, np.zeros(len(table), bool), method, note)
 
 
-def place(projection: Projection, fitted: VectorTable, new: VectorTable) -> Projection:
+class _Hooks(TypedDict):
+    on_progress: Callable[[float], None]
+    cancelled: Callable[[], bool]
+
+
+def place(
+    projection: Projection,
+    fitted: VectorTable,
+    new: VectorTable,
+    *,
+    added: bool = False,
+    on_progress: Callable[[float], None] = lambda share: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Projection:
     """Return a projection with further items, each at the median of its nearest fitted neighbours.
 
-    fitted: the vectors that the projection's fitted rows were made of. The fitted rows stay where they
-    are, and the new ones are marked as placed. Raises ValueError where ids are there already.
+    fitted: the vectors that the projection's fitted rows were made of; where comparing all of them would
+    take too long, as many as is affordable are drawn. The fitted rows stay where they are, and the new ones
+    are marked as placed, and as `added` where they came after the fit. Raises ValueError where ids are
+    there already, and FitCancelledError.
     """
     if set(projection.ids) & set(new.ids):
         raise ValueError("some of these items are on the map already")
     base = {id_: row for row, id_ in enumerate(projection.ids) if not projection.placed[row]}
-    anchors = fitted.take(id_ for id_ in fitted.ids if id_ in base)
+    anchors = np.array([row for row, id_ in enumerate(fitted.ids) if id_ in base], np.int64)
     if not len(anchors):
         raise ValueError("none of the fitted vectors is on the map")
-    xy = projection.places[[base[id_] for id_ in anchors.ids]]
-    known, asked = _directions(anchors.vectors), _directions(new.vectors)
-    k = min(_PLACED_BY, len(anchors))
-    found = [
-        np.median(xy[_nearest(asked[start : start + _BLOCK] @ known.T, k)], axis=1)
-        for start in range(0, len(new), _BLOCK)
-    ]
+    anchors = _affordable(anchors, len(new))
+    xy = projection.places[[base[fitted.ids[row]] for row in anchors]]
+    known, found = _directions(fitted.vectors[anchors]), []
+    for start in range(0, len(new), _BLOCK):
+        if cancelled():
+            raise FitCancelledError
+        on_progress(start / len(new))
+        asked = _directions(new.vectors[start : start + _BLOCK])
+        found.append(np.median(xy[_nearest(asked @ known.T, min(_PLACED_BY, len(anchors)))], axis=1))
     return replace(
         projection,
         ids=(*projection.ids, *new.ids),
         places=np.concatenate([projection.places, *found]).astype(np.float32),
         placed=np.concatenate([projection.placed, np.ones(len(new), bool)]),
+        added=np.concatenate([projection.added, np.full(len(new), added)]),
     )
+
+
+def _affordable(anchors: np.ndarray, asked: int) -> np.ndarray:
+    """Return so many of the anchors, drawn at random, that asking each one is affordable."""
+    room = max(_LEAST_FITTED, _PLACE_PAIRS // max(1, asked))
+    if len(anchors) <= room:
+        return anchors
+    return np.sort(np.random.default_rng(0).choice(anchors, room, replace=False))
 
 
 def warm_up() -> None:
@@ -150,8 +184,8 @@ def _fit_on(
     table: VectorTable,
     modalities: Sequence[Modality],
     settings: ProjectionSettings,
-    on_progress: Callable[[float], None],
-    cancelled: Callable[[], bool],
+    most: int,
+    hooks: _Hooks,
 ) -> Projection:
     """Fit one modality and place the others in it, in the order of the table."""
     chosen = [id_ for id_, modality in zip(table.ids, modalities, strict=True) if modality == settings.fit_on]
@@ -160,8 +194,53 @@ def _fit_on(
     kept = set(chosen)
     some, others = table.take(chosen), table.take(id_ for id_ in table.ids if id_ not in kept)
     alone = replace(settings, fit_on=None, gap_axis=None)
-    fitted = fit(some, [settings.fit_on] * len(chosen), alone, on_progress=on_progress, cancelled=cancelled)
-    return (place(fitted, some, others) if len(others) else fitted).take(table.ids)
+    first, then = _halves(hooks) if len(others) else (hooks, hooks)
+    fitted = fit(some, [settings.fit_on] * len(chosen), alone, most=most, **first)
+    return (place(fitted, some, others, **then) if len(others) else fitted).take(table.ids)
+
+
+def _fit_sample(
+    table: VectorTable,
+    modalities: Sequence[Modality],
+    settings: ProjectionSettings,
+    most: int,
+    hooks: _Hooks,
+) -> Projection:
+    """Fit a sample and place the others in it, in the order of the table."""
+    rows = _sample(np.array(modalities), most, settings.seed)
+    inside = np.zeros(len(table), bool)
+    inside[rows] = True
+    some, others = _rows(table, np.flatnonzero(inside)), _rows(table, np.flatnonzero(~inside))
+    first, then = _halves(hooks)
+    fitted = fit(some, [modalities[row] for row in rows], settings, most=len(some), **first)
+    note = (
+        f"UMAP was fitted on {len(some):,} of {len(table):,} items, drawn by the seed; the others were "
+        "placed at their nearest fitted neighbours."
+    )
+    return replace(place(fitted, some, others, **then).take(table.ids), note=note)
+
+
+def _sample(names: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return sorted rows, about `most`: of each modality its share, but not so few that it is lost."""
+    rng, chosen = np.random.default_rng(seed), []
+    for name in np.unique(names):
+        rows = np.flatnonzero(names == name)
+        wanted = max(round(most * len(rows) / len(names)), min(_LEAST_FITTED, most // 10))
+        chosen.append(rng.choice(rows, min(wanted, len(rows)), replace=False))
+    return np.sort(np.concatenate(chosen))
+
+
+def _rows(table: VectorTable, rows: np.ndarray) -> VectorTable:
+    return VectorTable(tuple(table.ids[row] for row in rows), table.vectors[rows])
+
+
+def _halves(hooks: _Hooks) -> tuple[_Hooks, _Hooks]:
+    """Return the hooks of a first and a second half of the work."""
+    tell = hooks["on_progress"]
+    return (
+        {**hooks, "on_progress": lambda share: tell(share / 2)},
+        {**hooks, "on_progress": lambda share: tell(0.5 + share / 2)},
+    )
 
 
 def _umap(
@@ -248,24 +327,34 @@ def _pca(vectors: np.ndarray, dims: int, axis: np.ndarray | None) -> np.ndarray:
 
     The sign of a component is free: the largest number of each is made positive, so that maps agree.
     """
-    centred = vectors - vectors.mean(0)
-    first = []
-    if axis is not None:
-        first = [axis]
-        centred = centred - np.outer(centred @ axis, axis)
-    _, _, components = np.linalg.svd(_thin(centred), full_matrices=False)
+    mean, first = vectors.mean(0), [] if axis is None else [axis]
+    _, _, components = np.linalg.svd(_thin(vectors, mean, axis), full_matrices=False)
     rows = [*first, *components[: dims - len(first)]]
     rows = [
         row * np.sign(row[np.argmax(np.abs(row))]) if place >= len(first) else row
         for place, row in enumerate(rows)
     ]
-    places = (vectors - vectors.mean(0)) @ np.array(rows).T
+    axes = np.array(rows).T
+    places = np.concatenate([(block - mean) @ axes for block in _blocks(vectors)])
     return _finite(np.pad(places, ((0, 0), (0, dims - places.shape[1]))))
 
 
-def _thin(rows: np.ndarray) -> np.ndarray:
-    """Return a small matrix with the same right singular vectors: (n, d) to at most (d, d)."""
-    return rows if len(rows) <= rows.shape[1] else np.linalg.qr(rows, mode="r")
+def _thin(vectors: np.ndarray, mean: np.ndarray, axis: np.ndarray | None) -> np.ndarray:
+    """Return a matrix of few rows with the right singular vectors of the centred rows (n, d).
+
+    What lies along the axis (d,) is taken out. Block by block, as a million rows are not to be copied.
+    """
+    small = vectors[:0]
+    for block in _blocks(vectors):
+        rows = block - mean
+        rows = rows if axis is None else rows - np.outer(rows @ axis, axis)
+        small = np.concatenate([small, rows])
+        small = small if len(small) <= small.shape[1] else np.linalg.qr(small, mode="r")
+    return small
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
 
 
 def _axis(

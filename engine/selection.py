@@ -7,12 +7,16 @@ centroid lies in between, where nothing is. Pure; knows no store.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.types import MODALITIES, Modality, VectorTable
+
+if TYPE_CHECKING:
+    from engine.columns import Columns
 
 
 @dataclass(frozen=True)
@@ -31,14 +35,14 @@ class Part:
     outside: tuple[tuple[str, float], ...]
 
 
-def counts(
-    selected: Sequence[str], modality: Mapping[str, Modality], labels: Mapping[str, Sequence[str]]
-) -> tuple[dict[Modality, int], list[tuple[str, int]]]:
-    """Return how many there are of each modality, and with each label, commonest first."""
-    found = Counter(modality[id_] for id_ in selected if id_ in modality)
-    tags = Counter(label for id_ in selected for label in labels.get(id_, ()))
-    return {one: found[one] for one in MODALITIES if found[one]}, sorted(
-        tags.items(), key=lambda row: (-row[1], row[0])
+def counts(columns: Columns, rows: np.ndarray) -> tuple[dict[Modality, int], list[tuple[str, int]]]:
+    """Return how many of some rows are of each modality, and have each label, commonest first."""
+    found = dict(zip(columns.modality.values, columns.modality.counts(rows).tolist(), strict=True))
+    tags: Counter[str] = Counter()
+    for labels, count in zip(columns.labels.values, columns.labels.counts(rows).tolist(), strict=True):
+        tags.update(dict.fromkeys(labels, count))
+    return {one: found[one] for one in MODALITIES if found.get(one)}, sorted(
+        ((tag, count) for tag, count in tags.items() if count), key=lambda row: (-row[1], row[0])
     )
 
 

@@ -142,8 +142,9 @@ class Projection:
     """Places of items on a map: row i of `places` belongs to `ids[i]`.
 
     places: (n, 2 or 3) float32, finite; placed: (n,) bool, True where the item was not fitted but put
-    among its nearest fitted neighbours. `method` is what fitted it, and `note` says what was not done as
-    asked. Raises ValueError if shapes, types or ids (unique) do not agree. Distances on it are no gap.
+    among its nearest fitted neighbours; added: (n,) bool, those of them that came after the fit (None:
+    none). `method` is what fitted it, and `note` says what was not done as asked. Raises ValueError if
+    shapes, types or ids (unique) do not agree. Distances on it are no gap.
     """
 
     ids: tuple[str, ...]
@@ -151,6 +152,7 @@ class Projection:
     placed: np.ndarray = field(repr=False)
     method: str
     note: str = ""
+    added: np.ndarray = field(repr=False, default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -158,20 +160,29 @@ class Projection:
             raise ValueError(f"{n} ids do not fit places of {self.places.shape}")
         if self.places.dtype != np.float32 or not np.isfinite(self.places).all():
             raise ValueError("places must be finite float32")
-        if self.placed.shape != (n,) or self.placed.dtype != np.bool_:
-            raise ValueError(f"placed must be ({n},) bool, not {self.placed.shape} {self.placed.dtype}")
+        if self.added is None:
+            object.__setattr__(self, "added", np.zeros(n, bool))
+        for name, column in (("placed", self.placed), ("added", self.added)):
+            if column.shape != (n,) or column.dtype != np.bool_:
+                raise ValueError(f"{name} must be ({n},) bool, not {column.shape} {column.dtype}")
         if len(set(self.ids)) != n:
             raise ValueError("ids must be unique")
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def fitted_ids(self) -> tuple[str, ...]:
+        """Return the ids of the items that were fitted and not placed."""
+        return tuple(self.ids[row] for row in np.flatnonzero(~self.placed))
+
     def take(self, ids: Iterable[str]) -> Projection:
         """Return the rows of these ids, in their order; KeyError for an id that is not here."""
         row = {id_: index for index, id_ in enumerate(self.ids)}
         wanted = tuple(ids)
         rows = [row[id_] for id_ in wanted]
-        return replace(self, ids=wanted, places=self.places[rows], placed=self.placed[rows])
+        arrays = {name: getattr(self, name)[rows] for name in ("places", "placed", "added")}
+        return replace(self, ids=wanted, **arrays)
 
 
 _IMPORTED = "imported: "  # in front of the label, where a model's id stands otherwise

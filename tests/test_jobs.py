@@ -13,6 +13,7 @@ from test_remake import NEW, OLD, Fake, hidden, lend
 
 from engine import samples
 from engine.answers import Plan
+from engine.columns import content_of
 from engine.errors import (
     CollectionError,
     CollectionNameError,
@@ -483,7 +484,7 @@ def test_a_map_is_fitted_in_the_background_once(workspace: Workspace):
     job = jobs.project("mine", settings)
     ended(job)
     assert (job.state, job.error, job.progress.share) == ("done", "", 1.0)
-    assert len(workspace.maps.open(workspace.store, "mine", settings).projection) == 3
+    assert len(workspace.maps.open(content_of(workspace, "mine"), settings).projection) == 3
     with pytest.raises(CollectionNotFoundError):
         jobs.project("nothing", settings)
 
@@ -506,5 +507,5 @@ def test_a_fit_that_waits_is_not_begun_twice_and_can_be_cancelled(workspace: Wor
     for one in jobs.list():
         jobs.cancel(one.spec.id) if one.active else None
     assert ended(job).state == "cancelled"
-    assert workspace.maps.open(workspace.store, "mine", settings) is None
+    assert workspace.maps.open(content_of(workspace, "mine"), settings) is None
     assert ProjectionSettings.of(job.spec.projection) == settings

@@ -9,12 +9,12 @@ import struct
 import numpy as np
 import pytest
 
-from engine.columns import Columns
+from engine.columns import Category, Columns
 from engine.maps import Map
 from engine.projection import ProjectionSettings
 from engine.types import Projection, Provenance
 from pages.ui import map_paint
-from pages.ui.map_component import Paint, pack, selected_rows
+from pages.ui.map_component import Paint, pack, quantised, selected_rows
 from pages.ui.map_data import Chosen, DrawnMap
 
 
@@ -61,8 +61,8 @@ def test_paint_refuses_what_does_not_fit():
 
 
 def test_a_modality_has_one_colour_and_one_symbol_wherever_it_is():
-    both = map_paint.by_modality(("image", "text", "image"), str)
-    alone = map_paint.by_modality(("image",), str)
+    both = map_paint.by_modality(Category.of(("image", "text", "image")), str)
+    alone = map_paint.by_modality(Category.of(("image",)), str)
     assert both.legend == (("#e69f00", "text", 1), ("#009e73", "image", 2))
     assert both.palette[both.group[0]] == alone.palette[alone.group[0]]
     assert len(set(map_paint.SYMBOLS.values())) == len(set(map_paint.MODALITY_COLOURS.values())) == 4
@@ -70,7 +70,7 @@ def test_a_modality_has_one_colour_and_one_symbol_wherever_it_is():
 
 def test_at_most_twenty_colours_and_the_rest_is_other():
     values = [f"label {n}" for n in range(40) for _ in range(40 - n)] + [""] * 5
-    found = map_paint.by_group(values, none_name="no label")
+    found = map_paint.by_group(Category.of(values), none_name="no label")
     assert len(set(found.palette)) == 19 <= map_paint.MOST_COLOURS
     assert found.legend[0][1:] == ("label 0", 40)
     assert found.legend[-2][1:] == ("22 others", sum(40 - n for n in range(18, 40)))
@@ -80,39 +80,40 @@ def test_at_most_twenty_colours_and_the_rest_is_other():
 
 
 def test_nineteen_groups_all_have_a_colour():
-    found = map_paint.by_group([f"{n}" for n in range(19)])
+    found = map_paint.by_group(Category.of(f"{n}" for n in range(19)))
     assert len({found.palette[place] for place in found.group}) == 19 and len(found.legend) == 19
 
 
 def test_no_items_have_no_colours():
-    assert len(map_paint.by_group([]).group) == len(map_paint.by_modality((), str).group) == 0
-    assert map_paint.pair_lines(())[1] == 0
+    none = Category.of(())
+    assert len(map_paint.by_group(none).group) == len(map_paint.by_modality(none, str).group) == 0
+    assert map_paint.pair_lines(np.zeros(0, np.int32))[1] == 0
 
 
 def test_similarity_is_ranked_within_each_modality():
     scores = np.array([0.9, 0.8, 0.1, 0.2, np.nan])
-    found = map_paint.by_similarity(scores, ("text", "text", "image", "image", "image"))
+    found = map_paint.by_similarity(scores, Category.of(("text", "text", "image", "image", "image")))
     assert found.group[0] == found.group[3] == found.group.max()  # the best of either
     assert found.group[1] == found.group[2] < found.group[0]
     assert found.group[4] == 0
 
 
 def test_lines_go_from_the_first_of_a_pair_to_each_other_one():
-    lines, total = map_paint.pair_lines(("p", "q", "p", "alone", "p", "q"))
+    lines, total = map_paint.pair_lines(np.array([7, 2, 7, 5, 7, 2]))
     assert total == 3
     assert sorted(map(tuple, lines.reshape(-1, 2).tolist())) == [(0, 2), (0, 4), (1, 5)]
-    lines, total = map_paint.pair_lines(("p", "q", "p", "alone", "p", "q"), np.array([5]))
+    lines, total = map_paint.pair_lines(np.array([7, 2, 7, 5, 7, 2]), np.array([5]))
     assert (lines.tolist(), total) == ([1, 5], 1)
-    assert map_paint.pair_lines(("p", "p"), np.zeros(0, np.int32))[1] == 0
+    assert map_paint.pair_lines(np.array([1, 1]), np.zeros(0, np.int32))[1] == 0
 
 
 def test_no_more_lines_than_can_be_seen():
-    lines, total = map_paint.pair_lines([str(n // 2) for n in range(14_000)])
+    lines, total = map_paint.pair_lines(np.arange(14_000) // 2)
     assert total == 7_000 and len(lines) == 2 * map_paint.MOST_LINES and lines.dtype == np.int32
 
 
 def test_names_of_strangers_are_escaped_in_the_legend():
-    html = map_paint.legend_html(map_paint.by_group(["<img src=x onerror=alert(1)>"]))
+    html = map_paint.legend_html(map_paint.by_group(Category.of(["<img src=x onerror=alert(1)>"])))
     assert "<img" not in html and "&lt;img" in html
 
 
@@ -129,7 +130,8 @@ def drawn(ids="abc", offset=0.0) -> DrawnMap:
     projection = Projection(tuple(ids), places, np.zeros(n, bool), "pca")
     modality = dict.fromkeys(ids, "image")
     found = Map("c", Provenance("m", "1", 8), ProjectionSettings(), projection, modality, 0)
-    return DrawnMap.of(found, Columns(tuple(ids), ("image",) * n, ("",) * n, tuple(ids), ((),) * n))
+    modality, mime, labels = (Category.of([one] * n) for one in ("image", "", ()))
+    return DrawnMap.of(found, Columns(tuple(ids), modality, mime, np.arange(n), labels))
 
 
 def test_rows_and_ids_are_each_others_inverse_and_unknown_ids_have_none():
@@ -144,8 +146,25 @@ def test_another_place_or_item_is_another_version():
 
 
 def test_columns_of_other_items_are_refused():
-    with pytest.raises(ValueError, match="same items"):
+    with pytest.raises(KeyError):
         DrawnMap.of(drawn().map, drawn("xyz").columns)
+
+
+def test_columns_are_put_in_the_order_of_the_map():
+    found = DrawnMap.of(drawn("cab").map, drawn("abcd").columns)
+    assert found.columns.ids == ("c", "a", "b") and found.columns.pair.tolist() == [2, 0, 1]
+
+
+def test_many_places_are_sent_in_sixteen_bits_and_stay_within_a_step(monkeypatch):
+    places = np.random.default_rng(0).normal(size=(500, 2)).astype(np.float32) * [9, 1]
+    places = places.astype(np.float32)
+    sent, low, step = quantised(places)
+    assert sent.dtype == np.float32 and (sent == places).all() and (low, step) == ([0, 0], 1)
+    monkeypatch.setattr("pages.ui.map_component._FINE", 499)
+    sent, low, step = quantised(places)
+    assert sent.dtype == np.uint16 and sent.max() == 65_535
+    assert np.abs(low + step * sent.astype(float) - places).max() <= step * 0.51
+    assert quantised(np.zeros((500, 3), np.float32))[0].max() == 0
 
 
 def test_a_selection_is_forgotten_with_its_map_and_kept_otherwise():

@@ -8,117 +8,163 @@ import numpy as np
 import pytest
 from conftest import MADE_BY, plain_items, unit_table
 
+from engine.columns import content_of
 from engine.errors import CollectionNotFoundError, ProjectionError
-from engine.maps import Maps
 from engine.projection import FitCancelledError, ProjectionSettings
-from engine.store import Store
 
 PCA = ProjectionSettings(method="pca")
 
 
-@pytest.fixture
-def store(tmp_path):
-    opened = Store.open_embedded(tmp_path / "store")
-    yield opened
-    opened.close()
+class Opened:
+    """The maps of a workspace, by the collection's name."""
+
+    def __init__(self, workspace) -> None:
+        self.workspace = workspace
+
+    def open(self, name, settings):
+        return self.workspace.maps.open(content_of(self.workspace, name), settings)
+
+    def fit(self, name, settings, **hooks):
+        return self.workspace.maps.fit(content_of(self.workspace, name), settings, **hooks)
+
+    def put(self, name: str, modality: str, count: int, *, start: int = 0, made_by=MADE_BY) -> None:
+        table = unit_table(count, seed=start, start=start)
+        items = plain_items(table, modality)
+        self.workspace.ledger.set_provenance(name, made_by)
+        self.workspace.ledger.put(name, items, table)
+        self.workspace.store.upsert(name, made_by, modality, items, table)
 
 
 @pytest.fixture
-def maps(tmp_path) -> Maps:
-    return Maps(tmp_path / "data")
+def maps(workspace) -> Opened:
+    opened = Opened(workspace)
+    opened.put("some", "image", 30)
+    opened.put("some", "text", 10, start=1000)
+    return opened
 
 
-def put(store: Store, name: str, modality: str, count: int, *, start: int = 0) -> None:
-    table = unit_table(count, seed=start, start=start)
-    store.upsert(name, MADE_BY, modality, plain_items(table, modality), table)
-
-
-@pytest.fixture
-def filled(store) -> Store:
-    put(store, "some", "image", 30)
-    put(store, "some", "text", 10, start=1000)
-    return store
-
-
-def test_a_map_is_kept_and_comes_back_the_same(filled, maps):
-    assert maps.open(filled, "some", PCA) is None
-    made = maps.fit(filled, "some", PCA)
-    again = maps.open(filled, "some", PCA)
+def test_a_map_is_kept_and_comes_back_the_same(maps):
+    assert maps.open("some", PCA) is None
+    made = maps.fit("some", PCA)
+    again = maps.open("some", PCA)
     assert again.projection.ids == made.projection.ids and again.fitted_at == made.fitted_at
     assert (again.projection.places == made.projection.places).all()
     assert again.modality == made.modality and set(made.modality.values()) == {"image", "text"}
     assert again.placed == 0 and not again.wants_refit
 
 
-def test_other_settings_other_vectors_and_other_collections_have_maps_of_their_own(filled, maps):
-    maps.fit(filled, "some", PCA)
-    assert maps.open(filled, "some", replace(PCA, dims=3)) is None
-    put(filled, "other", "image", 20)
-    assert maps.open(filled, "other", PCA) is None
-    table = unit_table(20)
-    filled.delete_collection("some")
-    filled.upsert("some", replace(MADE_BY, revision="2"), "image", plain_items(table), table)
-    assert maps.open(filled, "some", PCA) is None
+def test_other_settings_other_vectors_and_other_collections_have_maps_of_their_own(maps):
+    maps.fit("some", PCA)
+    assert maps.open("some", replace(PCA, dims=3)) is None
+    maps.put("other", "image", 20)
+    assert maps.open("other", PCA) is None
+    maps.workspace.delete_collection("some")
+    maps.put("some", "image", 20, made_by=replace(MADE_BY, revision="2"))
+    assert maps.open("some", PCA) is None
 
 
-def test_new_items_are_placed_and_stay_where_they_were_put(filled, maps):
-    made = maps.fit(filled, "some", PCA)
-    put(filled, "some", "image", 3, start=5000)
-    grown = maps.open(filled, "some", PCA)
-    assert (len(grown.projection), grown.placed, grown.wants_refit) == (43, 3, False)
+def test_new_items_are_placed_and_stay_where_they_were_put(maps):
+    made = maps.fit("some", PCA)
+    maps.put("some", "image", 3, start=5000)
+    grown = maps.open("some", PCA)
+    assert (len(grown.projection), grown.added, grown.wants_refit) == (43, 3, False)
     assert (grown.projection.take(made.projection.ids).places == made.projection.places).all()
-    again = maps.open(filled, "some", PCA)
-    assert (again.projection.places == grown.projection.places).all() and again.placed == 3
-    put(filled, "some", "text", 10, start=7000)
-    assert maps.open(filled, "some", PCA).wants_refit
-    assert maps.fit(filled, "some", PCA).placed == 0
+    again = maps.open("some", PCA)
+    assert (again.projection.places == grown.projection.places).all() and again.added == again.placed == 3
+    maps.put("some", "text", 10, start=7000)
+    assert maps.open("some", PCA).wants_refit
+    assert maps.fit("some", PCA).placed == 0
 
 
-def test_deleted_items_are_gone_from_the_map(filled, maps):
-    made = maps.fit(filled, "some", PCA)
+def test_deleted_items_are_gone_from_the_map(maps):
+    made = maps.fit("some", PCA)
     gone = made.projection.ids[:5]
-    filled.delete_items("some", gone)
-    left = maps.open(filled, "some", PCA)
+    maps.workspace.delete_items("some", gone)
+    left = maps.open("some", PCA)
     assert set(left.projection.ids) == set(made.projection.ids[5:]) == set(left.modality)
 
 
-def test_when_all_that_was_fitted_is_gone_the_map_is(filled, maps):
-    made = maps.fit(filled, "some", PCA)
-    put(filled, "some", "image", 3, start=5000)
-    filled.delete_items("some", made.projection.ids)
-    assert maps.open(filled, "some", PCA) is None
+def test_when_all_that_was_fitted_is_gone_the_map_is(maps):
+    made = maps.fit("some", PCA)
+    maps.put("some", "image", 3, start=5000)
+    maps.workspace.delete_items("some", made.projection.ids)
+    assert maps.open("some", PCA) is None
 
 
-def test_a_damaged_map_is_fitted_anew(filled, maps, tmp_path):
-    maps.fit(filled, "some", PCA)
-    [path] = (tmp_path / "data" / "maps").glob("*.npz")
+def test_a_damaged_map_is_fitted_anew(maps, settings):
+    maps.fit("some", PCA)
+    [path] = [path for path in (settings.data_dir / "maps").glob("*.npz") if ".columns." not in path.name]
     for damage in (b"", b"nothing", path.read_bytes()[:200]):
         path.write_bytes(damage)
-        assert maps.open(filled, "some", PCA) is None
+        assert maps.open("some", PCA) is None
     np.savez(path, ids=np.array(["a"]))
-    assert maps.open(filled, "some", PCA) is None
+    assert maps.open("some", PCA) is None
 
 
-def test_nothing_there_is_said(store, maps):
+def test_nothing_there_is_said(maps):
     with pytest.raises(CollectionNotFoundError):
-        maps.open(store, "nothing", PCA)
-    put(store, "emptied", "image", 2)
-    store.delete_items("emptied", unit_table(2).ids)
+        maps.open("nothing", PCA)
+    maps.put("emptied", "image", 2)
+    maps.workspace.delete_items("emptied", unit_table(2).ids)
     with pytest.raises(ProjectionError, match="'emptied' is empty"):
-        maps.fit(store, "emptied", PCA)
+        maps.fit("emptied", PCA)
 
 
-def test_a_cancelled_fit_leaves_the_old_map(filled, maps):
-    settings = ProjectionSettings(n_neighbors=5)
-    made = maps.fit(filled, "some", settings)
+def test_a_cancelled_fit_leaves_the_old_map(maps):
+    umap = ProjectionSettings(n_neighbors=5)
+    made = maps.fit("some", umap)
     with pytest.raises(FitCancelledError):
-        maps.fit(filled, "some", settings, cancelled=lambda: True)
-    assert maps.open(filled, "some", settings).fitted_at == made.fitted_at
+        maps.fit("some", umap, cancelled=lambda: True)
+    assert maps.open("some", umap).fitted_at == made.fitted_at
 
 
-def test_a_collections_maps_can_be_forgotten(filled, maps):
-    put(filled, "other", "image", 20)
+def test_a_collections_maps_can_be_forgotten(maps):
+    maps.put("other", "image", 20)
     for name in ("some", "other"):
-        maps.fit(filled, name, PCA)
-    maps.forget("some")
-    assert maps.open(filled, "some", PCA) is None and maps.open(filled, "other", PCA)
+        maps.fit(name, PCA)
+    maps.workspace.maps.forget("some")
+    assert maps.open("some", PCA) is None and maps.open("other", PCA)
+
+
+def test_what_comes_during_a_fit_is_placed_and_what_goes_is_gone(maps):
+    """The fit is of what was there when it began; the next look follows the collection."""
+    busy = iter([True])
+
+    def meanwhile(share: float) -> None:
+        if next(busy, False):
+            maps.put("some", "image", 4, start=9000)
+            maps.workspace.delete_items("some", unit_table(2).ids)
+
+    fitted = maps.fit("some", PCA, on_progress=meanwhile)
+    assert len(fitted.projection) == 40
+    now = maps.open("some", PCA)
+    assert len(now.projection) == 42 and now.added == 4
+    assert now.projection.ids == content_of(maps.workspace, "some").columns.ids
+
+
+def test_columns_are_kept_until_something_changes(maps, settings):
+    first = content_of(maps.workspace, "some").columns
+    [path] = (settings.data_dir / "maps").glob("*.columns.npz")
+    written = path.stat().st_mtime_ns
+    again = content_of(maps.workspace, "some").columns
+    assert path.stat().st_mtime_ns == written and again.ids == first.ids
+    for name in ("modality", "mime", "labels"):
+        assert list(getattr(again, name)) == list(getattr(first, name))
+    assert (again.pair == first.pair).all()
+    maps.workspace.label_items("some", first.ids[:3], "new")
+    labelled = content_of(maps.workspace, "some").columns
+    assert [labels for labels in labelled.labels if labels] == [("new",)] * 3
+    path.write_bytes(b"damaged")
+    assert list(content_of(maps.workspace, "some").columns.labels) == list(labelled.labels)
+
+
+def test_a_deleted_item_that_comes_back_otherwise_is_no_old_one(maps):
+    """The newest row of the ledger is written anew under the same number."""
+    table = unit_table(1, start=99_999)
+    for mime in ("image/png", "image/webp"):
+        items = [replace(item, mime=mime) for item in plain_items(table)]
+        maps.workspace.ledger.put("some", items, table)
+        maps.workspace.store.upsert("some", MADE_BY, "image", items, table)
+        columns = content_of(maps.workspace, "some").columns
+        assert columns.mime[columns.ids.index(table.ids[0])] == mime
+        maps.workspace.delete_items("some", table.ids)

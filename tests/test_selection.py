@@ -11,7 +11,16 @@ import pytest
 from conftest import MADE_BY, plain_items, real_photos, sources, unit_table
 
 from engine import selection, selection_export
-from engine.columns import Columns, check_label, last_change, read_columns, read_items, read_vectors, texts_of
+from engine.columns import (
+    Category,
+    Columns,
+    check_label,
+    last_change,
+    read_columns,
+    read_items,
+    read_vectors,
+    texts_of,
+)
 from engine.errors import QueryError
 from engine.types import Filters, Projection, VectorTable
 
@@ -61,13 +70,13 @@ def test_opposite_vectors_have_no_centroid_and_still_an_answer():
 
 
 def test_counts_are_by_modality_and_label_commonest_first():
-    of_each, tags = selection.counts(
-        "abc",
-        {"a": "image", "b": "text", "c": "image", "d": "image"},
-        {"a": ("x", "y"), "b": ("y",), "d": ("z",)},
-    )
+    modality = Category.of(["image", "text", "image", "image"])
+    labels = Category.of([("x", "y"), ("y",), (), ("z",)])
+    columns = Columns(tuple("abcd"), modality, Category.of([""] * 4), np.arange(4), labels)
+    of_each, tags = selection.counts(columns, np.array([0, 1, 2]))
     assert of_each == {"text": 1, "image": 2}
     assert tags == [("y", 2), ("x", 1)]
+    assert selection.counts(columns, np.zeros(0, np.int32)) == ({}, [])
 
 
 @pytest.fixture
@@ -115,12 +124,13 @@ def test_a_label_that_is_none_is_refused_in_words(label):
 def test_columns_and_vectors_come_in_the_order_asked_for(photos):
     ids = [*ids_of(photos)[::-1], *ids_of(photos, "text")]
     modality = {id_: "image" if n < 6 else "text" for n, id_ in enumerate(ids)}
-    columns = read_columns(photos, "photos", modality)
-    assert columns.ids == tuple(ids) and set(columns.modality) == {"image", "text"}
     items = {item.id: item for one in ("image", "text") for item in photos.store.all_items("photos", one)}
-    assert columns.pair == tuple(items[id_].pair for id_ in ids)
-    assert columns.labels == tuple(items[id_].labels for id_ in ids)
-    assert columns.mime == tuple(items[id_].mime for id_ in ids)
+    columns = read_columns(photos, "photos").take(ids)
+    assert columns.ids == tuple(ids) and columns.present == ["text", "image"]
+    assert list(columns.modality) == list(modality.values())
+    assert list(columns.labels) == [items[id_].labels for id_ in ids]
+    assert list(columns.mime) == [items[id_].mime for id_ in ids]
+    assert Category.of(columns.pair).codes.tolist() == Category.of(items[i].pair for i in ids).codes.tolist()
     table = read_vectors(photos, "photos", ids)
     assert table.ids == tuple(ids)
     assert np.allclose(table.vectors[:6], photos.store.vectors("photos", "image", ids[:6]).vectors)
@@ -134,15 +144,15 @@ def test_columns_and_vectors_come_in_the_order_asked_for(photos):
 def test_what_only_the_store_holds_is_read_from_the_store(workspace):
     table = unit_table(3)
     workspace.store.upsert("theirs", MADE_BY, "image", plain_items(table, labels=("x",)), table)
-    columns = read_columns(workspace, "theirs", dict.fromkeys(table.ids, "image"))
-    assert columns.labels == (("x",),) * 3 and columns.mime == ("image/jpeg",) * 3
+    columns = read_columns(workspace, "theirs")
+    assert list(columns.labels) == [("x",)] * 3 and list(columns.mime) == ["image/jpeg"] * 3
     assert np.allclose(read_vectors(workspace, "theirs", table.ids).vectors, table.vectors)
     assert read_items(workspace, "theirs", dict.fromkeys(table.ids, "image"), table.ids) == []
 
 
 def test_columns_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="one length"):
-        Columns(("a",), ("image",), (), ("a",), ((),))
+        Columns(("a",), Category.of(["image"]), Category.of([]), np.zeros(1), Category.of([()]))
 
 
 def on_map(ids) -> Projection:

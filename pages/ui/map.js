@@ -2,12 +2,13 @@
 // Three components share one canvas by its name: "points" (places, sent again after a fit only), "paint"
 // (colours, symbols, lines, marks) and "tip" (of the point that the pointer rests on). Text of strangers is set by textContent only.
 const MAPS = (window.__gapscopeMaps ??= new Map());
+const MANY = 200000, WHILE_MOVING = 100000;  // of many points a part is drawn while the map moves: ids are hashes, so any part is a sample
 
 function unpack(bytes) {
   const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
   const head = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + size)));
   let at = 4 + size;
-  const kinds = { f32: Float32Array, u8: Uint8Array, i32: Int32Array };
+  const kinds = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, i32: Int32Array };
   for (const [name, kind, count] of head.arrays) {
     const length = count * kinds[kind].BYTES_PER_ELEMENT;
     head[name] = new kinds[kind](bytes.slice(at, at + length).buffer);
@@ -19,14 +20,15 @@ function unpack(bytes) {
 const VERTEX = `#version 300 es
 in vec3 place; in float group; in float symbol; in float state;
 uniform mat3 turn; uniform vec2 scale; uniform vec2 shift; uniform float size; uniform sampler2D palette;
-uniform float dim;
+uniform float dim; uniform float deep;  // deep: 1 in three dimensions, where what is far is smaller and paler
 out vec4 ink; flat out float shape;
 void main() {
   vec3 p = turn * place;
   gl_Position = vec4(p.xy * scale + shift, p.z * 0.2, 1.0);
-  gl_PointSize = size * (state > 1.5 ? 2.4 : state > 0.5 ? 1.35 : 1.0);
+  gl_PointSize = size * (state > 1.5 ? 2.4 : state > 0.5 ? 1.35 : 1.0) * (1.0 - 0.25 * deep * p.z);
   ink = texelFetch(palette, ivec2(int(group), 0), 0);
   if (state < 0.5 && dim > 0.5) ink = vec4(mix(ink.rgb, vec3(0.5), 0.75), ink.a * 0.35);
+  ink.rgb = mix(ink.rgb, vec3(0.6), deep * clamp(0.25 + 0.3 * p.z, 0.0, 0.6));
   shape = symbol;
 }`;
 const FRAGMENT = `#version 300 es
@@ -85,7 +87,8 @@ class GapscopeMap {
   load(data) {
     if (this.version === data.version) return;
     const other = this.version !== undefined;
-    this.version = data.version; this.n = data.n; this.dims = data.dims; this.places = data.places;
+    this.version = data.version; this.n = data.n; this.dims = data.dims;
+    this.places = Float32Array.from(data.places, (value, at) => data.low[at % data.dims] + data.step * value);
     this.chosen.clear();
     if (other) { this.zoom = 1; this.pan = [0, 0]; }
     this.upload();
@@ -181,18 +184,20 @@ class GapscopeMap {
     c.width = c.clientWidth * ratio; c.height = c.clientHeight * ratio;
     gl.viewport(0, 0, c.width, c.height); gl.clearColor(0, 0, 0, 0); gl.clear(gl.COLOR_BUFFER_BIT);
     gl.enable(gl.BLEND); gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    if (this.dims === 3) { gl.enable(gl.DEPTH_TEST); gl.depthFunc(gl.LEQUAL); gl.clear(gl.DEPTH_BUFFER_BIT); } else gl.disable(gl.DEPTH_TEST);
     const v = this.view();
     if (this.lines?.length) this.renderLines(v);
     gl.useProgram(this.points); this.uniforms(this.points, v);
     gl.uniform1f(gl.getUniformLocation(this.points, "size"), this.paint.size * ratio * Math.min(3, Math.max(1, Math.sqrt(this.zoom))));
     gl.uniform1f(gl.getUniformLocation(this.points, "dim"), this.chosen.size ? 1 : 0);
+    gl.uniform1f(gl.getUniformLocation(this.points, "deep"), this.dims === 3 ? 1 : 0);
     gl.bindTexture(gl.TEXTURE_2D, this.texture);
     for (const [name, width, kind] of [["place", 3, gl.FLOAT], ["group", 1, gl.UNSIGNED_BYTE], ["symbol", 1, gl.UNSIGNED_BYTE], ["state", 1, gl.UNSIGNED_BYTE]]) {
       const at = gl.getAttribLocation(this.points, name);
       gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
       gl.enableVertexAttribArray(at); gl.vertexAttribPointer(at, width, kind, false, 0, 0);
     }
-    gl.drawArrays(gl.POINTS, 0, this.n);
+    gl.drawArrays(gl.POINTS, 0, this.moving && this.n > MANY ? WHILE_MOVING : this.n);
     this.overlay(v); this.frames++;
     this.root.dataset.drawn = `${this.n} ${this.version} ${this.zoom.toFixed(3)}`;
   }
@@ -264,7 +269,12 @@ class GapscopeMap {
     const { w, h } = this.view(), gx = x / w * 2 - 1, gy = 1 - y / h * 2;
     factor = Math.min(400, Math.max(0.5, this.zoom * factor)) / this.zoom;
     this.pan = [gx - (gx - this.pan[0]) * factor, gy - (gy - this.pan[1]) * factor];
-    this.zoom *= factor; this.draw();
+    this.zoom *= factor; this.keepMoving();
+  }
+
+  keepMoving() {
+    this.moving = true; clearTimeout(this.still); this.draw();
+    this.still = setTimeout(() => { this.moving = false; if (this.n > MANY) this.draw(); }, 250);
   }
 
   move(p) {
@@ -274,7 +284,7 @@ class GapscopeMap {
     else if (d.tool === "pan") this.pan = [this.pan[0] + dx / w * 2, this.pan[1] - dy / h * 2];
     else if (d.tool === "box") d.line = [d.from, [p[0], d.from[1]], p, [d.from[0], p[1]]];
     else d.line.push(p);
-    this.draw();
+    this.keepMoving();
   }
 
   drop() {
@@ -286,15 +296,24 @@ class GapscopeMap {
     this.draw();
   }
 
-  inside(line) {
-    const v = this.view(), found = [];
-    for (let i = 0; i < this.n; i++) {
-      const [x, y] = this.onScreen(i, v);
-      let within = false;
-      for (let a = 0, b = line.length - 1; a < line.length; b = a++)
-        if (line[a][1] > y !== line[b][1] > y && x < (line[b][0] - line[a][0]) * (y - line[a][1]) / (line[b][1] - line[a][1]) + line[a][0]) within = !within;
-      if (within) found.push(i);
+  eachOnScreen(visit) {
+    const v = this.view(), t = v.t, p = this.three, [sx, sy] = v.scale, [ox, oy] = v.shift, w = v.w / 2, h = v.h / 2;
+    for (let i = 0, at = 0; i < this.n; i++, at += 3) {
+      const x = p[at], y = p[at + 1], z = p[at + 2];
+      visit(i, ((t[0] * x + t[3] * y + t[6] * z) * sx + ox + 1) * w, (1 - (t[1] * x + t[4] * y + t[7] * z) * sy - oy) * h);
     }
+  }
+
+  inside(line) {
+    const found = [], ends = line.length, [lx, ly] = [0, 1].map((a) => line.map((point) => point[a]));
+    const [left, right, top, bottom] = [Math.min(...lx), Math.max(...lx), Math.min(...ly), Math.max(...ly)];
+    this.eachOnScreen((i, x, y) => {
+      if (x < left || x > right || y < top || y > bottom) return;
+      let within = false;
+      for (let a = 0, b = ends - 1; a < ends; b = a++)
+        if (ly[a] > y !== ly[b] > y && x < (lx[b] - lx[a]) * (y - ly[a]) / (ly[b] - ly[a]) + lx[a]) within = !within;
+      if (within) found.push(i);
+    });
     return found;
   }
 
@@ -308,12 +327,11 @@ class GapscopeMap {
   }
 
   nearest([x, y]) {
-    const v = this.view();
     let best = -1, least = 144;
-    for (let i = 0; i < this.n; i++) {
-      const [px, py] = this.onScreen(i, v), d = (px - x) ** 2 + (py - y) ** 2;
+    this.eachOnScreen((i, px, py) => {
+      const d = (px - x) ** 2 + (py - y) ** 2;
       if (d < least) { least = d; best = i; }
-    }
+    });
     return best;
   }
 
@@ -325,7 +343,7 @@ class GapscopeMap {
       if (i < 0) return;
       this.asked = i;
       if (this.told?.row === i) this.tell(this.told); else this.component.setTriggerValue("hovered", i);
-    }, this.n > 200000 ? 250 : 90);
+    }, this.n > MANY ? 250 : 90);
   }
 
   hide() { clearTimeout(this.resting); this.asked = null; if (this.tip) this.tip.style.display = "none"; }

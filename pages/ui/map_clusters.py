@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from engine.columns import Category
 from pages.ui import map_paint, resources
 from pages.ui.map_numbers import wanted
 from pages.ui.wording import plain, plural
@@ -27,7 +28,7 @@ def colouring(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) -> C
         min_cluster_size = max(4, min(50, round(items**0.5 / 4)))
     found = resources.clusters_of(workspace, drawn, drawn.map.collection, drawn.version, min_cluster_size)
     of = dict(zip(found.ids, found.labels.tolist(), strict=True))
-    labels = [of.get(id_, -1) for id_ in drawn.columns.ids]
+    labels = Category.of(of.get(id_, -1) for id_ in drawn.columns.ids)
     st.caption(plain(_words(found)))
     if not found.names:
         st.caption("All of it is noise: try a smaller min_cluster_size in the settings.")

@@ -53,7 +53,8 @@ svg text.question {fill: var(--st-text-color); font: 600 13px var(--st-font, san
 .note {position: absolute; inset: auto .7rem .7rem;}
 """
 MOST_GROUPS = 256
-_KINDS = {"float32": "f32", "uint8": "u8", "int32": "i32"}
+_KINDS = {"float32": "f32", "uint8": "u8", "uint16": "u16", "int32": "i32"}
+_FINE = 200_000  # points; of more, places are sent in 16 bits: a 65,536th of the map is less than a pixel
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,19 @@ def pack(head: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     return b"".join((struct.pack("<I", len(text)), text, *(array.tobytes() for array in arrays.values())))
 
 
+def quantised(places: np.ndarray) -> tuple[np.ndarray, list[float], float]:
+    """Return places as they are sent, with the lowest and the step of each axis: place = low + step * sent.
+
+    places: (n, 2 or 3) float32; sent: the same float32, or uint16 where there are more than _FINE. One step
+    for all axes keeps the map's proportions.
+    """
+    if len(places) <= _FINE:
+        return np.ascontiguousarray(places, np.float32), [0.0] * places.shape[1], 1.0
+    low = places.min(0).astype(np.float64)
+    step = max(float((places.max(0) - low).max()) / 65_535, 1e-12)
+    return np.rint((places - low) / step).astype(np.uint16), low.tolist(), step
+
+
 def selected_rows(state: str, version: str, count: int) -> np.ndarray:
     """Return the rows (int32) of a selection, none where it is of another version of the map or broken."""
     of, _, bits = state.partition(":") if isinstance(state, str) else ("", "", "")
@@ -128,10 +142,9 @@ def draw(
     gives what is shown of a row that is hovered over: {"picture", "name", "words"}.
     """
     count, dims = places.shape
-    points = pack(
-        {"kind": "points", "map": name, "version": version, "n": count, "dims": dims},
-        {"places": np.ascontiguousarray(places, np.float32)},
-    )
+    sent, low, step = quantised(places)
+    head = {"kind": "points", "map": name, "version": version, "n": count, "dims": dims}
+    points = pack({**head, "low": low, "step": step}, {"places": sent})
     with st.container(key=f"map_{name}", gap=None):
         st.html(f"<style>.st-key-map_{name} {{--gs-height: {height_px}px;}}</style>")
         done = _component("points")(

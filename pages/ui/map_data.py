@@ -25,10 +25,9 @@ class DrawnMap:
 
     @classmethod
     def of(cls, found: Map, columns: Columns) -> DrawnMap:
-        """Return a map with its rows numbered. Raises ValueError where ids do not agree."""
+        """Return a map with its rows numbered. Raises KeyError where it has items that columns lack."""
         ids = found.projection.ids
-        if columns.ids != ids:
-            raise ValueError("the map and the columns are not of the same items")
+        columns = columns if columns.ids == ids else columns.take(ids)
         parts = hashlib.sha256("".join(ids).encode())
         parts.update(found.projection.places.tobytes())
         return cls(found, columns, {id_: row for row, id_ in enumerate(ids)}, parts.hexdigest()[:16])

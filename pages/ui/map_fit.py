@@ -50,15 +50,12 @@ def about(jobs: Jobs, info: CollectionInfo, drawn: DrawnMap, *, name: str) -> No
     st.caption(plain(" · ".join(parts)))
     if projection.note:
         st.caption(plain(projection.note))
-    if not found.placed:
+    if found.settings.fit_on and found.placed:
+        st.caption(f"{found.placed:,} of them were placed at their nearest fitted neighbours, not fitted.")
+    if not found.added or found.settings.fit_on:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        if found.settings.fit_on:
-            st.caption(
-                f"{found.placed:,} of them were not fitted, but placed at their nearest fitted neighbours."
-            )
-            return
-        new = "1 new item was" if found.placed == 1 else f"{found.placed:,} new items were"
+        new = "1 new item was" if found.added == 1 else f"{found.added:,} new items were"
         st.caption(f"{new} placed at the nearest fitted neighbours, not fitted.")
         job = _job(jobs, info.name, found.settings)
         if not (job and job.active) and st.button(

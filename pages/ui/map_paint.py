@@ -6,13 +6,14 @@ Colours are Okabe and Ito's first: people who see no red or no green tell them a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 
 import numpy as np
 
+from engine.columns import Category
 from engine.types import MODALITIES, Modality
 
 MOST_COLOURS = 20
@@ -65,33 +66,37 @@ class Colouring:
     symbols: Mapping[str, int] = field(default_factory=dict)
 
 
-def by_modality(modality: Sequence[Modality], name: Callable[[Modality], str]) -> Colouring:
+def by_modality(modality: Category, name: Callable[[Modality], str]) -> Colouring:
     """Return a colour per modality, always the same one."""
-    present = [one for one in MODALITIES if one in set(modality)]
-    codes = {one: place for place, one in enumerate(present)}
-    counted = Counter(modality)
+    counted = dict(zip(modality.values, modality.counts().tolist(), strict=True))
+    present = [one for one in MODALITIES if counted.get(one)]
+    codes = np.array([present.index(one) if one in present else 0 for one in modality.values], np.uint8)
     return Colouring(
-        np.fromiter((codes[one] for one in modality), np.uint8, len(modality)),
+        codes[modality.codes],
         tuple(MODALITY_COLOURS[one] for one in present),
         tuple((MODALITY_COLOURS[one], name(one), counted[one]) for one in present),
         symbols={name(one): SYMBOLS[one] for one in present},
     )
 
 
+def symbols(modality: Category) -> np.ndarray:
+    """Return the symbol of every row, (n,) uint8 as in map.js."""
+    return np.array([SYMBOLS[one] for one in modality.values], np.uint8)[modality.codes]
+
+
 def by_group(
-    values: Sequence[Hashable],
+    column: Category,
     *,
     none: Hashable = "",
     none_name: str = "none",
     name: Callable[[Hashable], str] = str,
 ) -> Colouring:
     """Return a colour for each of the commonest values; the others share a grey, and so does none."""
-    counted = Counter(values)
+    counted = Counter(dict(zip(column.values, column.counts().tolist(), strict=True)))
     without = counted.pop(none, 0)
-    order = sorted(counted, key=lambda value: (-counted[value], str(value)))
+    order = sorted((value for value in counted if counted[value]), key=lambda one: (-counted[one], str(one)))
     room = MOST_COLOURS - 2 if len(order) > MOST_COLOURS - 1 else MOST_COLOURS - 1
     shown = order[:room]
-    other = len(shown)
     codes = {value: place for place, value in enumerate(shown)}
     palette = [_COLOURS[place] for place in range(len(shown))]
     legend = [(palette[place], name(value), counted[value]) for place, value in enumerate(shown)]
@@ -100,25 +105,28 @@ def by_group(
         legend.append((GREY, f"{len(order) - room:,} others", rest))
     if without:
         legend.append((GREY, none_name, without))
-    group = np.fromiter((codes.get(value, other) for value in values), np.uint8, len(values))
-    return Colouring(group, (*palette, GREY), tuple(legend))
+    groups = np.array([codes.get(value, len(shown)) for value in column.values], np.uint8)
+    return Colouring(groups[column.codes], (*palette, GREY), tuple(legend))
 
 
-def first_common(labels: Sequence[Sequence[str]]) -> list[str]:
+def first_common(labels: Category) -> Category:
     """Return one label for every row: of those it has, the commonest in all; empty where it has none."""
-    counted = Counter(label for some in labels for label in some)
-    return [min(some, key=lambda label: (-counted[label], label)) if some else "" for some in labels]
+    counted: Counter[str] = Counter()
+    for some, count in zip(labels.values, labels.counts().tolist(), strict=True):
+        counted.update(dict.fromkeys(some, count))
+    first = [min(some, key=lambda one: (-counted[one], one)) if some else "" for some in labels.values]
+    chosen = Category.of(first)  # two sets of labels may have the same first one
+    return Category(chosen.codes[labels.codes], chosen.values)
 
 
-def by_similarity(scores: np.ndarray, modality: Sequence[Modality]) -> Colouring:
+def by_similarity(scores: np.ndarray, modality: Category) -> Colouring:
     """Return a scale by rank within each modality; scores (n,) cosines, NaN where there is none.
 
     Cosines of two modalities share no scale, so that a colour by the score itself would show the gap only.
     """
-    names = np.array(modality)
     share = np.zeros(len(scores))
-    for one in np.unique(names):
-        rows = np.flatnonzero((names == one) & np.isfinite(scores))
+    for one in modality.values:
+        rows = np.flatnonzero(modality.where(one) & np.isfinite(scores))
         if len(rows):
             share[rows[np.argsort(scores[rows], kind="stable")]] = (np.arange(len(rows)) + 1) / len(rows)
     # The nearest few matter: half of the scale is for the last fifth.
@@ -132,19 +140,18 @@ def by_similarity(scores: np.ndarray, modality: Sequence[Modality]) -> Colouring
     )
 
 
-def pair_lines(pair: Sequence[str], selected: np.ndarray | None = None) -> tuple[np.ndarray, int]:
+def pair_lines(pair: np.ndarray, selected: np.ndarray | None = None) -> tuple[np.ndarray, int]:
     """Return rows two by two, from the first of what belongs together to each other one, and their number.
 
-    selected: (m,) rows of which one end must be, or None for all. At most MOST_LINES are returned, (2m,)
-    int32.
+    pair: (n,) numbers, the same for what belongs together; selected: (m,) rows of which one end must be, or
+    None for all. At most MOST_LINES are returned, (2m,) int32.
     """
-    codes = np.unique(np.array(pair), return_inverse=True)[1] if len(pair) else np.zeros(0, int)
-    order = np.argsort(codes, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) != 0]) if len(order) else np.zeros(0, int)
+    order = np.argsort(pair, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(pair[order]) != 0]) if len(order) else np.zeros(0, int)
     first = order[np.repeat(starts, np.diff(np.r_[starts, len(order)]))]
     both = np.stack([first, order], 1)[first != order]
     if selected is not None:
-        inside = np.zeros(len(codes), bool)
+        inside = np.zeros(len(pair), bool)
         inside[selected] = True
         both = both[inside[both].any(1)]
     return both[:MOST_LINES].astype(np.int32).reshape(-1), len(both)

@@ -39,10 +39,7 @@ def draw_section(workspace: Workspace, jobs: Jobs, drawn: DrawnMap) -> None:
             "Select with Lasso or Box (or hold Shift and drag) to see items here; click a point to open it."
         )
         return
-    modality = drawn.map.modality
-    of_each, tags = selection.counts(
-        ids, modality, {id_: drawn.columns.labels[drawn.row[id_]] for id_ in ids}
-    )
+    of_each, tags = selection.counts(drawn.columns, drawn.rows(ids))
     st.subheader(f"{len(ids):,} selected", anchor=False)
     st.html(_counts_html(of_each, tags))
     _actions(workspace, jobs, drawn, ids)

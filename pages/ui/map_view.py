@@ -49,8 +49,7 @@ def colouring(workspace: Workspace, drawn: DrawnMap, choice: Choice, landed: Lan
     """Return the colours that were chosen, or those by modality where these need something else first."""
     columns = drawn.columns
     if choice.colour == "label":
-        labels = map_paint.first_common(columns.labels)
-        return map_paint.by_group(labels, none_name="no label")
+        return map_paint.by_group(map_paint.first_common(columns.labels), none_name="no label")
     if choice.colour == "media type":
         return map_paint.by_group(columns.mime, none_name="not known")
     if choice.colour == "similarity" and landed is not None:
@@ -78,7 +77,7 @@ def canvas(
     """Draw one map with its legend; a hover draws the canvas again and nothing else."""
     colours = colouring(workspace, drawn, choice, landed)
     paint = _paint(drawn, colours, choice, landed)
-    symbols = len(set(drawn.columns.modality)) > 1 and choice.colour != "modality"
+    symbols = len(drawn.columns.present) > 1 and choice.colour != "modality"
     changed = f"map_changed_{name}"
 
     @st.fragment
@@ -103,8 +102,8 @@ def canvas(
     st.html(map_paint.legend_html(colours))
     if symbols:
         shapes = {"image": "discs", "text": "squares", "audio": "triangles", "video": "diamonds"}
-        present = dict.fromkeys(drawn.columns.modality)
-        st.caption(", ".join(f"{plural(one)} are {shapes[one]}" for one in present).capitalize() + ".")
+        words = ", ".join(f"{plural(one)} are {shapes[one]}" for one in drawn.columns.present)
+        st.caption(f"{words.capitalize()}.")
 
 
 def _paint(drawn: DrawnMap, colours: Colouring, choice: Choice, landed: Landed | None) -> Paint:
@@ -122,7 +121,7 @@ def _paint(drawn: DrawnMap, colours: Colouring, choice: Choice, landed: Landed |
         marked.append(drawn.rows([picked.marked]))
     return Paint(
         colours.group,
-        np.fromiter((map_paint.SYMBOLS[one] for one in columns.modality), np.uint8, len(columns)),
+        map_paint.symbols(columns.modality),
         colours.palette,
         size,
         opacity,

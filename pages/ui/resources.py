@@ -184,14 +184,12 @@ def map_of(_workspace: Workspace, collection: str, settings: str, version: str) 
     """
     import json
 
-    from engine.columns import read_columns
+    from engine.columns import content_of
     from engine.projection import ProjectionSettings
 
-    found = _workspace.maps.open(_workspace.store, collection, ProjectionSettings.of(json.loads(settings)))
-    if found is None:
-        return None
-    modality_of = {id_: found.modality[id_] for id_ in found.projection.ids}
-    return DrawnMap.of(found, read_columns(_workspace, collection, modality_of))
+    content = content_of(_workspace, collection)
+    found = _workspace.maps.open(content, ProjectionSettings.of(json.loads(settings)))
+    return None if found is None else DrawnMap.of(found, content.columns)
 
 
 @st.cache_resource(show_spinner="Reading the vectors …", max_entries=2)
