@@ -15,12 +15,18 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import numpy as np
 
@@ -32,6 +38,7 @@ sys.path.insert(0, str(PROJECT))
 
 DIM, GROUPS, RANK, COLLECTION = 384, 50, 12, "synthetic"
 AT_ONCE = 5_000
+VISITS = 3
 CHROMIUM_FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
 
 
@@ -128,11 +135,142 @@ def say(step: str, size: int, **figures: Any) -> None:
 
 
 def bench_fit(folder: Path, size: int) -> None:
-    raise NotImplementedError
+    """Fit the Map page's first map as its job does, and bare umap-learn on the same rows, turn by turn."""
+    from engine.columns import content_of
+    from engine.projection import MOST_FITTED, ProjectionSettings, warm_up
+
+    warm_up()
+    settings = ProjectionSettings()
+    with opened(folder) as workspace:
+        content = content_of(workspace, COLLECTION)
+        table = content.vectors()
+        rows = np.random.default_rng(0).permutation(size)[:MOST_FITTED]
+        bare_umap(table.vectors[rows[:2_000]])  # compiles what only it uses
+        ours, bare = [], []
+        for _ in range(5 if size <= 1_000 else 3 if size <= 10_000 else 1):
+            bare.append(seconds(lambda: bare_umap(table.vectors[rows])))
+            ours.append(seconds(lambda: workspace.maps.fit(content, settings)))
+    ratios = [one / other for one, other in zip(ours, bare, strict=True)]
+    figures = {"ours_s": statistics.median(ours), "bare_s": statistics.median(bare), "bare_rows": len(rows)}
+    say("fit", size, **figures, ratio=statistics.median(ratios), rounds=len(ratios))
+
+
+def bare_umap(vectors: np.ndarray) -> None:
+    """Fit umap-learn as its users do, with the page's settings."""
+    from umap import UMAP
+
+    UMAP(n_neighbors=15, min_dist=0.1, metric="cosine", random_state=42, n_jobs=1).fit_transform(vectors)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Return how long something takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def bench_paint(folder: Path, size: int) -> None:
-    raise NotImplementedError
+    """Open the page as a person does: once on a server just started, then as the next visitors do."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or "chromium"
+    with served(folder) as (address, process), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
+        visits = [visit(browser, address) for _ in range(1 + VISITS)]
+        memory = memory_mb(process.pid)
+        browser.close()
+    first, later = visits[0], visits[1:]
+    say(
+        "paint",
+        size,
+        painted_s_first=first["painted"],
+        painted_s=statistics.median(one["painted"] for one in later),
+        sent_mb=max(one["sent"] for one in visits) / 1e6,
+        lasso_s=statistics.median(one["lasso"] for one in later),
+        lasso_s_first=first["lasso"],
+        selected=later[0]["selected"],
+        lasso_mb=later[0]["lasso_sent"] / 1e6,
+        server_mb=memory,
+        visits=len(later),
+    )
+
+
+def visit(browser: Any, address: str) -> dict[str, float]:
+    """Open the map in a new tab, wait for its pixels, draw a lasso, and wait for the gallery."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    session, sent = page.context.new_cdp_session(page), []
+    session.send("Network.enable")
+    session.on("Network.webSocketFrameReceived", lambda event: sent.append(payload(event["response"])))
+    page.goto(f"{address}/Map?collection={COLLECTION}", wait_until="commit")
+    # Reading a pixel back waits for everything that was asked of the graphics card before.
+    painted = page.wait_for_function(
+        """() => {const m = window.__gapscopeMaps?.get("a"); if (!m?.frames) return 0;
+        m.gl.readPixels(0, 0, 1, 1, m.gl.RGBA, m.gl.UNSIGNED_BYTE, new Uint8Array(4));
+        return performance.now();}""",
+        timeout=300_000,
+    ).json_value()
+    page.wait_for_selector('[data-test-script-state="notRunning"]', timeout=300_000)
+    page.wait_for_timeout(1_000)
+    until_painted = sum(sent)
+    box = page.locator(".st-key-map_a canvas").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.keyboard.down("Shift")
+    page.mouse.move(middle[0] - 90, middle[1] - 90)
+    page.mouse.down()
+    for x, y in ((90, -90), (90, 90), (-90, 90), (-90, -90)):
+        page.mouse.move(middle[0] + x, middle[1] + y, steps=3)
+    started = page.evaluate("performance.now()")
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.locator('[class*="st-key-acts_map_"]').first.wait_for(timeout=120_000)
+    lasso = page.evaluate("performance.now()") - started
+    selected = page.evaluate('window.__gapscopeMaps.get("a").chosen.size')
+    page.close()
+    return {
+        "painted": painted / 1e3,
+        "sent": until_painted,
+        "lasso": lasso / 1e3,
+        "selected": selected,
+        "lasso_sent": sum(sent) - until_painted,
+    }
+
+
+def payload(frame: dict[str, Any]) -> int:
+    """Return how many bytes a WebSocket frame carried; binary ones are reported in base64."""
+    length = len(frame["payloadData"])
+    return length * 3 // 4 if frame["opcode"] == 2 else length
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Run the app on a data folder, with its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
+    env = {**os.environ, "GAPSCOPE_DATA_DIR": str(folder)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=PROJECT, env=env, **quiet)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            urlopen(f"{address}/_stcore/health", timeout=1).read()
+            break
+        except OSError:
+            time.sleep(0.1)
+    # The first page opens the store, which holds more than the map; a visitor of Home waits for that.
+    time.sleep(2)
+    yield address, process
+    process.terminate()
+    process.wait(60)
+
+
+def memory_mb(pid: int) -> float:
+    """Return the resident memory of a process in MB."""
+    line = next(
+        one for one in Path(f"/proc/{pid}/status").read_text().splitlines() if one.startswith("VmRSS")
+    )
+    return int(line.split()[1]) / 1e3
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from conftest import real_photos
 from test_pages import fill
 
 from engine.ledger import Ledger
+from engine.map_files import read_projection
 
 pytestmark = MARKS
 
@@ -60,10 +61,11 @@ def settled(tab) -> None:
 
 def kept_places(folder: Path) -> tuple[list[str], np.ndarray]:
     """Return ids and places of the newest kept map of 80 items."""
-    for path in sorted((folder / "maps").glob("*.npz"), key=lambda path: -path.stat().st_mtime):
-        with np.load(path) as kept:
-            if len(kept["ids"]) == 80:
-                return kept["ids"].tolist(), kept["places"]
+    paths = [path for path in (folder / "maps").glob("*.npz") if ".columns." not in path.name]
+    for path in sorted(paths, key=lambda path: -path.stat().st_mtime):
+        found, _ = read_projection(path)
+        if len(found) == 80:
+            return list(found.ids), found.places
     raise AssertionError("no map was kept")
 
 
