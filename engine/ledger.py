@@ -150,6 +150,18 @@ class Ledger:
         rows = self.rows("SELECT collection, modality, COUNT(*) FROM items GROUP BY 1, 2", ())
         return {(collection, modality): count for collection, modality, count in rows}
 
+    def metadata_types(self, collection: str) -> dict[str, set[str]]:
+        """Return the names in the metadata of a collection, sorted, each with the JSON types it has.
+
+        Types are SQLite's: text, integer, real, true, false.
+        """
+        query = """SELECT DISTINCT one.key, one.type FROM items, json_each(item, '$.metadata') AS one
+        WHERE collection = ? ORDER BY one.key"""
+        found: dict[str, set[str]] = {}
+        for name, kind in self.rows(query, (collection,)):
+            found.setdefault(name, set()).add(kind)
+        return found
+
     def version(self, collection: str) -> str:
         """Return what changes whenever items of a collection are added, written anew or deleted."""
         query = "SELECT COUNT(*), MAX(rowid) FROM items WHERE collection = ?"

@@ -27,7 +27,7 @@ _LEAST_FITTED = 1_000  # of every modality in a sample, where it has so many
 _PLACED_BY = 10  # nearest fitted neighbours: their median measured as good as UMAP's own transform
 _PLACE_PAIRS = 20_000_000_000  # compared at most while placing: minutes on two cores
 _BLOCK = 2_000
-_EXACT_KNN = 10_000  # up to here an exact search is quicker than compiling and running NN-descent
+_EXACT_KNN = 4_096  # as UMAP's own: below, an exact search is quicker than NN-descent
 # One fit at a time: with numba's "workqueue" threads two of them at once end the process.
 _lock = threading.Lock()
 
@@ -175,9 +175,11 @@ def _affordable(anchors: np.ndarray, asked: int) -> np.ndarray:
 
 
 def warm_up() -> None:
-    """Compile what UMAP compiles in every process, so that nobody waits for it later."""
+    """Compile what UMAP compiles in every process, NN-descent too, so that nobody waits for it later."""
     rows = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
-    _umap(_directions(rows), ProjectionSettings(n_neighbors=5), lambda share: None, lambda: False)
+    vectors, settings = _directions(rows), ProjectionSettings(n_neighbors=5)
+    for exact in (True, False):
+        _umap(vectors, settings, lambda share: None, lambda: False, exact=exact)
 
 
 def _fit_on(
@@ -248,7 +250,10 @@ def _umap(
     settings: ProjectionSettings,
     on_progress: Callable[[float], None],
     cancelled: Callable[[], bool],
+    *,
+    exact: bool | None = None,
 ) -> np.ndarray:
+    """Return places; exact neighbours, or NN-descent's: by how many there are where it is not said."""
     import warnings
 
     from umap import UMAP
@@ -257,11 +262,9 @@ def _umap(
     warnings.filterwarnings("ignore", message="precomputed_knn", module="umap")
     ear = _Ear(on_progress, cancelled)
     neighbours = min(settings.n_neighbors, len(vectors) - 1)
-    known = (
-        {"precomputed_knn": _exact_knn(vectors, neighbours, settings.metric)}
-        if len(vectors) <= _EXACT_KNN
-        else {}
-    )
+    known: dict[str, Any] = {"force_approximation_algorithm": True}
+    if exact or (exact is None and len(vectors) <= _EXACT_KNN):
+        known = {"precomputed_knn": _exact_knn(vectors, neighbours, settings.metric)}
     with _lock:
         ear.check()
         model = UMAP(

@@ -40,6 +40,7 @@ _HNSW = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_sea
 _SAME = 0.999  # a vector found again by itself; float32 leaves less than 1e-6 of doubt
 _SCHEMA = 1
 _PAGE = 5_000  # Chroma fails on more than 32,766 rows of metadata, or as many ids, at once
+_READS = 1_600_000  # rows that looking for damage may pass over: each look counts from the first row
 _CONNECT_SECONDS = 5.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,58}[A-Za-z0-9]")
 
@@ -454,7 +455,8 @@ def _open_folder(folder: Path) -> ClientAPI | None:
 def _touch(collection: Collection) -> None:
     """Load the index and read vectors spread over it: a file that was lost or cut shows here."""
     total = collection.count()
-    for offset in sorted({total * part // 16 for part in range(16)}) if total else ():
+    reads = max(3, min(16, _READS // max(1, total)))
+    for offset in sorted({total * part // reads for part in range(reads)}) if total else ():
         collection.get(limit=1, offset=offset, include=["embeddings"])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_ROWS = 10_000  # in float64 at once: of a million rows it would be gigabytes
+
 
 def normalise(vectors: np.ndarray, *, dtype: type[np.floating] = np.float32) -> np.ndarray:
     """Scale every row to unit Euclidean length.
@@ -11,12 +13,19 @@ def normalise(vectors: np.ndarray, *, dtype: type[np.floating] = np.float32) -> 
     vectors: (n, d), any float dtype. Returns (n, d) of dtype. Raises ValueError for a row that is
     zero or not finite: it has no direction, and a made-up one would be found by later searches.
     """
-    vectors = np.asarray(vectors, dtype=np.float64)
+    vectors = np.asarray(vectors)
+    unit = np.empty(vectors.shape, dtype)
+    for start in range(0, len(vectors), _ROWS):
+        unit[start : start + _ROWS] = _normalised(np.asarray(vectors[start : start + _ROWS], np.float64))
+    return unit
+
+
+def _normalised(vectors: np.ndarray) -> np.ndarray:
     peaks = np.abs(vectors).max(axis=1, keepdims=True, initial=0)  # (n, 1)
     if not np.isfinite(peaks).all() or (peaks == 0).any():
         raise ValueError("a row that is zero or not finite cannot be normalised")
     scaled = vectors / peaks  # squares of very small or large numbers would leave float64's range
-    return (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(dtype)
+    return scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
 
 
 def truncate(vectors: np.ndarray, dim: int) -> np.ndarray:

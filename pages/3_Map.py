@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from pages.ui import (
     frame,
     map_choice,
+    map_colours,
     map_duplicates,
     map_fit,
     map_numbers,
@@ -31,7 +34,7 @@ with frame.errors():
             st.info("There is nothing to draw yet: add pictures or texts in the Library.")
             st.page_link(frame.LIBRARY, label="Open the Library", icon=":material/photo_library:")
         st.stop()
-    choice = map_choice.ask(infos)
+    choice = map_choice.ask(infos, partial(map_colours.names, workspace))
     drawn = map_fit.opened(workspace, jobs, choice.info, choice.settings, name="a")
     if drawn is None:
         st.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ GAP = METHODS[-1]
 _ALSO = {"umap": METHODS[0], "pca": METHODS[2], "gap": GAP}  # as the command line says it
 COLOURS = ("modality", "label", "cluster", "similarity", "media type")
 LINES = ("none", "selected", "all")
+COLUMN = "column "
 NO_SECOND, OTHER_SEED, COLLECTION = "none", "another seed", "collection "
 EVERYTHING = "all"
 
@@ -36,10 +37,14 @@ class Choice:
     question: str
     beside: tuple[CollectionInfo, ProjectionSettings] | None
     min_cluster_size: int = 0
+    plain: bool = False
 
 
-def ask(infos: Mapping[str, CollectionInfo]) -> Choice:
-    """Draw the choices and return them; stops the page where they cannot be had together."""
+def ask(infos: Mapping[str, CollectionInfo], columns_of: Callable[[CollectionInfo], Sequence[str]]) -> Choice:
+    """Draw the choices and return them; stops the page where they cannot be had together.
+
+    columns_of gives the names of what else items of a collection can be coloured by.
+    """
     names = [name for name, info in infos.items() if info.total]
     if (method := st.query_params.get("method")) in _ALSO:
         st.query_params["method"] = _ALSO[method]
@@ -55,7 +60,7 @@ def ask(infos: Mapping[str, CollectionInfo]) -> Choice:
         method = st.selectbox("Projection", METHODS, key="method", bind="query-params", width=185)
         colour = st.selectbox(
             "Colour by",
-            COLOURS,
+            [*COLOURS, *(f"{COLUMN}{one}" for one in columns_of(infos[name]))],
             key="colour",
             bind="query-params",
             width=150,
@@ -73,6 +78,12 @@ def ask(infos: Mapping[str, CollectionInfo]) -> Choice:
         with st.popover("Settings", icon=":material/tune:"):
             settings = _settings(info, method)
             least = _least()
+            plain = st.toggle(
+                "Plain plot",
+                key="plain",
+                bind="query-params",
+                help="Drawn by plotly in two dimensions: needs no WebGL2, and shows a sample of many points.",
+            )
         with st.popover("Compare", icon=":material/compare:"):
             beside = _beside(infos, info, settings)
     question = st.text_input(
@@ -84,7 +95,7 @@ def ask(infos: Mapping[str, CollectionInfo]) -> Choice:
         icon=":material/search:",
         label_visibility="collapsed",
     )
-    return Choice(info, settings, colour, lines, (question or "").strip(), beside, least)
+    return Choice(info, settings, colour, lines, (question or "").strip(), beside, least, plain)
 
 
 def present(info: CollectionInfo) -> list[Modality]:

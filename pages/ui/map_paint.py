@@ -6,7 +6,7 @@ Colours are Okabe and Ito's first: people who see no red or no green tell them a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
@@ -49,6 +49,14 @@ _COLOURS = (
     "#d4a5e6",
 )
 _STEPS = 64  # of a scale
+# Matplotlib's viridis at five places: lightness rises all the way, whatever hues somebody sees.
+_NUMBERS = (
+    (0.0, (68, 1, 84)),
+    (0.25, (59, 82, 139)),
+    (0.5, (33, 145, 140)),
+    (0.75, (94, 201, 98)),
+    (1.0, (253, 231, 37)),
+)
 _SCALE = ((0.0, (150, 158, 168)), (0.55, (230, 159, 0)), (1.0, (205, 40, 20)))
 
 
@@ -140,6 +148,22 @@ def by_similarity(scores: np.ndarray, modality: Category) -> Colouring:
     )
 
 
+def by_number(values: np.ndarray) -> Colouring:
+    """Return a scale of values (n,), NaN for none; the outermost hundredths have the colours of its ends."""
+    known = np.isfinite(values)
+    low, high = (float(one) for one in np.percentile(values[known], (1, 99))) if known.any() else (0.0, 0.0)
+    share = np.clip((values - low) / max(high - low, 1e-300), 0, 1)
+    steps = np.where(known, np.nan_to_num(share) * (_STEPS - 1), _STEPS).round().astype(np.uint8)
+    palette = (*(_between(place / (_STEPS - 1), _NUMBERS) for place in range(_STEPS)), GREY)
+    ends = [(palette[place], f"{at:,.6g}", 0) for place, at in _ticks(low, high)]
+    none = [(GREY, "none", int((~known).sum()))] if not known.all() else []
+    return Colouring(steps, palette, (*ends, *none))
+
+
+def _ticks(low: float, high: float) -> list[tuple[int, float]]:
+    return [(0, low), (_STEPS // 2, (low + high) / 2), (_STEPS - 1, high)] if high > low else [(0, low)]
+
+
 def pair_lines(pair: np.ndarray, selected: np.ndarray | None = None) -> tuple[np.ndarray, int]:
     """Return rows two by two, from the first of what belongs together to each other one, and their number.
 
@@ -177,8 +201,8 @@ def legend_html(colouring: Colouring) -> str:
     return f'<div class="gs-legend">{"".join(rows)}{note}</div>'
 
 
-def _between(share: float) -> str:
-    for (low, a), (high, b) in pairwise(_SCALE):
+def _between(share: float, scale: Sequence[tuple[float, tuple[int, int, int]]] = _SCALE) -> str:
+    for (low, a), (high, b) in pairwise(scale):
         if share <= high:
             part = (share - low) / (high - low)
             return "#" + "".join(f"{round(x + (y - x) * part):02x}" for x, y in zip(a, b, strict=True))

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from engine.columns import read_items
-from pages.ui import cards, map_paint, map_question, resources
+from pages.ui import cards, map_colours, map_paint, map_plain, resources
 from pages.ui.frame import errors
 from pages.ui.map_component import Paint, draw
 from pages.ui.map_data import Chosen, DrawnMap
@@ -45,26 +45,6 @@ def chosen() -> Chosen:
     return st.session_state.setdefault(_STATE, Chosen())
 
 
-def colouring(workspace: Workspace, drawn: DrawnMap, choice: Choice, landed: Landed | None) -> Colouring:
-    """Return the colours that were chosen, or those by modality where these need something else first."""
-    columns = drawn.columns
-    if choice.colour == "label":
-        return map_paint.by_group(map_paint.first_common(columns.labels), none_name="no label")
-    if choice.colour == "media type":
-        return map_paint.by_group(columns.mime, none_name="not known")
-    if choice.colour == "similarity" and landed is not None:
-        return map_paint.by_similarity(map_question.scores(workspace, drawn, landed), columns.modality)
-    if choice.colour == "similarity":
-        st.caption("Ask a question above to colour by the similarity to it.")
-    if choice.colour == "cluster":
-        from pages.ui import map_clusters
-
-        found = map_clusters.colouring(workspace, drawn, choice.min_cluster_size)
-        if found is not None:
-            return found
-    return map_paint.by_modality(columns.modality, lambda one: plural(one).capitalize())
-
-
 def canvas(
     workspace: Workspace,
     name: str,
@@ -75,7 +55,7 @@ def canvas(
     height_px: int = _HEIGHT_PX,
 ) -> None:
     """Draw one map with its legend; a hover draws the canvas again and nothing else."""
-    colours = colouring(workspace, drawn, choice, landed)
+    colours = map_colours.colouring(workspace, drawn, choice, landed)
     paint = _paint(drawn, colours, choice, landed)
     symbols = len(drawn.columns.present) > 1 and choice.colour != "modality"
     changed = f"map_changed_{name}"
@@ -83,15 +63,12 @@ def canvas(
     @st.fragment
     def show() -> None:
         with errors():
-            heard = draw(
-                name,
-                drawn.map.projection.places,
-                drawn.version,
-                paint,
-                height_px=height_px,
-                on_select=partial(st.session_state.__setitem__, changed, True),
-                tip_of=partial(_tip, workspace, drawn),
-            )
+            told = {"height_px": height_px, "on_select": partial(st.session_state.__setitem__, changed, True)}
+            parts = (name, drawn.map.projection.places, drawn.version, paint)
+            if choice.plain:
+                heard = map_plain.draw(*parts, **told, words_of=partial(_words, workspace, drawn))
+            else:
+                heard = draw(*parts, **told, tip_of=partial(_tip, workspace, drawn))
             if st.session_state.pop(changed, False):
                 chosen().select(drawn.ids(heard.selected))
                 st.rerun(scope="app")
@@ -149,6 +126,13 @@ def _tip(workspace: Workspace, drawn: DrawnMap, row: int) -> dict[str, Any]:
     words = " · ".join(part for part in (item.caption[:160], f"{kind}{placed}") if part)
     picture = resources.thumbnail_uri(workspace, item) if item.modality != "text" else None
     return {"picture": picture, "name": item.name[:80], "words": words}
+
+
+def _words(workspace: Workspace, drawn: DrawnMap, rows: np.ndarray) -> list[str]:
+    """Return a line of words for each of some rows."""
+    ids = drawn.ids(rows)
+    items = {item.id: item for item in read_items(workspace, drawn.map.collection, drawn.map.modality, ids)}
+    return [(items[id_].caption or items[id_].name)[:80] if id_ in items else "" for id_ in ids]
 
 
 def _open(workspace: Workspace, drawn: DrawnMap, row: int) -> None:
