@@ -26,7 +26,7 @@ MOST_FITTED = 100_000  # by UMAP; of more items a sample is fitted, and the othe
 _LEAST_FITTED = 1_000  # of every modality in a sample, where it has so many
 _PLACED_BY = 10  # nearest fitted neighbours: their median measured as good as UMAP's own transform
 _PLACE_PAIRS = 20_000_000_000  # compared at most while placing: minutes on two cores
-_BLOCK = 2_000
+_BLOCK, _QR_BLOCK = 2_000, 20_000
 _EXACT_KNN = 4_096  # as UMAP's own: below, an exact search is quicker than NN-descent
 # One fit at a time: with numba's "workqueue" threads two of them at once end the process.
 _lock = threading.Lock()
@@ -357,7 +357,7 @@ def _thin(vectors: np.ndarray, mean: np.ndarray, axis: np.ndarray | None) -> np.
 
 
 def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
+    return (rows[start : start + _QR_BLOCK] for start in range(0, len(rows), _QR_BLOCK))
 
 
 def _axis(

@@ -1,4 +1,4 @@
-"""The plain map: what plotly tells of a selection finds the right rows, and its figure holds what it should."""
+"""The plain map: what plotly tells of a selection finds the right rows, and its figure is whole."""
 
 from __future__ import annotations
 
