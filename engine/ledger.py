@@ -47,6 +47,8 @@ _JUDGED = f"(item IN ({_GIVEN}) OR question IN (SELECT 'item:' || value FROM jso
 def item_to_json(item: Item) -> str:
     """Return an item as JSON, fields that say nothing left out."""
     fields = {key: value for key, value in asdict(item).items() if value not in (None, "", ())}
+    if item.metadata:
+        fields["metadata"] = dict(item.metadata)  # so that SQLite can look a name up
     return json.dumps(fields, ensure_ascii=False)
 
 
@@ -54,6 +56,7 @@ def item_from_json(text: str) -> Item:
     """Return the item that `item_to_json` wrote."""
     fields = json.loads(text)
     fields["labels"] = tuple(fields.get("labels", ()))
+    fields["metadata"] = tuple(fields.get("metadata", {}).items())
     return Item(**{"mime": "", **fields})  # an imported vector without its medium has none
 
 
@@ -149,6 +152,18 @@ class Ledger:
         """Return how many items are recorded per collection and modality."""
         rows = self.rows("SELECT collection, modality, COUNT(*) FROM items GROUP BY 1, 2", ())
         return {(collection, modality): count for collection, modality, count in rows}
+
+    def metadata_types(self, collection: str) -> dict[str, set[str]]:
+        """Return the names in the metadata of a collection, sorted, each with the JSON types it has.
+
+        Types are SQLite's: text, integer, real, true, false.
+        """
+        query = """SELECT DISTINCT one.key, one.type FROM items, json_each(item, '$.metadata') AS one
+        WHERE collection = ? ORDER BY one.key"""
+        found: dict[str, set[str]] = {}
+        for name, kind in self.rows(query, (collection,)):
+            found.setdefault(name, set()).add(kind)
+        return found
 
     def version(self, collection: str) -> str:
         """Return what changes whenever items of a collection are added, written anew or deleted."""

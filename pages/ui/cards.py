@@ -148,4 +148,5 @@ def _facts(item: Item) -> list[dict[str, str]]:
         "pixels": f"{item.width_px:,} × {item.height_px:,}" if item.width_px and item.height_px else "",
         "id": item.id,
     }
-    return [{"": key, "value": value} for key, value in facts.items() if value]
+    said = [(key, value) for key, value in facts.items() if value]
+    return [{"": key, "value": str(value)} for key, value in (*said, *item.metadata)]
