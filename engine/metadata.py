@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, time
+from functools import lru_cache
 from typing import Any
 
 from engine.media.names import clean_text
@@ -31,6 +32,7 @@ _FRACTION = re.compile(r"\.([0-9]*?)0*(?=$|Z|[-+])")
 _NAMED = 8  # columns that a note names
 
 
+@lru_cache(4_096)  # asked for every row
 def column_name(given: str) -> str:
     """Return a column's name on one line, without our prefix; empty where nothing is left of it."""
     name = " ".join(clean_text(given).split())
@@ -130,10 +132,10 @@ def left_out(names: Iterable[str]) -> str:
     if not shown:
         return ""
     more = f" and {len(shown) - _NAMED:,} more" if len(shown) > _NAMED else ""
-    words = "1 column" if len(shown) == 1 else f"{len(shown):,} columns"
+    words = "1 column was" if len(shown) == 1 else f"{len(shown):,} columns were"
     return (
-        f"{words} left out: {', '.join(shown[:_NAMED])}{more}. Kept are the first {MAX_COLUMNS} of one plain "
-        f"value a row (text, number, truth, date), each under a name of its own."
+        f"{words} left out: {', '.join(shown[:_NAMED])}{more}. At most {MAX_COLUMNS} are kept, each of "
+        f"another name, of texts, numbers, truths or dates."
     )
 
 
@@ -187,7 +189,7 @@ def disagreement(one: Metadata, other: Metadata) -> bool:
 
 
 def _text(given: str) -> str | None:
-    return clean_text(given)[:MAX_TEXT_CHARS].strip() or None
+    return clean_text(given[: 10 * MAX_TEXT_CHARS])[:MAX_TEXT_CHARS].strip() or None
 
 
 def _digits(given: int) -> str:
