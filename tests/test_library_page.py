@@ -88,3 +88,15 @@ def test_what_is_no_file_of_vectors_is_refused_in_words(data, says):
 def test_a_name_that_cannot_be_is_refused_at_once():
     app = pressed("x.npz", vector_file().getvalue(), collection="a/b")
     assert "cannot name a collection" in app.error[0].value
+
+
+def test_an_item_shows_what_other_columns_say_as_plain_text():
+    rows = {"year": [1999] * 6, "note": ["**bold** <b>x</b>"] * 6}
+    app = give("x.npz", vector_file(**rows).getvalue())
+    assert app.selectbox(key="target").options == ["New collection …"]  # no picture can go into these
+    app.button(key=next(one.key for one in app.button if (one.key or "").startswith("open_item_"))).click()
+    app.run()
+    facts = app.dataframe[-1].value
+    said = dict(zip(facts[""], facts["value"], strict=True))
+    assert (said["year"], said["note"]) == ("1999", "**bold** <b>x</b>") and "size" not in said
+    assert not app.exception and not app.error

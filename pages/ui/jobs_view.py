@@ -52,7 +52,7 @@ def progress_line(job: Job) -> str:
 def _draw(jobs: Jobs, job: Job) -> None:
     id_ = job.spec.id
     with st.container(border=True, key=f"job_{id_}"):
-        with st.container(horizontal=True, horizontal_alignment="distribute"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.text(f"{job.spec.title} → {job.spec.target}")
             _actions(jobs, job, id_)
         if job.active:
@@ -68,7 +68,7 @@ def _draw(jobs: Jobs, job: Job) -> None:
 
 
 def _actions(jobs: Jobs, job: Job, id_: str) -> None:
-    with st.container(horizontal=True, width="content", gap="xxsmall"):
+    with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
         if job.active:
             if st.button("Cancel", key=f"cancel_{id_}", type="tertiary", disabled=job.stop.is_set()):
                 jobs.cancel(id_)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 NEW = "New collection …"
 IN_PLACE, BESIDE = "In its place", "Beside it, under a new name"
 COLUMNS_READ = (
-    "Columns: id, vector, modality (text, image, audio, video), and if you like text, pair, label, name. "
+    "Columns: id, vector, modality (text, image, audio, video), and if you like text, pair, label, name; "
+    "others are kept with the items. "
     "Larger than {:,} MB: `python -m engine import`."
 )
 MOST = 5_000  # the longest filtered list that is counted
