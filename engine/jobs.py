@@ -20,8 +20,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from engine import samples
 from engine.answers import Plan
-from engine.errors import GapscopeError, QueryError, SlowModelError
+from engine.errors import GapscopeError, QueryError, SlowModelError, VectorFileError
 from engine.library import check_space, folder_error
+from engine.media.names import clean_name
 from engine.media.sources import SourceList, find_sources, from_files
 from engine.models.base import ModelChoice
 from engine.models.pocket.recipe import PROVENANCE
@@ -44,7 +45,8 @@ class JobSpec:
 
     Or, with `remake`, make a collection again with the model of `choice`: in place, or `into` another;
     or, with `evaluation`, measure it (`answers.Plan.to_dict`), or with `projection` fit its map
-    (`projection.ProjectionSettings.to_dict`).
+    (`projection.ProjectionSettings.to_dict`), or with `vectors` import the one uploaded file with these
+    options of `vector_import.import_vectors`.
     """
 
     id: str
@@ -60,6 +62,7 @@ class JobSpec:
     into: str | None = None
     evaluation: dict[str, Any] | None = None
     projection: dict[str, Any] | None = None
+    vectors: dict[str, Any] | None = None
 
     @property
     def target(self) -> str:
@@ -72,7 +75,8 @@ class Job:
     """A job and how it stands; `state` is waiting, running, done, failed or cancelled.
 
     `slow` tells that it was not begun because its model would take very long: going on accepts that.
-    `evaluation` is the id under which the result of an evaluation is kept.
+    `evaluation` is the id under which the result of an evaluation is kept. `bad_rows` tells that an import
+    was refused for some of its rows: going on leaves them out.
     """
 
     spec: JobSpec
@@ -82,6 +86,7 @@ class Job:
     evaluation: str | None = None
     error: str = ""
     slow: bool = False
+    bad_rows: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -121,23 +126,28 @@ class Jobs:
         Raises CollectionNameError, QueryError for the name of the samples, or FolderError.
         """
         _check_target(collection)
-        settings = self._workspace.settings
-        check_space(settings.data_dir, min_free_bytes=int(settings.min_free_disk_mb * 1e6))
-        id_ = _new_id()
-        folder = self._folder / id_
-        names = []
-        try:
-            folder.mkdir(parents=True)
-            for number, (name, stream) in enumerate(files):
-                stored = f"{number:06d}{Path(name).suffix.lower()[:8] if name.endswith('.zip') else ''}"
-                with (folder / stored).open("wb") as target:
-                    shutil.copyfileobj(stream, target, 1 << 20)
-                names.append((name, stored))
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise folder_error(settings.data_dir, error) from error
+        id_, names = self._copied(files)
         title = f"{len(names):,} uploaded files" if len(names) != 1 else "1 uploaded file"
-        return self._add(JobSpec(id_, title, collection, choice, files=tuple(names)))
+        return self._add(JobSpec(id_, title, collection, choice, files=names))
+
+    def import_vectors(
+        self,
+        collection: str,
+        name: str,
+        stream: IO[bytes],
+        *,
+        label: str | None = None,
+        skip_bad: bool = False,
+    ) -> Job:
+        """Copy an uploaded file of vectors to disk and import it in the background.
+
+        label says what made the vectors; skip_bad leaves bad rows out instead of refusing the file. Raises
+        as `upload` does; what is wrong with the file itself is the failure of the job.
+        """
+        _check_target(collection)
+        id_, files = self._copied([(name, stream)])
+        vectors = {"label": (label or "").strip() or None, "skip_bad": skip_bad}
+        return self._add(JobSpec(id_, clean_name(name), collection, files=files, vectors=vectors))
 
     def ingest_folder(self, collection: str, folder: Path, choice: ModelChoice | None = None) -> Job:
         """Ingest a folder of this machine in the background; raises as `upload` does."""
@@ -225,7 +235,8 @@ class Jobs:
         if not job.active:
             with self._lock:
                 self._jobs.pop(id_)
-            self._add(replace(job.spec, accept_slow=job.spec.accept_slow or job.slow))
+            vectors = {**(job.spec.vectors or {}), "skip_bad": True} if job.bad_rows else job.spec.vectors
+            self._add(replace(job.spec, accept_slow=job.spec.accept_slow or job.slow, vectors=vectors))
 
     def discard(self, id_: str) -> None:
         """Forget an ended job and its uploaded files; what it stored stays, but for half a remake.
@@ -272,6 +283,25 @@ class Jobs:
                 self._jobs[spec.id] = Job(replace(spec, stopped=False), state="cancelled")
             else:
                 self._start(Job(spec))
+
+    def _copied(self, files: Iterable[tuple[str, IO[bytes]]]) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """Copy files into the folder of a new job; returns its id, and under which name each is stored."""
+        settings = self._workspace.settings
+        check_space(settings.data_dir, min_free_bytes=int(settings.min_free_disk_mb * 1e6))
+        id_ = _new_id()
+        folder = self._folder / id_
+        names = []
+        try:
+            folder.mkdir(parents=True)
+            for number, (name, stream) in enumerate(files):
+                stored = f"{number:06d}{Path(name).suffix.lower()[:8] if name.endswith('.zip') else ''}"
+                with (folder / stored).open("wb") as target:
+                    shutil.copyfileobj(stream, target, 1 << 20)
+                names.append((name, stored))
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise folder_error(settings.data_dir, error) from error
+        return id_, tuple(names)
 
     def _add(self, spec: JobSpec) -> Job:
         self._save(spec)
@@ -320,9 +350,10 @@ class Jobs:
             if job.spec.projection is not None:
                 self._projected(job)
                 return
-            report = self._remade(job) if job.spec.remake else self._ingested(job)
+            report = self._filled(job)
         except GapscopeError as error:
             job.slow = isinstance(error, SlowModelError)
+            job.bad_rows = isinstance(error, VectorFileError) and _may_skip(job.spec, error)
             job.error, job.state = str(error), "failed"
             return
         job.report = report
@@ -365,6 +396,23 @@ class Jobs:
             return
         self._remove(job.spec)
         job.state = "done"
+
+    def _filled(self, job: Job) -> IngestReport:
+        if job.spec.remake:
+            return self._remade(job)
+        return self._ingested(job) if job.spec.vectors is None else self._imported(job)
+
+    def _imported(self, job: Job) -> IngestReport:
+        [(name, stored)] = job.spec.files
+        how = {key: value for key, value in self._how(job).items() if key in ("on_progress", "cancelled")}
+        # Without a media_root: what a visitor uploads must not make the server read files of its own.
+        return self._workspace.import_vectors(
+            job.spec.collection,
+            self._folder / job.spec.id / stored,
+            name=name,
+            **(job.spec.vectors or {}),
+            **how,
+        )
 
     def _ingested(self, job: Job) -> IngestReport:
         return self._workspace.ingest(job.spec.collection, self._sources(job.spec), **self._how(job))
@@ -422,6 +470,11 @@ def _check_target(collection: str) -> None:
     check_name(collection)
     if collection == samples.COLLECTION:
         raise QueryError(f"{collection!r} is kept for the bundled photographs: choose another name.")
+
+
+def _may_skip(spec: JobSpec, error: VectorFileError) -> bool:
+    """Tell whether an import that was refused can go on without its bad rows."""
+    return bool(error.faults) and not (spec.vectors or {}).get("skip_bad")
 
 
 def _done_as(spec: JobSpec) -> str:

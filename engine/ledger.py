@@ -47,6 +47,8 @@ _JUDGED = f"(item IN ({_GIVEN}) OR question IN (SELECT 'item:' || value FROM jso
 def item_to_json(item: Item) -> str:
     """Return an item as JSON, fields that say nothing left out."""
     fields = {key: value for key, value in asdict(item).items() if value not in (None, "", ())}
+    if item.metadata:
+        fields["metadata"] = dict(item.metadata)  # so that SQLite can look a name up
     return json.dumps(fields, ensure_ascii=False)
 
 
@@ -54,6 +56,7 @@ def item_from_json(text: str) -> Item:
     """Return the item that `item_to_json` wrote."""
     fields = json.loads(text)
     fields["labels"] = tuple(fields.get("labels", ()))
+    fields["metadata"] = tuple(fields.get("metadata", {}).items())
     return Item(**{"mime": "", **fields})  # an imported vector without its medium has none
 
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import GapscopeError
 from engine.media.names import clean_name
+from engine.metadata import as_kind, file_name, kinds_of
 from engine.types import Item, Projection, VectorTable
+from engine.vector_rows import TAKEN
 
 if TYPE_CHECKING:
     from engine.library import Library
@@ -24,17 +26,21 @@ def to_csv(items: Sequence[Item], projection: Projection) -> bytes:
     names, places = _axes(projection), projection.take(item.id for item in items)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("id", "modality", "name", "caption", "labels", "pair", *names, "placed"))
+    own = ("id", "modality", "name", "caption", "labels", "pair", *names, "placed")
+    others = list(kinds_of(item.metadata for item in items))
+    writer.writerow((*own, *(_harmless(file_name(name, own)) for name in others)))
     for item, place, placed in zip(items, places.places.tolist(), places.placed.tolist(), strict=True):
         facts = (item.id, item.modality, item.name, item.caption, "; ".join(item.labels), item.pair)
-        writer.writerow([*map(_harmless, facts), *place, placed])
+        said = dict(item.metadata)
+        cells = [said.get(name, "") for name in others]
+        writer.writerow([*map(_harmless, facts), *place, placed, *map(_harmless, cells)])
     return out.getvalue().encode("utf-8-sig")
 
 
 def to_parquet(items: Sequence[Item], table: VectorTable, projection: Projection) -> bytes:
     """Return items with their vectors and places, in the columns that an import reads, and x, y (z).
 
-    Raises KeyError for an item that is in the table or on the map only.
+    It does not read the places. Raises KeyError for an item that is in the table or on the map only.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -54,6 +60,9 @@ def to_parquet(items: Sequence[Item], table: VectorTable, projection: Projection
     columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), width)
     columns |= {name: places.places[:, axis] for axis, name in enumerate(_axes(projection))}
     columns["placed"] = places.placed
+    said = [dict(item.metadata) for item in items]
+    for name, kind in kinds_of(item.metadata for item in items).items():
+        columns[file_name(name, TAKEN)] = [as_kind(one.get(name), kind) for one in said]
     out = io.BytesIO()
     parquet.write_table(pa.table(columns), out, compression="zstd")
     return out.getvalue()
@@ -89,6 +98,8 @@ def _axes(projection: Projection) -> str:
     return "xyz"[: projection.places.shape[1]]
 
 
-def _harmless(text: str) -> str:
-    """Return text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+def _harmless(value: Any) -> Any:
+    """Return text that a spreadsheet does not take for a formula, and anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

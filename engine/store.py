@@ -27,6 +27,7 @@ from engine.errors import (
     StoreUnreachableError,
 )
 from engine.library import folder_error
+from engine.metadata import from_keys, to_keys
 from engine.staging import StagingName
 from engine.store_folder import crash_marker, own, put_aside, sweep_deleted
 from engine.types import MODALITIES, Filters, Item, Modality, Provenance, VectorTable
@@ -506,15 +507,19 @@ def _provenance(part: Collection) -> Provenance:
 
 
 def _to_metadata(item: Item) -> dict[str, Any]:
-    metadata = {field.name: getattr(item, field.name) for field in fields(item) if field.name != "id"}
+    apart = ("id", "metadata")
+    metadata = {field.name: getattr(item, field.name) for field in fields(item) if field.name not in apart}
     metadata["labels"] = list(item.labels)
-    return {key: value for key, value in metadata.items() if value not in (None, "", [])}
+    said = {key: value for key, value in metadata.items() if value not in (None, "", [])}
+    return said | to_keys(item.metadata)
 
 
 def _to_item(id_: str, metadata: Any) -> Item:
     known = {field.name for field in fields(Item)}
-    values = {key: value for key, value in dict(metadata).items() if key in known}
+    given = dict(metadata or {})
+    values = {key: value for key, value in given.items() if key in known}
     values["labels"] = tuple(values.get("labels") or ())
+    values["metadata"] = from_keys(given)
     return Item(id=id_, **{"pair": id_, "name": "", "mime": "", **values})
 
 

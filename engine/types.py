@@ -12,6 +12,8 @@ import numpy as np
 
 Modality = Literal["text", "image", "audio", "video"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
+# Names with their values, sorted by name; what is allowed in it: `metadata.py`.
+Metadata = tuple[tuple[str, str | int | float | bool], ...]
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Item:
     `id` is 64 hexadecimal digits derived from the content (see `ingest.py`); `media` is the
     SHA-256 of the media file in the library, or None for text. Sizes are in bytes and pixels,
     `added_at` in Unix seconds, `start_seconds` from the start of the medium. `given_id` and `given_pair`
-    are what an imported row was called by whoever made its vector (see `vector_import.py`).
+    are what an imported row was called by whoever made its vector (see `vector_import.py`). `metadata` is
+    what other columns of the data say of it.
     """
 
     id: str
@@ -39,6 +42,7 @@ class Item:
     added_at: int = 0
     given_id: str = ""
     given_pair: str = ""
+    metadata: Metadata = ()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import CollectionError
 from engine.media.names import clean_name
+from engine.metadata import kind_of
 from engine.types import MODALITIES, Item, Progress
 from engine.vector_files import writing
 from engine.vector_rows import VectorRow
@@ -46,7 +47,8 @@ def export_vectors(
 ) -> ExportReport | None:
     """Write every item with its unit vector into a .parquet or .npz; None, and no file, where cancelled.
 
-    Its columns are those that an import reads, less media_path, and `item`, the id here. Raises
+    Its columns are those that an import reads, less media_path, and `item`, the id here; metadata of mixed
+    types becomes text. Raises
     CollectionNotFoundError, CollectionError where there is nothing to write, VectorFileError, StoreError,
     FolderError.
     """
@@ -56,12 +58,13 @@ def export_vectors(
     total = sum(counts.get((collection, modality), 0) for modality in MODALITIES)
     if made_by is None or not total:
         raise CollectionError(f"There is nothing to export: no items of {collection!r} are recorded here.")
+    kinds = {name: kind_of(types) for name, types in workspace.ledger.metadata_types(collection).items()}
     rows = 0
     pages = (
         page for modality in MODALITIES for page in workspace.ledger.pages(collection, modality, rows=_ROWS)
     )
     try:
-        with writing(path, made_by.dim) as writer:
+        with writing(path, made_by.dim, kinds) as writer:
             for items, table in pages:
                 if cancelled():
                     raise _CancelledError
@@ -87,4 +90,5 @@ def _row(item: Item) -> VectorRow:
         labels=item.labels,
         name="" if item.name == clean_name(given) else item.name,
         item=item.id,
+        metadata=item.metadata,
     )

@@ -1,13 +1,13 @@
 """Files of vectors with ids, Parquet or NPZ: checked row by row, read and written in pages.
 
 Knows nothing of stores. Columns (arrays in NPZ): `id`, `vector` and `modality`, and where wanted `text`,
-`pair`, `label`, `media_path` and `name`; `vector_rows.VectorRow` says what they mean.
+`pair`, `label`, `media_path` and `name`; `vector_rows.VectorRow` says what they mean. Others are metadata.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -39,7 +39,7 @@ _NAMED = 5  # bad rows that an error names
 
 
 class VectorFile:
-    """A file of vectors: `total` rows of width `dim`, and which `columns` it has.
+    """A file of vectors: `total` rows of width `dim`, which `columns` it has, and which are `left_out`.
 
     What it is is seen by its content; `name` is what it is called in errors, where a path is not.
     Raises VectorFileError for a file that is neither Parquet nor NPZ, empty, cut off, without a required
@@ -50,6 +50,7 @@ class VectorFile:
         self.path, self.name = path, clean_name(name or path.name)
         self._table = self._opened()
         self.total, self.dim, self.columns = self._table.total, self._table.dim, self._table.columns
+        self.left_out = self._table.others.left
         if missing := [column for column in REQUIRED if column not in self.columns]:
             raise self._error(
                 f"it has no column {', '.join(missing)}. Required are {', '.join(REQUIRED)}; "
@@ -158,9 +159,10 @@ class Writer(Protocol):
 
 
 @contextmanager
-def writing(path: Path, dim: int) -> Iterator[Writer]:
+def writing(path: Path, dim: int, kinds: Mapping[str, str] | None = None) -> Iterator[Writer]:
     """Lend a writer of vectors of one width into a new file, .parquet or .npz; no one sees half of it.
 
+    kinds are the columns of metadata to write, with what they hold (`metadata.KINDS`).
     Raises VectorFileError for another suffix, or where the file cannot be written.
     """
     if path.suffix.lower() not in SUFFIXES:
@@ -169,7 +171,7 @@ def writing(path: Path, dim: int) -> Iterator[Writer]:
     try:
         with ExitStack() as stack:
             stack.callback(draft.unlink, missing_ok=True)
-            writer: Writer = SUFFIXES[path.suffix.lower()](draft, dim)
+            writer: Writer = SUFFIXES[path.suffix.lower()](draft, dim, kinds or {})
             stack.callback(writer.discard)
             yield writer
             writer.close()

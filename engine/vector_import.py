@@ -31,10 +31,11 @@ from engine.media.names import clean_name, clean_text
 from engine.media.sniff import IMAGE_SUFFIXES, TEXT_MIME, sniff
 from engine.media.sources import file_reader
 from engine.media.text import MAX_CHARS
+from engine.metadata import MAX_COLUMNS, disagreement, left_out, metadata_of
 from engine.models.base import ModelSpec
 from engine.pipeline import Batch, Ready, tried
 from engine.store import check_name
-from engine.types import MODALITIES, Failure, IngestReport, Item, Modality, Progress, Provenance
+from engine.types import MODALITIES, Failure, IngestReport, Item, Metadata, Modality, Progress, Provenance
 from engine.vector_files import VectorFile
 from engine.vector_rows import VectorRow, is_item_id, item_id
 from engine.vectors import normalise
@@ -82,8 +83,8 @@ def import_vectors(
     parts: dict[str, Any] = {"on_progress": on_progress, "cancelled": cancelled}
     parts |= {one: getattr(workspace, one) for one in ("store", "ledger", "library", "settings")}
     job = VectorImport(collection, media_root=media_root, embedder=_Given(made_by), **parts)
-    left_out = tuple(Failure(f"{file.name}, row {fault.row}", str(fault)) for fault in faults)
-    return job.store_rows(file, left_out, {fault.row for fault in faults})
+    bad = tuple(Failure(f"{file.name}, row {fault.row}", str(fault)) for fault in faults)
+    return job.store_rows(file, bad, {fault.row for fault in faults})
 
 
 def _label(workspace: Workspace, collection: str, label: str | None, file: VectorFile) -> str:
@@ -146,13 +147,15 @@ class VectorImport(Ingest):
         super().__init__(collection, **parts)
         self._root = media_root.resolve() if media_root else None
         self._unread: Counter[Modality] = Counter()
+        self._columns_left = ""
 
-    def store_rows(self, file: VectorFile, left_out: tuple[Failure, ...], without: set[int]) -> IngestReport:
-        """Store every row of a checked file but those of some numbers; `left_out` says why for each."""
+    def store_rows(self, file: VectorFile, faults: tuple[Failure, ...], without: set[int]) -> IngestReport:
+        """Store every row of a checked file but those of some numbers; `faults` says why for each."""
         self._store.check_model(self.collection, self._made_by)
         self._ledger.set_provenance(self.collection, self._made_by)
         total = file.total - len(without)
-        self._report(replace(self._progress, total=total, failed=left_out, unit="rows"))
+        self._columns_left = left_out(file.left_out)
+        self._report(replace(self._progress, total=total, failed=faults, unit="rows"))
         report = self._whole(self._batches(file, without))
         return replace(report, notes=tuple(self._notes()))
 
@@ -162,6 +165,8 @@ class VectorImport(Ingest):
                 yield list(zip(page.numbers, page.rows, normalise(page.vectors), strict=True))
 
     def _notes(self) -> Iterator[str]:
+        if self._columns_left:
+            yield self._columns_left
         for modality, count in self._unread.items():
             why = "only pictures can be kept yet" if self._root else "files are read on the command line only"
             yield f"The media_path of {count:,} rows of kind {modality} was not read: {why}."
@@ -178,7 +183,10 @@ class VectorImport(Ingest):
                 batch.failed.append(Failure(_shown(number, row), reason))
                 picture = None
             item = self._kept(_item(row), picture)
-            if item.media is None and item.id in held:
+            before = held[item.id][0] if item.id in held else None
+            if before:
+                item = _completed(before, item)
+            if item == before:
                 batch.skipped += 1
             else:
                 batch.ready.append(Ready(item, vector))
@@ -209,7 +217,7 @@ class VectorImport(Ingest):
             )
             reason = f"{words} delete the stored item first."
             batch.failed.append(Failure(_shown(number, row), reason))
-        elif stored.media is None and self._reads(row):
+        elif (stored.media is None and self._reads(row)) or _says_more(row.metadata, stored):
             return False
         else:
             batch.skipped += 1
@@ -275,7 +283,21 @@ def _item(row: VectorRow) -> Item:
         added_at=int(time.time()),
         given_id="" if own == row.id else row.id,
         given_pair="" if row.pair in ("", row.id) or is_item_id(row.pair) else row.pair,
+        metadata=row.metadata,
     )
+
+
+def _says_more(metadata: Metadata, stored: Item) -> bool:
+    """Tell whether there is a column that a stored item has nothing of, and room for it."""
+    return len(stored.metadata) < MAX_COLUMNS and not dict(metadata).keys() <= dict(stored.metadata).keys()
+
+
+def _completed(stored: Item, new: Item) -> Item:
+    """Return a stored item with the media and the columns that it is still without."""
+    metadata = metadata_of((*stored.metadata, *new.metadata))
+    if stored.media or not new.media:
+        return replace(stored, metadata=metadata)
+    return replace(new, metadata=metadata, added_at=stored.added_at)
 
 
 def _shown(number: int, row: VectorRow) -> str:
@@ -285,4 +307,5 @@ def _shown(number: int, row: VectorRow) -> str:
 def _differences(one: Item, other: Item) -> list[str]:
     """Return in words what two rows say differently of the same id."""
     words = {"modality": "modality", "caption": "text", "pair": "pair", "labels": "label", "name": "name"}
-    return [word for field, word in words.items() if getattr(one, field) != getattr(other, field)]
+    found = [word for field, word in words.items() if getattr(one, field) != getattr(other, field)]
+    return [*found, "metadata"] if disagreement(one.metadata, other.metadata) else found

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 import lzma
+import math
 import struct
 import tempfile
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -20,10 +21,12 @@ from typing import IO, Any
 import numpy as np
 
 from engine.errors import VectorFileError
-from engine.vector_rows import COLUMNS, RawRows, VectorRow
+from engine.metadata import MAX_COLUMNS, ColumnChoice, as_kind, file_name, iso
+from engine.vector_rows import COLUMNS, TAKEN, RawRows, VectorRow, is_other
 
 MAGIC = b"PK"
 _MAX_ROW_BYTES = 1 << 20  # of one array: NumPy gives every text the room of the longest
+_MAX_OTHER_ROW_BYTES = 1 << 14  # of an array of metadata: with 32 of them, half a GB a page
 _MAX_TEXT_BYTES = 1 << 30  # of one written array
 _COPIED_BYTES = 1 << 20
 # What zipfile and NumPy raise on hostile bytes; an encrypted member is a RuntimeError.
@@ -55,10 +58,12 @@ class NpzTable:
             for column, array in arrays.items():
                 self._check(column, array)
             self.dim = arrays["vector"].shape[1] if "vector" in arrays else 0
+        self.others = self._chosen()
 
     def batches(self, rows: int) -> Iterator[RawRows]:
         """Yield all rows in order, so many at a time. Raises VectorFileError."""
-        with self._opened() as arrays:
+        with self._opened(self.others.names) as arrays:
+            others = {kept: arrays.pop(name) for name, kept in self.others.names.items()}
             for start in range(0, self.total, rows):
                 count = min(rows, self.total - start)
                 vectors = arrays["vector"].take(count)
@@ -68,7 +73,31 @@ class NpzTable:
                     vectors.astype(np.float32 if single else np.float64),
                     np.full(count, self.dim),
                     {name: array.take(count).tolist() for name, array in arrays.items() if name != "vector"},
+                    {name: _values(array.take(count)) for name, array in others.items()},
                 )
+
+    def _chosen(self) -> ColumnChoice:
+        """Return which other arrays become metadata; one that cannot be read is left out."""
+        choice = ColumnChoice()
+        with zipfile.ZipFile(self._path) as archive:
+            members = [one.removesuffix(".npy") for one in archive.namelist() if one.endswith(".npy")]
+            for name in dict.fromkeys(members):
+                if not is_other(name, members):
+                    continue
+                if len(choice.names) < MAX_COLUMNS and self._is_plain(archive, name):
+                    choice.add(name)
+                else:
+                    choice.leave(name)
+        return choice
+
+    def _is_plain(self, archive: zipfile.ZipFile, name: str) -> bool:
+        try:
+            with archive.open(f"{name}.npy") as stream:
+                array = _Array(stream)
+        except _ERRORS:
+            return False
+        fits = array.shape == (self.total,) and array.dtype.kind in "UiufbM"
+        return fits and array.row_bytes <= _MAX_OTHER_ROW_BYTES
 
     def _check(self, column: str, array: _Array) -> None:
         kind, dimensions = array.dtype.kind, len(array.shape)
@@ -96,12 +125,12 @@ class NpzTable:
             raise VectorFileError(self._name, f"{words}; at most {_MAX_ROW_BYTES:,} are read.")
 
     @contextmanager
-    def _opened(self) -> Iterator[dict[str, _Array]]:
+    def _opened(self, others: Iterable[str] = ()) -> Iterator[dict[str, _Array]]:
         try:
             with ExitStack() as stack:
                 archive = stack.enter_context(zipfile.ZipFile(self._path))
                 here = set(archive.namelist())
-                columns = [column for column in COLUMNS if f"{column}.npy" in here]
+                columns = [*(column for column in COLUMNS if f"{column}.npy" in here), *others]
                 streams = [stack.enter_context(archive.open(f"{column}.npy")) for column in columns]
                 yield {column: _Array(stream) for column, stream in zip(columns, streams, strict=True)}
         except _ERRORS as error:
@@ -133,10 +162,14 @@ class _Array:
 
 
 class NpzWriter:
-    """Writes rows with their vectors (n, dim) into an NPZ; vectors wait on the disk until it is closed."""
+    """Writes rows with their vectors (n, dim) into an NPZ; vectors wait on the disk until it is closed.
 
-    def __init__(self, path: Path, dim: int) -> None:
-        self._path, self._dim = path, dim
+    kinds are the columns of metadata, with what they hold (`metadata.KINDS`). An array has no empty cells: as
+    in pandas, numbers and truths with gaps become floats with NaN; their values stay equal.
+    """
+
+    def __init__(self, path: Path, dim: int, kinds: Mapping[str, str]) -> None:
+        self._path, self._dim, self._kinds = path, dim, kinds
         self._vectors = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 (closed by `discard`)
         self._rows: list[VectorRow] = []
 
@@ -154,6 +187,10 @@ class NpzWriter:
             if most:
                 padded = [[*row.labels, *[""] * (most - len(row.labels))] for row in self._rows]
                 self._add(archive, "label", padded if most > 1 else [row[0] for row in padded])
+            said = [dict(row.metadata) for row in self._rows]
+            for name, kind in self._kinds.items():
+                values = [as_kind(one.get(name), kind) for one in said]
+                self._add(archive, file_name(name, TAKEN), _array_of(values, kind))
             with archive.open("vector.npy", "w", force_zip64=True) as out:
                 shape = (len(self._rows), self._dim)
                 header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -169,13 +206,32 @@ class NpzWriter:
     def _add(self, archive: zipfile.ZipFile, column: str, values: list[Any]) -> None:
         if column in ("text", "pair", "name") and not any(values):
             return
+        first = next(iter(values), "")
+        if isinstance(first, str | list):
+            self._check_room(column, values, len(first) if isinstance(first, list) else 1)
+            values = np.array(values, np.str_)
+        held = io.BytesIO()
+        np.save(held, values, allow_pickle=False)
+        archive.writestr(f"{column}.npy", held.getbuffer(), zipfile.ZIP_DEFLATED)
+
+    def _check_room(self, column: str, values: list[Any], width: int) -> None:
         longest = max(len(text) for row in values for text in (row if isinstance(row, list) else [row]))
-        width = len(values[0]) if isinstance(values[0], list) else 1
         if longest * 4 * width * len(values) > _MAX_TEXT_BYTES:
             words = (
                 f"the array {column} would give each of {len(values):,} rows room for {longest:,} characters"
             )
             raise VectorFileError(self._path.name, f"{words}. Export to .parquet instead.")
-        held = io.BytesIO()
-        np.save(held, np.array(values, np.str_), allow_pickle=False)
-        archive.writestr(f"{column}.npy", held.getbuffer(), zipfile.ZIP_DEFLATED)
+
+
+def _array_of(values: list[Any], kind: str) -> list[Any]:
+    """Return a column without gaps: text as it is, "" where there is none, numbers with NaN instead."""
+    if kind == "text":
+        return ["" if value is None else value for value in values]
+    return [math.nan if value is None else value for value in values]
+
+
+def _values(array: np.ndarray) -> list[Any]:
+    """Return an array's plain values; a date as ISO text."""
+    if array.dtype.kind == "M":
+        return [None if one == "NaT" else iso(one) for one in np.datetime_as_string(array).tolist()]
+    return (array.astype(np.float64) if array.dtype.kind == "f" else array).tolist()

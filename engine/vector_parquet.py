@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import VectorFileError
-from engine.vector_rows import COLUMNS, RawRows, VectorRow
+from engine.metadata import ColumnChoice, as_kind, file_name, iso
+from engine.vector_rows import COLUMNS, TAKEN, RawRows, VectorRow, is_other
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
 MAGIC = b"PAR1"
+_TEXTS = ("item", "id", "modality", "text", "pair", "name")
 # Without both, a whole column of a row group is in memory: 961 MB of a 928 MB file, and 83 MB with them.
 _STREAMED = {"buffer_size": 1 << 20, "pre_buffer": False}
 
@@ -31,18 +34,22 @@ class ParquetTable:
             self.total = file.metadata.num_rows
             self.columns = tuple(one for one in COLUMNS if one in schema.names)
             for column in self.columns:
+                if schema.names.count(column) > 1:
+                    raise VectorFileError(name, f"the column {column} is there twice. Leave one of them out.")
                 self._check_type(column, schema.field(column).type)
+            self.others = _others(schema)
             self.dim = self._width(file) if "vector" in self.columns else 0
 
     def batches(self, rows: int) -> Iterator[RawRows]:
         """Yield all rows in order, so many at a time. Raises VectorFileError."""
         first = 1
         with self._opened() as file:
-            for batch in file.iter_batches(rows, columns=list(self.columns)):
+            for batch in file.iter_batches(rows, columns=[*self.columns, *self.others.names]):
                 vectors, lengths = _vectors(batch.column("vector"), self.dim)
                 others = [column for column in self.columns if column != "vector"]
                 values = {column: batch.column(column).to_pylist() for column in others}
-                yield RawRows(first, vectors, lengths, values)
+                said = {kept: _values(batch.column(one)) for one, kept in self.others.names.items()}
+                yield RawRows(first, vectors, lengths, values, said)
                 first += len(batch)
 
     def _check_type(self, column: str, found: pa.DataType) -> None:
@@ -88,18 +95,21 @@ class ParquetTable:
 
 
 class ParquetWriter:
-    """Writes rows with their vectors (n, dim) into a Parquet file, a row group for every call."""
+    """Writes rows with their vectors (n, dim) into a Parquet file, a row group for every call.
 
-    def __init__(self, path: Path, dim: int) -> None:
+    kinds are the columns of metadata, with what they hold (`metadata.KINDS`).
+    """
+
+    def __init__(self, path: Path, dim: int, kinds: Mapping[str, str]) -> None:
         import pyarrow as pa
         from pyarrow import parquet
 
-        texts = ("item", "id", "modality", "text", "pair", "name")
-        fields = [(column, pa.string()) for column in texts]
-        self._schema = pa.schema(
-            [*fields, ("label", pa.list_(pa.string())), ("vector", pa.list_(pa.float32()))]
-        )
-        self._dim = dim
+        texts = [(column, pa.string()) for column in _TEXTS]
+        fields = [*texts, ("label", pa.list_(pa.string())), ("vector", pa.list_(pa.float32()))]
+        types = {"text": pa.string(), "whole": pa.int64(), "real": pa.float64(), "truth": pa.bool_()}
+        others = [(file_name(name, TAKEN), types[kind]) for name, kind in kinds.items()]
+        self._schema = pa.schema([*fields, *others])
+        self._dim, self._kinds = dim, kinds
         self._writer = parquet.ParquetWriter(
             path, self._schema, compression="zstd", use_dictionary=["modality"]
         )
@@ -110,11 +120,14 @@ class ParquetWriter:
 
         offsets = np.arange(0, vectors.size + 1, self._dim, dtype=np.int32)
         columns: list[Any] = [
-            pa.array([getattr(row, column) or None for row in rows], pa.string())
-            for column in self._schema.names[:-2]
+            pa.array([getattr(row, column) or None for row in rows], pa.string()) for column in _TEXTS
         ]
         columns.append(pa.array([list(row.labels) or None for row in rows], pa.list_(pa.string())))
         columns.append(pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.reshape(-1))))
+        said = [dict(row.metadata) for row in rows]
+        for name, kind in self._kinds.items():
+            values = [as_kind(one.get(name), kind) for one in said]
+            columns.append(pa.array(values, self._schema.field(file_name(name, TAKEN)).type))
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def close(self) -> None:
@@ -143,6 +156,48 @@ def _is_text(found: pa.DataType) -> bool:
         or types.is_string_view(found)
         or types.is_null(found)
     )
+
+
+def _others(schema: pa.Schema) -> ColumnChoice:
+    """Return which columns become metadata."""
+    choice = ColumnChoice()
+    names = Counter(schema.names)
+    for field in schema:
+        if is_other(field.name, names):
+            if _is_plain(field.type) and names[field.name] == 1:
+                choice.add(field.name)
+            else:
+                choice.leave(field.name)
+    return choice
+
+
+def _is_plain(found: pa.DataType) -> bool:
+    from pyarrow import types
+
+    if types.is_dictionary(found):
+        return _is_plain(found.value_type)
+    kinds = (types.is_boolean, types.is_integer, types.is_floating, types.is_decimal, _is_text, _is_dated)
+    return any(is_kind(found) for is_kind in kinds)
+
+
+def _is_dated(found: pa.DataType) -> bool:
+    from pyarrow import types
+
+    return types.is_date(found) or types.is_timestamp(found) or types.is_time(found)
+
+
+def _values(array: pa.Array) -> list[Any]:
+    """Return plain values; Arrow's own words for a date, as Python has none for a year of 20,000."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if types.is_decimal(array.type):
+        array = array.cast(pa.float64())
+    if not _is_dated(array.type):
+        return array.to_pylist()
+    return [None if one is None else iso(one) for one in array.cast(pa.string()).to_pylist()]
 
 
 def _vectors(array: pa.Array, dim: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Protocol
 
 import numpy as np
 
-from engine.types import MODALITIES, Modality
+from engine.metadata import ColumnChoice, metadata_of
+from engine.types import MODALITIES, Metadata, Modality
 
 REQUIRED = ("id", "vector", "modality")
 TEXTS = ("text", "pair", "media_path", "name")  # optional columns of one text a row
 COLUMNS = (*REQUIRED, *TEXTS, "label")
+PLACES = ("x", "y", "z", "placed")  # of a map's own export, known by its `item` and `placed`
+TAKEN = (*COLUMNS, "item", *PLACES)  # what a column of metadata is not called in an export
 MAX_ID_CHARS = 512
 MAX_DIM = 16_384  # four times the widest model known here; a wider list is a mistake, or an attack
 _SALT = "gapscope import\0"
@@ -39,7 +42,8 @@ class VectorRow:
     """What a file says about one vector; empty where it says nothing.
 
     `id` is the maker's own and unique in the file; `pair` the id of what the row belongs to, or any text
-    that such rows share; `item` is Gapscope's id, written by an export and not read by an import.
+    that such rows share; `item` is Gapscope's id, written by an export and not read by an import; `metadata`
+    what the other columns say.
     """
 
     id: str
@@ -50,6 +54,7 @@ class VectorRow:
     media_path: str = ""
     name: str = ""
     item: str = ""
+    metadata: Metadata = ()
 
 
 @dataclass(frozen=True)
@@ -89,21 +94,27 @@ class RawRows:
     """Rows as a format gives them, unchecked; `first` is the number of the first one, from 1.
 
     vectors: (n, d) float, NaN where a row has another width; lengths: (n,) int, the width of every row,
-    -1 where it has no vector. `columns` maps the other columns that are there to n values.
+    -1 where it has no vector. `columns` maps the other columns that are there to n values, and `metadata`
+    those of no meaning here.
     """
 
     first: int
     vectors: np.ndarray = field(repr=False)
     lengths: np.ndarray = field(repr=False)
     columns: Mapping[str, Sequence[Any]] = field(repr=False)
+    metadata: Mapping[str, Sequence[Any]] = field(repr=False, default_factory=dict)
 
 
 class Table(Protocol):
-    """A file of vectors in one format; opening it checks its columns and their types."""
+    """A file of vectors in one format; opening it checks its columns and their types.
+
+    `others` are the columns that become metadata, and those that cannot.
+    """
 
     total: int
     dim: int
     columns: tuple[str, ...]
+    others: ColumnChoice
 
     def batches(self, rows: int) -> Iterator[RawRows]:
         """Yield all rows in order, so many at a time. Raises VectorFileError."""
@@ -122,6 +133,12 @@ class Fault:
         return f"row {self.row:,}, column {self.column}: {self.problem}"
 
 
+def is_other(column: str, columns: Collection[str]) -> bool:
+    """Tell whether one of the columns of a file is metadata: none of ours, and no place on a map."""
+    ours = "item" in columns and "placed" in columns
+    return column not in TAKEN or (column in PLACES and not ours)
+
+
 def checked(raw: RawRows, dim: int) -> tuple[VectorRows, list[Fault]]:
     """Return the good rows of a batch, and the first fault of every other one."""
     finite, some = np.isfinite(raw.vectors).all(axis=1), (raw.vectors != 0).any(axis=1)  # (n,)
@@ -136,7 +153,8 @@ def checked(raw: RawRows, dim: int) -> tuple[VectorRows, list[Fault]]:
             faults.append(fault)
         else:
             good.append(place)
-            rows.append(_row(cells))
+            said = metadata_of((name, values[place]) for name, values in raw.metadata.items())
+            rows.append(replace(_row(cells), metadata=said))
     numbers = tuple(raw.first + place for place in good)
     return VectorRows(tuple(rows), raw.vectors[good], numbers), faults
 

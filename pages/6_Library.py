@@ -12,7 +12,8 @@ workspace, jobs = resources.opened()
 
 with frame.errors():
     infos = {info.name: info for info in workspace.store.collections()}
-    library_view.add_files(workspace, jobs, list(infos))
+    own = [name for name, info in infos.items() if not info.made_by.imported]  # others take no files
+    library_view.add_files(workspace, jobs, own)
     show_jobs(jobs)
     st.subheader("Collections", anchor=False)
     if not infos:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from conftest import give_model, jpeg, make_settings, plain_items, unit_table
 from test_remake import NEW, OLD, Fake, hidden, lend
@@ -70,6 +71,113 @@ def test_failures_are_listed_and_cost_nothing_else(workspace: Workspace):
 def test_two_uploads_of_one_name_are_both_stored(workspace: Workspace):
     same = [("a.jpg", io.BytesIO(jpeg(1))), ("a.jpg", io.BytesIO(jpeg(2)))]
     assert ended(Jobs(workspace).upload("mine", same)).report.stored == 2
+
+
+def vector_file(count: int = 6, **changed: object) -> io.BytesIO:
+    """Return an NPZ of vectors as a browser uploads it, some of its arrays changed."""
+    out = io.BytesIO()
+    good = {
+        "id": np.array([f"row {n}" for n in range(count)], np.str_),
+        "vector": unit_table(count).vectors,
+        "modality": np.array(["text", "image"] * (count // 2), np.str_),
+    }
+    np.savez(out, **{**good, **changed})
+    out.seek(0)
+    return out
+
+
+def test_uploaded_vectors_are_imported_and_their_copy_removed(workspace: Workspace):
+    jobs = Jobs(workspace)
+    job = ended(jobs.import_vectors("mine", "a/../my clip.npz", vector_file(), label=" CLIP "))
+    assert (job.state, job.report.stored, job.spec.title) == ("done", 6, "my clip.npz")
+    assert workspace.store.info("mine").made_by.imported == "CLIP"
+    assert not list((workspace.settings.data_dir / "jobs").glob("*"))
+    again = ended(jobs.import_vectors("mine", "again.npz", vector_file()))
+    assert (again.report.stored, again.report.skipped) == (0, 6)
+    unnamed = ended(jobs.import_vectors("other", "my clip.npz", vector_file()))
+    assert unnamed.report.model == "imported: my clip"
+
+
+def test_an_upload_of_vectors_opens_no_file_of_the_server(workspace: Workspace, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+    paths = [str(tmp_path / "a.jpg"), "job.json"]
+    given = vector_file(2, modality=["image", "image"], media_path=paths)
+    job = ended(Jobs(workspace).import_vectors("mine", "x.npz", given))
+    assert [item.media for item in workspace.store.all_items("mine", "image")] == [None, None]
+    assert "media_path of 2 rows of kind image was not read" in job.report.notes[0]
+
+
+NAN = np.full((6, 8), np.nan, np.float32)
+TWICE = [f"row {n}" for n in (0, 1, 2, 3, 0, 1)]
+BAD_VECTORS = {
+    "nan": (vector_file(vector=NAN), "6 rows are bad of 6"),
+    "zero": (vector_file(vector=0 * unit_table(6).vectors), "all its numbers are zero"),
+    "twice": (vector_file(id=TWICE), "2 rows are bad of 6, and nothing was imported. row 5, column id"),
+    "no rows": (vector_file(0), "my.npz: it has no rows"),
+    "no vectors": (io.BytesIO(b"PAR1 and no more"), "the Parquet file cannot be read"),
+    "no file of vectors": (io.BytesIO(jpeg(1)), "it is neither Parquet nor NPZ"),
+    "nothing": (io.BytesIO(), "it is empty"),
+}
+
+
+@pytest.mark.parametrize(("given", "says"), BAD_VECTORS.values(), ids=BAD_VECTORS)
+def test_a_bad_file_of_vectors_fails_the_job_in_words(workspace: Workspace, given, says):
+    job = ended(Jobs(workspace).import_vectors("mine", "my.npz", io.BytesIO(given.getvalue())))
+    assert job.state == "failed" and says in job.error
+    assert workspace.store.collections() == []
+
+
+def test_vectors_of_another_model_fail_the_job(workspace: Workspace):
+    jobs = Jobs(workspace)
+    ended(jobs.upload("photos", files(1)))
+    job = ended(jobs.import_vectors("photos", "my.npz", vector_file()))
+    assert job.state == "failed" and "was made by pocket" in job.error and not job.bad_rows
+    with pytest.raises(CollectionNameError):
+        jobs.import_vectors("a/b", "my.npz", vector_file())
+    with pytest.raises(QueryError):
+        jobs.import_vectors("samples", "my.npz", vector_file())
+
+
+def test_a_refused_import_goes_on_without_its_bad_rows(workspace: Workspace):
+    jobs = Jobs(workspace)
+    job = ended(jobs.import_vectors("mine", "my.npz", vector_file(id=TWICE)))
+    assert job.bad_rows
+    jobs.retry(job.spec.id)
+    [again] = jobs.list()
+    assert (ended(again).state, again.report.stored, len(again.report.failed)) == ("done", 4, 2)
+    asked = ended(jobs.import_vectors("two", "my.npz", vector_file(id=TWICE), skip_bad=True))
+    assert (asked.state, asked.report.stored) == ("done", 4)
+    none = ended(jobs.import_vectors("three", "my.npz", vector_file(vector=NAN), skip_bad=True))
+    assert none.state == "failed" and not none.bad_rows
+
+
+def test_an_import_is_resumed_after_a_restart_and_cancelled_one_waits(settings, pocket):
+    first = Workspace.open(settings)
+    jobs = Stopped(first)
+    jobs.import_vectors("mine", "my.npz", vector_file(), label="CLIP")
+    jobs.cancel(jobs.import_vectors("other", "my.npz", vector_file()).spec.id)
+    first.close()
+    second = give_model(Workspace.open(settings), pocket)
+    jobs = Jobs(second)
+    cancelled, resumed = jobs.list()
+    assert ended(resumed).report.stored == 6 and cancelled.state == "cancelled"
+    assert second.store.info("mine").made_by.imported == "CLIP"
+    jobs.retry(cancelled.spec.id)
+    assert ended(jobs.list()[0]).report.stored == 6
+    second.close()
+
+
+def test_an_import_can_be_cancelled_and_goes_on(workspace: Workspace):
+    jobs = Jobs(workspace)
+    count = 6_000
+    job = jobs.import_vectors("mine", "my.npz", vector_file(count))
+    wait(lambda: job.progress.stage == "Storing" and job.progress.done > 0)
+    jobs.cancel(job.spec.id)
+    assert ended(job).state == "cancelled" and job.report.stored < count
+    assert list((workspace.settings.data_dir / "jobs" / job.spec.id).glob("000000"))
+    jobs.retry(job.spec.id)
+    again = ended(jobs.list()[0])
+    assert again.report.stored + again.report.skipped == count
 
 
 def test_a_restart_resumes_an_unfinished_job(settings, models_dir, pocket):

@@ -71,9 +71,9 @@ def test_all_columns_are_read(tmp_path, suffix):
     assert VectorFile(path).check() == ()
     rows, found = rows_of(path)
     assert rows == [
-        VectorRow("row 0", "image", labels=("a", "b"), media_path="a.jpg"),
-        VectorRow("row 1", "text", "a caption", "row 0", ("a",), name="n"),
-        VectorRow("row 2", "video"),
+        VectorRow("row 0", "image", labels=("a", "b"), media_path="a.jpg", metadata=(("anything", 1),)),
+        VectorRow("row 1", "text", "a caption", "row 0", ("a",), name="n", metadata=(("anything", 2),)),
+        VectorRow("row 2", "video", metadata=(("anything", 3),)),
     ]
     assert np.array_equal(found, given["vector"]) and found.dtype == np.float32
 

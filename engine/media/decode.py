@@ -68,6 +68,7 @@ def captions_of(probed: Probe) -> list[MediaItem]:
                 pair=probed.sha256,
                 caption=caption,
                 labels=probed.source.labels,
+                metadata=probed.source.metadata,
                 size_bytes=len(caption.encode()),
                 added_at=int(time.time()),
             ),
@@ -85,6 +86,7 @@ def _item(probed: Probe, **fields: object) -> Item:
         mime=probed.mime,
         pair=probed.sha256,
         labels=probed.source.labels,
+        metadata=probed.source.metadata,
         size_bytes=len(probed.data),
         added_at=int(time.time()),
         **fields,  # type: ignore[arg-type]

@@ -2,7 +2,8 @@
 
 Captions follow the `imagefolder` convention of the Hugging Face datasets library: a
 `metadata.jsonl` or `metadata.csv` beside the files, `file_name` relative to it, and `caption` or
-`text`; `label` or `labels` are kept too. Several rows for one file give it several captions.
+`text`; `label` or `labels` are kept too, and other columns as metadata. Several rows for one file give it
+several captions.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from pathlib import Path
 from engine.errors import MediaError, TooLargeError, UnreadableMediaError
 from engine.media.names import clean_name, clean_text
 from engine.media.sniff import IMAGE_SUFFIXES
-from engine.types import Failure
+from engine.metadata import ColumnChoice, TextColumns, cleaned_value, left_out, metadata_of
+from engine.types import Failure, Metadata
 
 SIDECARS = ("metadata.jsonl", "metadata.csv")
 MAX_CAPTION_CHARS = 2_000
+_OWN = ("file_name", "caption", "text", "label", "labels")
 MAX_SIDECAR_BYTES = 100_000_000
 _COMPANION = re.compile(r"(readme|licen[cs]es?|copying)([-_.].*)?")
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini")
@@ -59,6 +62,7 @@ class Source:
     read: Callable[[], bytes] = field(repr=False)
     captions: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    metadata: Metadata = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class SourceList:
 class _Row:
     captions: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    metadata: Metadata = ()
 
 
 def find_sources(paths: Iterable[Path], *, max_file_bytes: int) -> SourceList:
@@ -236,7 +241,7 @@ def _with_captions(
         if posixpath.basename(name) in SIDECARS:
             _read_sidecar(name, sidecar_readers[name], files, rows, failed)
     sources = tuple(
-        Source(clean_name(name), read, rows.get(name, _Row()).captions, rows.get(name, _Row()).labels)
+        Source(clean_name(name), read, **vars(rows.get(name, _Row())))
         for name, read in files.items()
         if posixpath.basename(name) not in SIDECARS
     )
@@ -260,10 +265,13 @@ def _read_sidecar(
         failed.append(Failure(shown, "The list of captions is not UTF-8 text."))
         return
     parsed = _json_rows(text) if name.endswith(".jsonl") else _csv_rows(text)
+    choice = ColumnChoice()
     for line, row in parsed:
-        problem = row if isinstance(row, str) else _add_row(row, folder, files, rows)
+        problem = row if isinstance(row, str) else _add_row(row, folder, files, rows, choice)
         if problem:
             failed.append(Failure(shown, f"Line {line}: {problem}"))
+    if left := left_out(choice.left):
+        failed.append(Failure(shown, left))
 
 
 def _json_rows(text: str) -> Iterator[tuple[int, dict[str, object] | str]]:
@@ -279,6 +287,18 @@ def _json_rows(text: str) -> Iterator[tuple[int, dict[str, object] | str]]:
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, object] | str]]:
+    """Yield the rows; a column of numbers holds numbers, which only shows at its end."""
+    columns = TextColumns()
+    for _, row in _csv_texts(text):
+        columns.see({} if isinstance(row, str) else row)
+    for line, row in _csv_texts(text):
+        if isinstance(row, str):
+            yield line, row
+        else:
+            yield line, {key: cell if key in _OWN else columns.read(key, cell) for key, cell in row.items()}
+
+
+def _csv_texts(text: str) -> Iterator[tuple[int, dict[str, object] | str]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     while True:
         try:
@@ -292,7 +312,11 @@ def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, object] | str]]:
 
 
 def _add_row(
-    row: Mapping[str, object], folder: str, files: Mapping[str, object], rows: dict[str, _Row]
+    row: Mapping[str, object],
+    folder: str,
+    files: Mapping[str, object],
+    rows: dict[str, _Row],
+    choice: ColumnChoice,
 ) -> str | None:
     file_name = row.get("file_name")
     if not isinstance(file_name, str) or not file_name:
@@ -307,8 +331,16 @@ def _add_row(
     before = rows.get(name, _Row())
     cleaned = (clean_text(caption)[:MAX_CAPTION_CHARS].strip() for caption in captions)
     kept = dict.fromkeys((*before.captions, *filter(None, cleaned)))
-    rows[name] = _Row(tuple(kept), tuple(dict.fromkeys((*before.labels, *_labels(row)))))
+    labels = tuple(dict.fromkeys((*before.labels, *_labels(row))))
+    rows[name] = _Row(tuple(kept), labels, metadata_of((*before.metadata, *_others(row, choice))))
     return None
+
+
+def _others(row: Mapping[str, object], choice: ColumnChoice) -> Iterator[tuple[str, object]]:
+    """Yield the plain values of other columns; a nested one, as datasets have for boxes, is no fault."""
+    for key, value in row.items():
+        if key not in _OWN and cleaned_value(value) is not None and (name := choice.add(key)):
+            yield name, value
 
 
 def _labels(row: Mapping[str, object]) -> Iterator[str]:

@@ -90,7 +90,8 @@ def picture_html(workspace: Workspace, item: Item) -> str:
         return f'<div class="gs-quote">{escape(item.caption[:400])}</div>'
     uri = thumbnail_uri(workspace, item)
     alt = escape(item.caption or item.name)
-    return f'<img src="{uri}" alt="{alt}" loading="lazy">' if uri else "The file is missing."
+    missing = "The file is missing." if item.media else "Imported without its file."
+    return f'<img src="{uri}" alt="{alt}" loading="lazy">' if uri else missing
 
 
 def name_of(item: Item) -> str:
@@ -144,8 +145,9 @@ def _facts(item: Item) -> list[dict[str, str]]:
         "name": item.name,
         "labels": ", ".join(item.labels),
         "kind": item.mime,
-        "size": f"{item.size_bytes:,} bytes",
+        "size": f"{item.size_bytes:,} bytes" if item.size_bytes else "",
         "pixels": f"{item.width_px:,} × {item.height_px:,}" if item.width_px and item.height_px else "",
         "id": item.id,
     }
-    return [{"": key, "value": value} for key, value in facts.items() if value]
+    said = [(key, value) for key, value in facts.items() if value]
+    return [{"": key, "value": str(value)} for key, value in (*said, *item.metadata)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui.frame import errors
+from pages.ui.frame import MAP, errors
 from pages.ui.wording import duration, plain, say_error
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def progress_line(job: Job) -> str:
 def _draw(jobs: Jobs, job: Job) -> None:
     id_ = job.spec.id
     with st.container(border=True, key=f"job_{id_}"):
-        with st.container(horizontal=True, horizontal_alignment="distribute"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.text(f"{job.spec.title} → {job.spec.target}")
             _actions(jobs, job, id_)
         if job.active:
@@ -62,17 +62,26 @@ def _draw(jobs: Jobs, job: Job) -> None:
             say_error(job.error)
         else:
             st.caption(_summary(job))
+        for note in job.report.notes if job.report else ():
+            st.caption(plain(note))
         _failures(job.report.failed if job.report else job.progress.failed)
 
 
 def _actions(jobs: Jobs, job: Job, id_: str) -> None:
-    with st.container(horizontal=True, width="content", gap="xxsmall"):
+    with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
         if job.active:
             if st.button("Cancel", key=f"cancel_{id_}", type="tertiary", disabled=job.stop.is_set()):
                 jobs.cancel(id_)
                 st.rerun(scope="app")
             return
-        go_on = "Start it all the same" if job.slow else "Go on"
+        if job.spec.vectors is not None and job.state == "done":
+            st.page_link(
+                MAP,
+                label="Open the map",
+                icon=":material/scatter_plot:",
+                query_params={"collection": job.spec.collection},
+            )
+        go_on = "Start it all the same" if job.slow else "Leave bad rows out" if job.bad_rows else "Go on"
         if job.state in ("failed", "cancelled") and st.button(go_on, key=f"retry_{id_}", type="tertiary"):
             jobs.retry(id_)
             st.rerun(scope="app")

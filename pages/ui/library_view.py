@@ -15,6 +15,8 @@ from pages.ui.resources import labels_of
 from pages.ui.wording import plain, plural, say_error
 
 if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
     from engine.jobs import Jobs
     from engine.models.base import ModelChoice
     from engine.store import CollectionInfo
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
 NEW = "New collection …"
 IN_PLACE, BESIDE = "In its place", "Beside it, under a new name"
+COLUMNS_READ = (
+    "Columns: id, vector, modality (text, image, audio, video), and if you like text, pair, label, name; "
+    "others are kept with the items. "
+    "Larger than {:,} MB: `python -m engine import`."
+)
 MOST = 5_000  # the longest filtered list that is counted
 
 
@@ -53,7 +60,46 @@ def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
         )
         if pressed and files:
             _submit(jobs, name or "", [(file.name, file) for file in files], choice)
+    _vectors(jobs)
     _server_folder(workspace, jobs, name or "", choice)
+
+
+def _vectors(jobs: Jobs) -> None:
+    """Offer to take a file of vectors that another program made."""
+    round_ = st.session_state.setdefault("vectors_round", 0)
+    with st.expander("Add vectors from Parquet or NPZ", icon=":material/scatter_plot:"):
+        file = st.file_uploader(
+            "A file of vectors",
+            type=["parquet", "npz"],
+            key=f"vectors_{round_}",
+        )
+        st.caption(COLUMNS_READ.format(st.get_option("server.maxUploadSize")))
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            name = st.text_input("Name of the collection", "my-vectors", key="vectors_name", width=240)
+            label = st.text_input(
+                "What made the vectors",
+                key="vectors_label",
+                max_chars=100,
+                placeholder="else the file's name",
+                width=240,
+            )
+        skip_bad = st.checkbox(
+            "Leave bad rows out",
+            key="vectors_skip_bad",
+            help="NaN, zeros only, another width, an id twice. Otherwise one such row refuses the file.",
+        )
+        if st.button("Import", key="import", disabled=file is None, icon=":material/add:") and file:
+            _import(jobs, name or "", file, label or "", skip_bad)
+
+
+def _import(jobs: Jobs, name: str, file: UploadedFile, label: str, skip_bad: bool) -> None:
+    try:
+        jobs.import_vectors(name, file.name, file, label=label, skip_bad=skip_bad)
+    except GapscopeError as error:
+        say_error(str(error))
+        return
+    st.session_state.vectors_round += 1  # as in `_submit`
+    st.rerun()
 
 
 def _submit(jobs: Jobs, name: str, files: list, choice: ModelChoice | None) -> None:
