@@ -22,7 +22,8 @@ def colouring(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) -> C
     if min_cluster_size < 2:
         min_cluster_size = max(4, min(50, round(len(drawn.columns) ** 0.5 / 4)))
     task = map_tasks.clusters_of(workspace, drawn, min_cluster_size)
-    computed = map_waiting.results([task], label="Find clusters", key=f"map_clusters_{drawn.version}")
+    key = f"map_clusters_{hash((drawn.map.collection, drawn.map.settings))}"  # two maps may be on the page
+    computed = map_waiting.results([task], label="Find clusters", key=key)
     if computed is None:
         return None
     [found] = computed

@@ -49,7 +49,7 @@ def _groups(workspace: Workspace, jobs: Jobs, drawn: DrawnMap) -> None:
                 return
             collection, [found] = drawn.map.collection, computed
             st.caption(
-                f"{len(found.groups):,} groups, {found.surplus:,} items more than one each, at cosine "
+                f"{_count(found)}, {found.surplus:,} items more than one each, at cosine "
                 f"{found.threshold:.3f} or more; {found.compared:,} pairs compared, none sampled."
             )
             if not found.groups:
@@ -86,7 +86,7 @@ def _group(workspace: Workspace, drawn: DrawnMap, found: Duplicates, group: Grou
         st.caption(f":material/warning: {_chain_words(found, group)}")
     shown = group.ids[:_CARDS_SHOWN]
     items = read_items(workspace, collection, modality, shown)
-    cards.grid(workspace, collection, [(item, None) for item in items], key=f"twins_{group.keep[:12]}")
+    cards.grid(workspace, collection, [(item, None) for item in items], key=f"twins_{group.keep}")
     if len(group.ids) > len(shown):
         st.caption(f"Showing {len(shown)} of {len(group.ids):,}.")
 
@@ -113,3 +113,7 @@ def _chain_words(found: Duplicates, group: Group) -> str:
         f"alike two have a cosine of {group.similarity_min:.3f}, below the {found.threshold:.3f} asked for: "
         f"look at all of them before you keep one."
     )
+
+
+def _count(found: Duplicates) -> str:
+    return "1 group" if len(found.groups) == 1 else f"{len(found.groups):,} groups"

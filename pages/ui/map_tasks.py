@@ -36,7 +36,7 @@ def quality_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Task
         return quality(table, places, kinds, k=k, seed=seed, on_progress=on_progress, cancelled=cancelled)
 
     key = _key(workspace, drawn, "quality", drawn.version, k, seed)
-    return _task(drawn, key, "Quality of the map", compute)
+    return _task(drawn, key, "Quality of the map", AT_ONCE, compute)
 
 
 def gaps_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Task:
@@ -53,7 +53,7 @@ def gaps_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Task:
         pair_of = dict(zip(drawn.columns.ids, drawn.columns.pair, strict=True))
         return gaps(tables, pair_of, k=k, seed=seed, on_progress=on_progress, cancelled=cancelled)
 
-    return _task(drawn, _key(workspace, drawn, "gaps", k, seed), "Modality gap", compute)
+    return _task(drawn, _key(workspace, drawn, "gaps", k, seed), "Modality gap", AT_ONCE, compute)
 
 
 def clusters_of(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) -> Task:
@@ -72,7 +72,7 @@ def clusters_of(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) ->
             cancelled=cancelled,
         )
 
-    return _task(drawn, _key(workspace, drawn, "clusters", min_cluster_size), "Clusters", compute)
+    return _task(drawn, _key(workspace, drawn, "clusters", min_cluster_size), "Clusters", AT_ONCE, compute)
 
 
 def duplicates_of(
@@ -99,10 +99,10 @@ def duplicates_of(
         )
 
     key = _key(workspace, drawn, "duplicates", threshold, ids=ids)
-    return _task(drawn, key, "Near duplicates", compute, at_once=PAIRS_AT_ONCE)
+    return _task(drawn, key, "Near duplicates", PAIRS_AT_ONCE, compute)
 
 
-def _task(drawn: DrawnMap, key: Hashable, what: str, compute: Callable, *, at_once: int = AT_ONCE) -> Task:
+def _task(drawn: DrawnMap, key: Hashable, what: str, at_once: int, compute: Callable) -> Task:
     items = len(drawn.map.projection)
     return Task(key, f"{what}: {drawn.map.collection}", items, items <= at_once, compute)
 
