@@ -18,14 +18,19 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 def words(text: str) -> list[str]:
     """Return the words of a text in lower case, without English stop words, numbers and single letters."""
+    return [word for word in map(_bare, _WORD.findall(text.lower())) if _tells(word)]
+
+
+def _bare(word: str) -> str:
+    return word[:-2] if word.endswith(("'s", "’s")) else word
+
+
+def _tells(word: str) -> bool:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    found = (re.sub(r"['’]s$", "", word) for word in _WORD.findall(text.lower()))
-    return [
-        word
-        for word in found
-        if 1 < len(word) <= _LONGEST and word not in ENGLISH_STOP_WORDS and not re.search("['’]", word)
-    ]
+    return (
+        1 < len(word) <= _LONGEST and word not in ENGLISH_STOP_WORDS and "'" not in word and "’" not in word
+    )
 
 
 def names(labels: Sequence[int], texts: Sequence[str], count: int) -> tuple[str, ...]:
@@ -34,12 +39,21 @@ def names(labels: Sequence[int], texts: Sequence[str], count: int) -> tuple[str,
     labels[i] is the cluster of texts[i]; below 0 it belongs to none and its text counts nowhere. Cluster 2
     is the third. Names are unique: "dog, beach, ball (2)". Ties go by the alphabet.
     """
-    terms: list[Counter[str]] = [Counter() for _ in range(count)]
+    found: list[Counter[str]] = [Counter() for _ in range(count)]
     for label, text in zip(labels, texts, strict=True):
         if label >= 0 and text:
-            terms[label].update(words(text))
-    best = weigh(terms)
+            found[label].update(_WORD.findall(text.lower()))
+    best = weigh([_terms(some) for some in found])
     return tuple(_unique(", ".join(some) or f"cluster {row + 1}" for row, some in enumerate(best)))
+
+
+def _terms(found: Counter[str]) -> Counter[str]:
+    """Return the words that tell something, with their counts; each is looked at once."""
+    terms: Counter[str] = Counter()
+    for word, count in found.items():
+        if _tells(bare := _bare(word)):
+            terms[bare] += count
+    return terms
 
 
 def weigh(terms: Sequence[Counter[str]], *, top: int = WORDS) -> list[list[str]]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.cluster_names import names
-from engine.projection import FitCancelledError
 from engine.types import MODALITIES, Modality, VectorTable
 from engine.vectors import normalise
+from engine.watch import Watch
 
 NOISE = -1
 SAMPLE = 20_000  # rows that HDBSCAN sees: its tree costs n² / 2 distances
@@ -64,25 +64,6 @@ class Clusters:
         return int((self.labels == NOISE).sum())
 
 
-@dataclass(frozen=True)
-class _Watch:
-    """Hears a cancel and tells the progress of a part of the work, from `low` to `high`."""
-
-    on_progress: Callable[[float], None]
-    cancelled: Callable[[], bool]
-    low: float = 0.0
-    high: float = 1.0
-
-    def at(self, share: float) -> None:
-        if self.cancelled():
-            raise FitCancelledError
-        self.on_progress(self.low + share * (self.high - self.low))
-
-    def part(self, low: float, high: float) -> _Watch:
-        width = self.high - self.low
-        return _Watch(self.on_progress, self.cancelled, self.low + low * width, self.low + high * width)
-
-
 def cluster(
     table: VectorTable,
     texts: Mapping[str, str],
@@ -101,10 +82,13 @@ def cluster(
     min_cluster_size scaled down to it, but not below 10. The same items give the same clusters, in whatever
     order. Fewer than 2 min_cluster_size rows, or rows all the same, are noise. Raises ValueError for a zero
     row, a min_cluster_size below 2 or an item without modality, and projection.FitCancelledError.
+
+    A cancel is heard between blocks, but not inside scikit-learn's PCA and HDBSCAN: of SAMPLE rows these
+    take a few seconds, and what they return is dropped.
     """
     if min_cluster_size < 2:
         raise ValueError(f"min_cluster_size must be 2 or more, not {min_cluster_size}")
-    watch = _Watch(on_progress, cancelled)
+    watch = Watch(on_progress, cancelled)
     labels, sample, done = np.full(len(table), NOISE, np.int64), 0, 0
     parts = _parts(table, modalities)
     for rows in parts.values():
@@ -134,7 +118,7 @@ def _parts(
     return {name: order[of[order] == name] for name in MODALITIES if (of == name).any()}
 
 
-def _labels(vectors: np.ndarray, least: int, seed: int, watch: _Watch) -> tuple[np.ndarray, int]:
+def _labels(vectors: np.ndarray, least: int, seed: int, watch: Watch) -> tuple[np.ndarray, int]:
     """Return the cluster of every row (n,) int64, and how many rows were clustered to find it."""
     n, noise = len(vectors), np.full(len(vectors), NOISE, np.int64)
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[:SAMPLE])
@@ -151,7 +135,7 @@ def _labels(vectors: np.ndarray, least: int, seed: int, watch: _Watch) -> tuple[
     return noise, len(chosen)
 
 
-def _blocks(rows: np.ndarray, width: int, watch: _Watch) -> Iterator[np.ndarray]:
+def _blocks(rows: np.ndarray, width: int, watch: Watch) -> Iterator[np.ndarray]:
     step = max(1, _BLOCK_NUMBERS // width)
     for start in range(0, len(rows), step):
         watch.at(start / len(rows))
@@ -177,7 +161,7 @@ def _squared(some: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.maximum(found, 0, out=found)
 
 
-def _nearest(points: np.ndarray, k: int, watch: _Watch) -> np.ndarray:
+def _nearest(points: np.ndarray, k: int, watch: Watch) -> np.ndarray:
     """Return the k nearest others of every point: (n, d) to (n, k) int64, in no order."""
     found = []
     for rows in _blocks(np.arange(len(points)), len(points), watch):
@@ -187,7 +171,7 @@ def _nearest(points: np.ndarray, k: int, watch: _Watch) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _hdbscan(points: np.ndarray, near: np.ndarray, least: int, watch: _Watch) -> np.ndarray:
+def _hdbscan(points: np.ndarray, near: np.ndarray, least: int, watch: Watch) -> np.ndarray:
     """Return scikit-learn's labels (n,) of points with their k nearest others; the graph holds the tree."""
     from scipy.sparse import coo_array
     from sklearn.cluster import HDBSCAN
@@ -206,7 +190,7 @@ def _hdbscan(points: np.ndarray, near: np.ndarray, least: int, watch: _Watch) ->
     return model.fit(graph).labels_.astype(np.int64)
 
 
-def _tree(points: np.ndarray, core: np.ndarray, watch: _Watch) -> np.ndarray:
+def _tree(points: np.ndarray, core: np.ndarray, watch: Watch) -> np.ndarray:
     """Return the n - 1 edges (n - 1, 2) of a minimum spanning tree of the mutual reachability, by Prim.
 
     The reachability of two points is their distance, or the larger core distance (n,) where that is more.

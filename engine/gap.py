@@ -8,7 +8,7 @@ and Isola 2020 (alignment, uniformity), Shi et al. 2023 (linear separability), R
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,11 +16,13 @@ import numpy as np
 
 from engine.types import Modality, VectorTable
 from engine.vectors import normalise
+from engine.watch import Watch
 
 SAMPLE = 5_000  # rows of a modality that separability and purity are measured on; the rest is not needed
 PERMUTATIONS = 200
 _TEST_SHARE = 0.2
 _BLOCK = 1_000
+_UNHEARD = Watch()
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,22 @@ def l2m_squared_unbiased(x: np.ndarray, y: np.ndarray) -> float:
     return l2m(x, y) ** 2 - sum(float(rows.var(0, ddof=1).sum()) / len(rows) for rows in (x, y))
 
 
-def l2m_null(x: np.ndarray, y: np.ndarray, *, permutations: int = PERMUTATIONS, seed: int = 0) -> Null:
-    """Return the distribution of L2M where modality labels are shuffled; p is never 0."""
+def l2m_null(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+    watch: Watch = _UNHEARD,
+) -> Null:
+    """Return the distribution of L2M where modality labels are shuffled; p is never 0.
+
+    Raises projection.FitCancelledError where the watch hears a cancel.
+    """
     both, chance, found = np.concatenate([x, y]), np.random.default_rng(seed), []
     total = both.sum(0)
-    for _ in range(permutations):
+    for done in range(permutations):
+        watch.at(done / permutations)
         part = both[chance.permutation(len(both))[: len(x)]].sum(0)
         found.append(float(np.linalg.norm(part / len(x) - (total - part) / len(y))))
     least = l2m(x, y)
@@ -167,16 +180,18 @@ def separability(
     return float(np.mean([right[labels[test] == label].mean() for label in (0, 1)]))
 
 
-def knn_purity(x: np.ndarray, y: np.ndarray, *, k: int = 15) -> float:
+def knn_purity(x: np.ndarray, y: np.ndarray, *, k: int = 15, watch: Watch = _UNHEARD) -> float:
     """Return the mean share of the k nearest neighbours (cosine, itself left out) of the own modality.
 
-    Over the rows of both, x (n, d) and y (m, d), k < n + m. Raises ValueError for another k.
+    Over the rows of both, x (n, d) and y (m, d), k < n + m. Raises ValueError for another k, and
+    projection.FitCancelledError where the watch hears a cancel.
     """
     rows = np.concatenate([x, y]).astype(np.float32)
     if not 1 <= k < len(rows):
         raise ValueError(f"k is {k}; it must be 1 to {len(rows) - 1}")
     labels, same = np.repeat([0, 1], [len(x), len(y)]), 0
     for start in range(0, len(rows), _BLOCK):
+        watch.at(start / len(rows))
         block = slice(start, start + _BLOCK)
         scores = rows[block] @ rows.T
         scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -np.inf
@@ -198,13 +213,22 @@ def gaps(
     k: int = 15,
     seed: int = 0,
     sample: int = SAMPLE,
+    on_progress: Callable[[float], None] = lambda share: None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> list[PairGap]:
     """Return the gap of every two modalities that have rows.
 
-    pair_of maps an item's id to what it belongs to. Raises ValueError for a zero or not finite row.
+    pair_of maps an item's id to what it belongs to. Raises ValueError for a zero or not finite row, and
+    projection.FitCancelledError. A cancel is not heard while scikit-learn fits the classifier: on SAMPLE
+    rows of each that takes a second or two, and what it returns is dropped.
     """
     some: dict[Modality, VectorTable] = {name: table for name, table in tables.items() if len(table)}
-    return [_pair_gap(a, b, some, pair_of, k, seed, sample) for a, b in combinations(some, 2)]
+    pairs, watch, found = list(combinations(some, 2)), Watch(on_progress, cancelled), []
+    for place, (a, b) in enumerate(pairs):
+        part = watch.part(place / len(pairs), (place + 1) / len(pairs))
+        found.append(_pair_gap(a, b, some, pair_of, k, seed, sample, part))
+    on_progress(1.0)
+    return found
 
 
 def _pair_gap(
@@ -215,8 +239,11 @@ def _pair_gap(
     k: int,
     seed: int,
     sample: int,
+    watch: Watch,
 ) -> PairGap:
+    watch.at(0)
     x, y = unit(tables[a].vectors), unit(tables[b].vectors)
+    watch.at(0.1)
     left, right = joined(tables[a].ids, tables[b].ids, pair_of)
     enough = min(len(x), len(y)) >= 2
     rows_x, rows_y = _drawn(len(x), sample, seed), _drawn(len(y), sample, seed)
@@ -230,11 +257,11 @@ def _pair_gap(
         n_b=len(y),
         l2m=l2m(x, y),
         l2m_unbiased=max(0.0, l2m_squared_unbiased(x, y)) ** 0.5 if enough else None,
-        null=l2m_null(some_x, some_y, seed=seed) if enough else None,
+        null=l2m_null(some_x, some_y, seed=seed, watch=watch.part(0.2, 0.6)) if enough else None,
         pairs=len(left),
         rmg=rmg(x[left], y[right]) if len(left) >= 2 else None,
         separability=_separability(some_x, some_y, [pair_of.get(id_, id_) for id_ in ids], seed),
-        purity=knn_purity(some_x, some_y, k=neighbours) if enough else None,
+        purity=knn_purity(some_x, some_y, k=neighbours, watch=watch.part(0.8, 1)) if enough else None,
         purity_baseline=purity_baseline(len(some_x), len(some_y)) if enough else None,
         k=neighbours,
         sample_a=len(some_x),

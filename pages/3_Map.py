@@ -46,7 +46,10 @@ with frame.errors():
     landed = map_question.ask(workspace, choice.info, choice.question)
     if landed:
         map_question.say(landed, drawn)
-    if choice.beside is None:
+    twice = choice.beside == (choice.info, choice.settings)
+    if twice:
+        st.caption("A second map would be the same as this one: choose another under Compare.")
+    if choice.beside is None or twice:
         map_view.canvas(workspace, "a", drawn, choice, landed)
         map_fit.about(jobs, choice.info, drawn, name="a")
     else:

@@ -16,6 +16,7 @@ import engine.clusters as clusters
 from engine.clusters import NOISE, Clusters, cluster
 from engine.projection import FitCancelledError
 from engine.types import VectorTable
+from engine.watch import Watch
 
 few = settings(max_examples=15, deadline=None)
 
@@ -38,7 +39,7 @@ def unit(table: VectorTable) -> np.ndarray:
 @given(st.integers(20, 250), st.integers(2, 12), st.integers(0, 1000), st.sampled_from([0.1, 0.5, 1.0]))
 def test_labels_equal_scikit_learn_s_where_no_two_edges_are_as_long(n, least, seed, spread):
     points = unit(blobs(n, seed=seed, spread=spread))
-    watch = clusters._Watch(lambda share: None, lambda: False)
+    watch = Watch()
     # With one neighbour that makes a place dense no reachability occurs twice, and the tree is the only one.
     found = clusters._hdbscan(points, clusters._nearest(points, 1, watch), least, watch)
     theirs = HDBSCAN(min_cluster_size=least, min_samples=2, copy=True).fit_predict(points)
@@ -75,7 +76,7 @@ def test_the_tree_is_a_minimum_spanning_tree_of_scipy_s_length():
     core = np.sort(every, axis=1)[:, 5]
     reach = np.maximum(np.maximum(every, core), core[:, None])
     np.fill_diagonal(reach, 0)
-    edges = clusters._tree(points, core, clusters._Watch(lambda share: None, lambda: False))
+    edges = clusters._tree(points, core, Watch())
     assert len(edges) == 79 and len(np.unique(edges)) == 80
     assert reach[edges[:, 0], edges[:, 1]].sum() == pytest.approx(minimum_spanning_tree(reach).sum())
 

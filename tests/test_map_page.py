@@ -29,8 +29,9 @@ def until_fitted(app):
     while time.monotonic() < ends:
         jobs = resources.boot().jobs
         if jobs is not None and not (jobs.active() and jobs.active().spec.projection is not None):
+            begun = len(jobs.list())
             app = app.run()
-            if not (jobs.active() and jobs.active().spec.projection is not None):
+            if len(jobs.list()) == begun:  # a fit begun by this run may be over already, and not drawn
                 return app
         time.sleep(0.2)
     raise AssertionError("the map was not fitted")
@@ -46,8 +47,8 @@ def texts(app) -> str:
     return words(app) + "\n".join(str(block.proto.body) for block in app.get("html"))
 
 
-def put(vectors, modality="image", collection="mine", start=0, **fields):
-    """Store given vectors, as an import does."""
+def put(vectors, modality="image", collection="mine", start=0, *, paired=True, **fields):
+    """Store given vectors, as an import does; of several modalities, the n-th of each belong together."""
     from engine.types import Item, Provenance, VectorTable
 
     open_ = workspace()
@@ -57,7 +58,10 @@ def put(vectors, modality="image", collection="mine", start=0, **fields):
     made_by = Provenance.of_import("test", rows.shape[1])
     if open_.ledger.provenance(collection) is None:
         open_.ledger.set_provenance(collection, made_by)
-    items = [Item(id_, modality, f"{n}.jpg", "", f"pair {n}", **fields) for n, id_ in enumerate(table.ids)]
+    items = [
+        Item(id_, modality, f"{n}.jpg", "", f"pair {n}" if paired else id_, **fields)
+        for n, id_ in enumerate(table.ids)
+    ]
     open_.ledger.put(collection, items, table)
     open_.store.upsert(collection, made_by, modality, items, table)
     return table

@@ -10,11 +10,18 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 
 import engine.near_duplicates as near_duplicates
-from engine.near_duplicates import Duplicates, find
+from engine.near_duplicates import Duplicates, Group
 from engine.projection import FitCancelledError
 from engine.types import Item, VectorTable
 
 few = settings(max_examples=40, deadline=None)
+
+
+def find(table: VectorTable, items, **more) -> Duplicates:
+    """Call `near_duplicates.find` with the items at hand."""
+    known = {item.id: item for item in items}
+    modalities = {id_: item.modality for id_, item in known.items()}
+    return near_duplicates.find(table, modalities, lambda ids: [known[id_] for id_ in ids], **more)
 
 
 def mixed(table: VectorTable, names: list[str]) -> list[Item]:
@@ -88,6 +95,29 @@ def test_it_equals_brute_force_over_every_pair(n, seed, spread, threshold, tile)
     )
 
 
+@few
+@given(st.integers(0, 1000), st.sampled_from([0.02, 0.2, 0.5, 1.0]), st.sampled_from([0.5, 0.8, 0.97, 1.0]))
+def test_ruling_pairs_out_by_their_first_components_loses_none(seed, spread, threshold):
+    chance = np.random.default_rng(seed)
+    rows = chance.normal(size=(6, 200))[chance.integers(6, size=150)] + spread * chance.normal(
+        size=(150, 200)
+    )
+    rows[100:120] = rows[:20] * 3
+    rows[120:140] = rows[20:40] + 1e-3 * chance.normal(size=(20, 200))
+    unit = near_duplicates._unit(rows.astype(np.float32))
+    sieve, every = near_duplicates._sieve(unit), unit.astype(np.float64) @ unit.T
+    assert sieve.shape == (150, near_duplicates._HEAD + 1)
+    assert (sieve @ sieve.T >= every - near_duplicates._SLACK).all()
+    both = slice(0, 150)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_duplicates, "_CROWDED", 2.0)  # never a full product
+        found = set(zip(*near_duplicates._close(unit, sieve, both, both, threshold), strict=True))
+    sure, possible = every >= threshold + 1e-6, every >= threshold - 3e-6
+    for pairs in (sure, possible):
+        np.fill_diagonal(pairs, False)
+    assert set(zip(*np.nonzero(sure), strict=True)) <= found <= set(zip(*np.nonzero(possible), strict=True))
+
+
 def test_single_linkage_of_scipy_finds_the_same_groups():
     table = heaps(300, 1, 0.15)
     found = find(table, plain_items(table), threshold=0.98)
@@ -130,6 +160,33 @@ def test_a_chain_shows_that_its_ends_are_no_duplicates():
     assert group.similarity_max == pytest.approx(np.cos(np.pi / 18), abs=1e-6)
 
 
+def test_a_chain_is_told_and_rounding_makes_none():
+    of = Duplicates((), 0.97, 0)
+    assert of.is_chain(Group(("a", "b"), "a", 0.96, 0.99))
+    assert not of.is_chain(Group(("a", "b"), "a", 0.97 - 5e-7, 0.99))
+
+
+def test_without_one_group_s_others_it_is_what_a_new_search_would_find():
+    table = heaps(80, 5, 0.1)
+    items = plain_items(table)
+    found = find(table, items, threshold=0.99)
+    group = found.groups[0]
+    gone = set(group.ids) - {group.keep}
+    again = find(table.take(id_ for id_ in table.ids if id_ not in gone), items, threshold=0.99)
+    assert found.without(gone).groups == again.groups and len(again.groups) == len(found.groups) - 1
+    assert found.without([]) == found and found.without(["of none"]) == found
+    assert len(group.ids) > 2 and found.without(group.ids[:1]) is None
+
+
+def test_an_item_that_is_gone_meanwhile_is_in_no_group():
+    table = VectorTable(tuple("abc"), np.ones((3, 4), np.float32))
+    known = {item.id: item for item in plain_items(table) if item.id != "a"}
+    found = near_duplicates.find(
+        table, dict.fromkeys("abc", "image"), lambda ids: [known[id_] for id_ in ids if id_ in known]
+    )
+    assert [group.ids for group in found.groups] == [("b", "c")]
+
+
 def test_the_largest_then_the_best_described_then_the_oldest_is_kept():
     table = VectorTable(tuple("abcdef"), np.ones((6, 3), np.float32))
     facts = [
@@ -161,7 +218,7 @@ def test_bad_input_is_refused_and_a_cancel_is_heard(monkeypatch):
     for threshold in (0, -1, 1.01, float("nan")):
         with pytest.raises(ValueError, match="threshold"):
             find(table, items, threshold=threshold)
-    with pytest.raises(ValueError, match="no item"):
+    with pytest.raises(ValueError, match="modality of"):
         find(table, items[1:])
     with pytest.raises(ValueError, match="zero"):
         find(

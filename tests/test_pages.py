@@ -36,6 +36,7 @@ def app_folder(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
             monkeypatch.setenv(key, value)
     monkeypatch.setattr("engine.jobs.Jobs.ingest_samples", lambda self: None)
     resources.boot.clear()
+    resources.works.clear()
     yield tmp_path
     state = resources.boot()
     state.ended.wait(60)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.columns import Category
-from pages.ui import map_paint, resources
-from pages.ui.map_numbers import wanted
+from pages.ui import map_paint, map_tasks, map_waiting
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
@@ -21,12 +20,14 @@ if TYPE_CHECKING:
 
 def colouring(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) -> Colouring | None:
     """Return a colour per cluster; None where a large collection has none yet, with the button for it."""
-    items = len(drawn.columns)
-    if not wanted(items, f"clusters_{drawn.map.collection}", "Find clusters"):
-        return None
     if min_cluster_size < 2:
-        min_cluster_size = max(4, min(50, round(items**0.5 / 4)))
-    found = resources.clusters_of(workspace, drawn, drawn.map.collection, drawn.version, min_cluster_size)
+        min_cluster_size = max(4, min(50, round(len(drawn.columns) ** 0.5 / 4)))
+    task = map_tasks.clusters_of(workspace, drawn, min_cluster_size)
+    key = f"map_clusters_{hash((drawn.map.collection, drawn.map.settings))}"  # two maps may be on the page
+    computed = map_waiting.results([task], label="Find clusters", key=key)
+    if computed is None:
+        return None
+    [found] = computed
     of = dict(zip(found.ids, found.labels.tolist(), strict=True))
     labels = Category.of(of.get(id_, -1) for id_ in drawn.columns.ids)
     st.caption(plain(_words(found)))

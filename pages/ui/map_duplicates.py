@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.columns import read_items
-from pages.ui import cards, resources
+from pages.ui import cards, map_tasks, map_waiting, resources
 from pages.ui.frame import errors
-from pages.ui.map_numbers import wanted
 from pages.ui.map_view import chosen
 from pages.ui.wording import plural
 
 if TYPE_CHECKING:
     from engine.jobs import Jobs
-    from engine.near_duplicates import Group
+    from engine.near_duplicates import Duplicates, Group
     from engine.workspace import Workspace
     from pages.ui.map_data import DrawnMap
 
@@ -44,14 +43,13 @@ def _groups(workspace: Workspace, jobs: Jobs, drawn: DrawnMap) -> None:
                 format="%.3f",
                 key="duplicates_threshold",
             )
-            if not wanted(
-                len(drawn.columns), f"duplicates_{drawn.map.collection}", "Compare every pair", at_once=20_000
-            ):
+            task = map_tasks.duplicates_of(workspace, drawn, threshold)
+            computed = map_waiting.results([task], label="Compare every pair", key="map_duplicates_find")
+            if computed is None:
                 return
-            collection = drawn.map.collection
-            found = resources.duplicates_of(workspace, drawn, collection, drawn.version, threshold)
+            collection, [found] = drawn.map.collection, computed
             st.caption(
-                f"{len(found.groups):,} groups, {found.surplus:,} items more than one each, at cosine "
+                f"{_count(found)}, {found.surplus:,} items more than one each, at cosine "
                 f"{found.threshold:.3f} or more; {found.compared:,} pairs compared, none sampled."
             )
             if not found.groups:
@@ -61,7 +59,7 @@ def _groups(workspace: Workspace, jobs: Jobs, drawn: DrawnMap) -> None:
             )
             rows = _pages(len(found.groups))
             for place in range(*rows.indices(len(found.groups))):
-                _group(workspace, drawn, found.groups[place], busy)
+                _group(workspace, drawn, found, found.groups[place], busy)
 
     show()
 
@@ -72,29 +70,50 @@ def _pages(count: int) -> slice:
     return slice((page - 1) * _GROUPS_SHOWN, page * _GROUPS_SHOWN)
 
 
-def _group(workspace: Workspace, drawn: DrawnMap, group: Group, busy: bool) -> None:
+def _group(workspace: Workspace, drawn: DrawnMap, found: Duplicates, group: Group, busy: bool) -> None:
     collection, modality = drawn.map.collection, drawn.map.modality
-    others = len(group.ids) - 1
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(
             f"{len(group.ids):,} {plural(modality[group.keep])}, cosine {group.similarity_min:.3f} to "
             f"{group.similarity_max:.3f}"
         )
         with st.popover("Keep one", icon=":material/filter_1:", key=f"keep_{group.keep}"):
-            st.text(
-                f"Keeps the first one shown, and deletes {others:,} from {collection}. It cannot be undone."
-            )
-            if busy:
-                st.caption("A job is working on this collection: wait for it, or cancel it first.")
-            if st.button("Keep the first one", key=f"keep_go_{group.keep}", disabled=busy, type="primary"):
-                workspace.delete_items(collection, [id_ for id_ in group.ids if id_ != group.keep])
-                resources.labels_of.clear()
-                st.rerun(scope="app")
+            _keep_one(workspace, drawn, found, group, busy)
         if st.button("Select on the map", key=f"keep_select_{group.keep}", type="tertiary"):
             chosen().select(group.ids)
             st.rerun(scope="app")
+    if found.is_chain(group):
+        st.caption(f":material/warning: {_chain_words(found, group)}")
     shown = group.ids[:_CARDS_SHOWN]
     items = read_items(workspace, collection, modality, shown)
-    cards.grid(workspace, collection, [(item, None) for item in items], key=f"twins_{group.keep[:12]}")
+    cards.grid(workspace, collection, [(item, None) for item in items], key=f"twins_{group.keep}")
     if len(group.ids) > len(shown):
         st.caption(f"Showing {len(shown)} of {len(group.ids):,}.")
+
+
+def _keep_one(workspace: Workspace, drawn: DrawnMap, found: Duplicates, group: Group, busy: bool) -> None:
+    collection, gone = drawn.map.collection, frozenset(group.ids) - {group.keep}
+    st.text(f"Keeps the first one shown, and deletes {len(gone):,} from {collection}. It cannot be undone.")
+    if found.is_chain(group):
+        st.warning(_chain_words(found, group), icon=":material/warning:")
+    if busy:
+        st.caption("A job is working on this collection: wait for it, or cancel it first.")
+    if st.button("Keep the first one", key=f"keep_go_{group.keep}", disabled=busy, type="primary"):
+        left, rest = map_tasks.duplicates_of(workspace, drawn, found.threshold, but=gone), found.without(gone)
+        workspace.delete_items(collection, gone)
+        if rest is not None:  # many pairs need not be compared again for one group less
+            resources.works().put(left, rest)
+        resources.labels_of.clear()
+        st.rerun(scope="app")
+
+
+def _chain_words(found: Duplicates, group: Group) -> str:
+    return (
+        f"A chain: each of these is a near duplicate of another one, but not all of each other. The least "
+        f"alike two have a cosine of {group.similarity_min:.3f}, below the {found.threshold:.3f} asked for: "
+        f"look at all of them before you keep one."
+    )
+
+
+def _count(found: Duplicates) -> str:
+    return "1 group" if len(found.groups) == 1 else f"{len(found.groups):,} groups"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui import resources
+from pages.ui import map_tasks, map_waiting
 from pages.ui.frame import errors
 from pages.ui.wording import plain, plural
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pages.ui.map_data import DrawnMap
 
 K, SEED = 15, 0
-AT_ONCE = 3_000  # items; more are measured when somebody asks for it
 NOT_THE_GAP = (
     "Distances on the map are not the gap: a map may draw one where there is none, or hide one. The gap is "
     "measured here from the vectors."
@@ -31,15 +30,13 @@ def draw_section(workspace: Workspace, drawn: DrawnMap, other: DrawnMap | None) 
     @st.fragment
     def show() -> None:
         with errors():
-            items, key = sum(len(one.columns) for one in both), f"map_measure_{drawn.map.collection}"
-            if not wanted(items, key, "Measure the map and the gap"):
+            tasks = [map_tasks.quality_of(workspace, one, K, SEED) for one in both]
+            tasks.append(map_tasks.gaps_of(workspace, drawn, K, SEED))
+            measured = map_waiting.results(tasks, label="Measure the map and the gap", key="map_measure")
+            if measured is None:
                 st.caption(NOT_THE_GAP)
                 return
-            found = [
-                resources.quality_of(workspace, one, one.map.collection, one.version, K, SEED) for one in both
-            ]
-            collection, version = drawn.map.collection, f"{drawn.version} {drawn.columns.pair[:1]}"
-            gap = resources.gaps_of(workspace, drawn, collection, version, K, SEED)
+            *found, gap = measured
             st.html(_strip(found, gap))
             st.caption(NOT_THE_GAP)
             with st.expander(
@@ -75,16 +72,6 @@ def _strip(found: list[MapQuality], gap: list[PairGap]) -> str:
 
 def _short(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
-
-
-def wanted(items: int, key: str, label: str, *, at_once: int = AT_ONCE) -> bool:
-    """Tell whether to compute something: at once for few items, else after the button that this draws."""
-    if items <= at_once:
-        return True
-    asked = f"{key}_asked"
-    if st.button(f"{label} ({items:,} items)", key=key, icon=":material/straighten:"):
-        st.session_state[asked] = True
-    return st.session_state.get(asked, False)
 
 
 def _quality(drawn: list[DrawnMap], found: list[MapQuality]) -> None:

@@ -17,16 +17,13 @@ from pages.ui.wording import say_error
 if TYPE_CHECKING:
     import numpy as np
 
-    from engine.clusters import Clusters
-    from engine.gap import PairGap
     from engine.jobs import Jobs
-    from engine.map_quality import MapQuality
     from engine.models.base import Kind
     from engine.models.readiness import Readiness
-    from engine.near_duplicates import Duplicates
     from engine.questions import Direction, Truth
-    from engine.types import Item, Modality, VectorTable
+    from engine.types import Item, VectorTable
     from engine.workspace import Workspace
+    from pages.ui.map_work import Works
 
 
 class Boot:
@@ -200,59 +197,12 @@ def vectors_of(_workspace: Workspace, _drawn: DrawnMap, collection: str, version
     return read_vectors(_workspace, collection, _drawn.map.projection.ids)
 
 
-@st.cache_data(show_spinner="Measuring the map …", max_entries=50)
-def quality_of(
-    _workspace: Workspace, _drawn: DrawnMap, collection: str, version: str, k: int, seed: int
-) -> MapQuality:
-    """Return how well a map keeps neighbours; `version` renews it."""
-    from engine.map_quality import quality
+@st.cache_resource(show_spinner=False)
+def works() -> Works:
+    """Return what is computed of maps in the background, and was."""
+    from pages.ui.map_work import Works
 
-    table = vectors_of(_workspace, _drawn, collection, version)
-    return quality(table, _drawn.map.projection, _drawn.map.modality, k=k, seed=seed)
-
-
-@st.cache_data(show_spinner="Measuring the gap …", max_entries=50)
-def gaps_of(
-    _workspace: Workspace, _drawn: DrawnMap, collection: str, version: str, k: int, seed: int
-) -> list[PairGap]:
-    """Return the gap of every two modalities, from the vectors; `version` renews it."""
-    from engine.gap import gaps
-
-    table, columns = vectors_of(_workspace, _drawn, collection, version), _drawn.columns
-    by: dict[Modality, list[str]] = {}
-    there = set(table.ids)
-    for id_, modality in zip(columns.ids, columns.modality, strict=True):
-        if id_ in there:
-            by.setdefault(modality, []).append(id_)
-    pair_of = dict(zip(columns.ids, columns.pair, strict=True))
-    return gaps({one: table.take(ids) for one, ids in by.items()}, pair_of, k=k, seed=seed)
-
-
-@st.cache_resource(show_spinner="Finding clusters …", max_entries=8)
-def clusters_of(
-    _workspace: Workspace, _drawn: DrawnMap, collection: str, version: str, min_cluster_size: int
-) -> Clusters:
-    """Return the clusters of a map's vectors, each modality by itself; shared, and not to be changed."""
-    from engine.clusters import cluster
-    from engine.columns import texts_of
-
-    table = vectors_of(_workspace, _drawn, collection, version)
-    texts = dict(texts_of(_workspace, collection))
-    return cluster(table, texts, min_cluster_size=min_cluster_size, modalities=_drawn.map.modality)
-
-
-@st.cache_data(show_spinner="Comparing every pair …", max_entries=20)
-def duplicates_of(
-    _workspace: Workspace, _drawn: DrawnMap, collection: str, version: str, threshold: float
-) -> Duplicates:
-    """Return the near duplicates of a map's items; `version` renews them."""
-    from engine.columns import read_items
-    from engine.near_duplicates import find
-
-    table = vectors_of(_workspace, _drawn, collection, version)
-    items = read_items(_workspace, collection, _drawn.map.modality, table.ids)
-    known = {item.id for item in items}
-    return find(table.take(id_ for id_ in table.ids if id_ in known), items, threshold=threshold)
+    return Works()
 
 
 @st.cache_resource(show_spinner=False, max_entries=50)
