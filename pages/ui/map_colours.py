@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from engine.columns import Category, last_change
-from engine.item_columns import column_names, read_column
-from pages.ui import map_clusters, map_paint, map_question
+from engine.columns import last_change
+from pages.ui import map_clusters, map_paint, map_question, resources
 from pages.ui.map_choice import COLUMN
 from pages.ui.wording import plural
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 def names(workspace: Workspace, info: CollectionInfo) -> list[str]:
     """Return the columns that a collection's items can be coloured by, beside what all items have."""
-    return _names(workspace, info.name, last_change(workspace, info.name))
+    return resources.column_names_of(workspace, info.name, last_change(workspace, info.name))
 
 
 def colouring(workspace: Workspace, drawn: DrawnMap, choice: Choice, landed: Landed | None) -> Colouring:
@@ -55,17 +54,5 @@ def _chosen(workspace: Workspace, drawn: DrawnMap, choice: Choice, landed: Lande
 def _by_column(workspace: Workspace, drawn: DrawnMap, name: str) -> Colouring:
     collection = drawn.map.collection
     version = f"{drawn.version} {last_change(workspace, collection)}"
-    values = _values(workspace, drawn, collection, name, version)
+    values = resources.column_of(workspace, drawn, collection, name, version)
     return map_paint.by_number(values) if isinstance(values, np.ndarray) else map_paint.by_group(values)
-
-
-@st.cache_data(show_spinner=False, max_entries=50)
-def _names(_workspace: Workspace, collection: str, version: str) -> list[str]:
-    return column_names(_workspace, collection)
-
-
-@st.cache_resource(show_spinner="Reading the column …", max_entries=8)
-def _values(
-    _workspace: Workspace, _drawn: DrawnMap, collection: str, name: str, version: str
-) -> Category | np.ndarray:
-    return read_column(_workspace, collection, name, _drawn.columns.ids)

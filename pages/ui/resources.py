@@ -17,6 +17,7 @@ from pages.ui.wording import say_error
 if TYPE_CHECKING:
     import numpy as np
 
+    from engine.columns import Category
     from engine.jobs import Jobs
     from engine.models.base import Kind
     from engine.models.readiness import Readiness
@@ -203,6 +204,27 @@ def works() -> Works:
     from pages.ui.map_work import Works
 
     return Works()
+
+
+@st.cache_data(show_spinner=False, max_entries=50)
+def column_names_of(_workspace: Workspace, collection: str, version: str) -> list[str]:
+    """Return the columns that a collection's items have beside what all have; `version` renews it."""
+    from engine.item_columns import column_names
+
+    return column_names(_workspace, collection)
+
+
+@st.cache_resource(show_spinner="Reading the column …", max_entries=8)
+def column_of(
+    _workspace: Workspace, _drawn: DrawnMap, collection: str, name: str, version: str
+) -> Category | np.ndarray:
+    """Return a column's value for every item on a map, shared and not to be changed; `version` renews it.
+
+    Raises QueryError where no item has it.
+    """
+    from engine.item_columns import read_column
+
+    return read_column(_workspace, collection, name, _drawn.columns.ids)
 
 
 @st.cache_resource(show_spinner=False, max_entries=50)
