@@ -1,9 +1,10 @@
 """Near duplicates: items of one modality whose vectors are almost the same, as groups with one to keep.
 
 Every pair is compared, none is sampled and no index is asked; never two modalities with each other, whose
-cosines mean something else. Most pairs are ruled out by their first principal components, of which a cosine
-can only be so far: 100,000 x 384 in one modality took a fifth of the time of full products (measured). Pure;
-deletes nothing and knows no store.
+cosines mean something else. Most pairs are ruled out by their first principal components, from which a cosine
+can only be so far: 100,000 x 384 of one modality in 20 groups took 28 s at a threshold of 0.97, and 200 s at
+0.80, where full products were needed (measured on two cores with other work). Pure; deletes nothing and
+knows no store.
 """
 
 from __future__ import annotations

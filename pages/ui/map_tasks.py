@@ -1,7 +1,8 @@
 """What is computed of a map's vectors: quality, gap, clusters and near duplicates, each as a task.
 
 A result belongs to a collection, what made it, its items and the parameters; only the quality belongs to
-the places of one map too, so that UMAP and PCA of the same vectors share the rest.
+the places of one map too, so that UMAP and PCA of the same vectors share the rest. An id stands for its
+vector, as it does for a kept map (`engine/maps.py`).
 """
 
 from __future__ import annotations
