@@ -11,7 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, cli_env, generated_photos, give_model, make_settings, sources
+from conftest import (
+    MADE_BY,
+    ROOT,
+    cli_env,
+    generated_photos,
+    give_model,
+    make_settings,
+    plain_items,
+    sources,
+    unit_table,
+)
 
 from engine.errors import StoreLockedError, StoreUnreachableError
 from engine.search import Query
@@ -195,3 +205,15 @@ def test_a_server_needs_no_lock_but_the_folder_does(shared_server, tmp_path, mod
     with pytest.raises(StoreLockedError):
         Store.open_embedded(tmp_path / "data")
     embedded.close()
+
+
+def test_metadata_keeps_its_types_on_the_way_to_a_server(shared_server):
+    values = {"whole": 2**63 - 1, "less": -(2**63), "real": 2.0, "tiny": 5e-324, "no": False, "$.a b": "x\ny"}
+    table, store = unit_table(1), Store.open_server(shared_server.url)
+    [item] = plain_items(table, metadata=tuple(sorted(values.items())))
+    store.upsert("typed", MADE_BY, "image", [item], table)
+    [found] = store.all_items("typed", "image")
+    assert found == item
+    assert [type(value) for _, value in found.metadata] == [type(value) for _, value in item.metadata]
+    store.drop("typed")
+    store.close()
