@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,16 @@ class Boot:
         if jobs.active() is None:  # a job loads the model itself, and shows how far that is
             with workspace.embedder():
                 pass
+        if workspace.settings.warm_up:
+            self._warm_up(jobs)
+
+    def _warm_up(self, jobs: Jobs) -> None:
+        """Compile UMAP while nobody waits for anything else."""
+        from engine.projection import warm_up
+
+        while jobs.active():
+            time.sleep(1)
+        warm_up()
 
     def _note(self, stage: str) -> None:
         self.stage = stage
