@@ -160,7 +160,7 @@ def test_many_places_are_sent_in_sixteen_bits_and_stay_within_a_step(monkeypatch
     places = places.astype(np.float32)
     sent, low, step = quantised(places)
     assert sent.dtype == np.float32 and (sent == places).all() and (low, step) == ([0, 0], 1)
-    monkeypatch.setattr("pages.ui.map_component._FINE", 499)
+    monkeypatch.setattr("pages.ui.map_component.MANY", 499)
     sent, low, step = quantised(places)
     assert sent.dtype == np.uint16 and sent.max() == 65_535
     assert np.abs(low + step * sent.astype(float) - places).max() <= step * 0.51
