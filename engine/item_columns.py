@@ -6,7 +6,6 @@ into a shared store there is no value. Changes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -46,8 +45,7 @@ def read_column(
     Numbers of few different values are groups; in groups "" stands for none. Raises QueryError for a
     column that no item has.
     """
-    query = "SELECT id, json_extract(item, ?) FROM items WHERE collection = ?"
-    rows = workspace.ledger.rows(query, (_path(name), collection))
+    rows = workspace.ledger.rows(*_query(collection, name))
     found = {id_: value for id_, value in rows if value is not None}
     if not found:
         have = ", ".join(column_names(workspace, collection)) or "none"
@@ -59,9 +57,14 @@ def read_column(
     return Category.of(_word(found[id_]) if id_ in found else "" for id_ in ids)
 
 
-def _path(name: str) -> str:
-    """Return where a column is in an item's JSON, as SQLite says it."""
-    return f"$.{FACTS[name]}" if name in FACTS else f"$.metadata.{json.dumps(name, ensure_ascii=False)}"
+def _query(collection: str, name: str) -> tuple[str, tuple[str, ...]]:
+    """Return what gives the ids and values of a column. A path in SQLite's JSON could not hold a quote."""
+    if name in FACTS:
+        query = "SELECT id, json_extract(item, ?) FROM items WHERE collection = ?"
+        return query, (f"$.{FACTS[name]}", collection)
+    query = """SELECT items.id, one.value FROM items, json_each(item, '$.metadata') AS one
+    WHERE collection = ? AND one.key = ?"""
+    return query, (collection, name)
 
 
 def _word(value: str | int | float) -> str:

@@ -113,7 +113,14 @@ def _lines(places: np.ndarray, lines: np.ndarray) -> list[dict[str, Any]]:
     broken = np.concatenate([ends, np.full((len(ends), 1, 2), np.nan)], 1).reshape(-1, 2)
     x, y = ([None if np.isnan(one) else one for one in column.tolist()] for column in broken.T)
     return [
-        {"type": "scatter", "mode": "lines", "x": x, "y": y, "hoverinfo": "skip", "line": {"color": _FAINT}}
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": x,
+            "y": y,
+            "hoverinfo": "skip",
+            "line": {"color": _FAINT, "width": 1},
+        }
     ]
 
 
