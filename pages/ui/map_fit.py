@@ -74,7 +74,7 @@ def _shown(items: int, total: int) -> str:
     if items == total and items < MANY:
         return "1 item" if items == 1 else f"{items:,} items"
     moving = " (a part of them while it moves)" if items > MANY else ""
-    return f"showing {items:,} of {total:,} items{moving}"
+    return f"Showing {items:,} of {total:,} items{moving}"
 
 
 def _start_or_say(
