@@ -248,7 +248,8 @@ def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-    env = {**os.environ, "GAPSCOPE_DATA_DIR": str(folder)}
+    # Compiling UMAP takes the first half minute after a start, and is no part of drawing a kept map.
+    env = {**os.environ, "GAPSCOPE_DATA_DIR": str(folder), "GAPSCOPE_WARM_UP": "false"}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, cwd=PROJECT, env=env, **quiet)
     address = f"http://127.0.0.1:{port}"
