@@ -186,6 +186,37 @@ def cli_env(data_dir: Path, **extra: str) -> dict[str, str]:
     }
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Add to the report of a browser test that fails what its page shows: a machine far away keeps nothing."""
+    report = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if report.when == "call" and report.failed and hasattr(page, "inner_text"):
+        try:
+            report.sections.append((f"page {page.url}", page.inner_text("body", timeout=5_000)))
+        except Exception as error:  # noqa: BLE001 - the page may be what is broken
+            report.sections.append(("page", f"cannot be read: {error}"))
+    return report
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """Start a Chromium for the browser tests of a file."""
+    from chromium import chromium
+
+    with chromium(tmp_path_factory.mktemp("profile")) as context:
+        yield context
+
+
+@pytest.fixture
+def page(browser: object, server: str) -> Iterator[object]:
+    """Open a tab for a browser test, once the `server` of its file answers."""
+    from chromium import tab_of
+
+    with tab_of(browser) as tab:
+        yield tab
+
+
 @pytest.fixture(scope="session")
 def cli() -> Callable[..., subprocess.CompletedProcess]:
     """Return a function that runs `python -m engine ...` on a data folder, as a process of its own."""
@@ -198,7 +229,7 @@ def cli() -> Callable[..., subprocess.CompletedProcess]:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=280,
         )
 
     return run

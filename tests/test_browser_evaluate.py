@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import MARKS, READY, chromium, served, tab_of
+from chromium import JOB_MS, MARKS, READY, becomes, overflow, pick, served, steady
 from conftest import real_photos
+from playwright.sync_api import expect
 from test_pages import fill
 
 pytestmark = MARKS
@@ -27,20 +29,14 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterat
         yield address
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    with chromium(tmp_path_factory.mktemp("profile")) as context:
-        yield context
-
-
 @pytest.fixture
-def page(browser, server) -> Iterator[object]:
-    with tab_of(browser) as tab:
-        tab.goto(f"{server}/Evaluate")
-        tab.get_by_role("button", name="Measure").wait_for(timeout=90_000)
-        tab.wait_for_selector('[data-testid="stProgress"]', state="detached", timeout=90_000)
-        tab.wait_for_selector(READY)
-        yield tab
+def page(page, server) -> object:
+    """Open the page, and wait until the samples are there."""
+    page.goto(f"{server}/Evaluate")
+    page.get_by_role("button", name="Measure").wait_for(timeout=JOB_MS)
+    page.wait_for_selector('[data-testid="stProgress"]', state="detached", timeout=JOB_MS)
+    page.wait_for_selector(READY)
+    return page
 
 
 def choose_collections(page, *names: str) -> None:
@@ -48,8 +44,7 @@ def choose_collections(page, *names: str) -> None:
     box.get_by_role("button", name="Clear all").click()
     page.get_by_text("Choose a collection to measure").wait_for()
     for name in names:
-        box.locator("input").fill(name)
-        page.get_by_role("option", name=name, exact=True).click()
+        pick(page, box.locator("input"), page.get_by_role("option", name=name, exact=True), typed=name)
     page.keyboard.press("Escape")
     asks(page, 12)
 
@@ -70,20 +65,19 @@ def test_a_reranker_is_measured_kept_compared_and_exported(page, server):
     choose_collections(page, "photos", "twin")
     measure(page)
     page.get_by_text("Evaluate twin with pocket-reranker").wait_for()
-    page.get_by_text("the result is on the Evaluate page").nth(1).wait_for(timeout=120_000)
+    page.get_by_text("the result is on the Evaluate page").nth(1).wait_for(timeout=JOB_MS)
     verdict = page.get_by_text("Of the questions")
-    verdict.wait_for()
-    assert "n = 12" in verdict.inner_text()
+    expect(verdict).to_contain_text("n = 12")
     page.get_by_text("Differences to the other 1, question by question").wait_for()
     page.locator(".st-key-evaluation_chart svg .scatter").first.wait_for()
+    page.wait_for_url(re.compile("[?&]e="))
     address = page.url
-    assert "e=" in address
     page.goto(f"{server}/Search")
     page.go_back()
     page.get_by_text("Of the questions").wait_for()
     page.reload()
     page.get_by_text("Of the questions").wait_for()
-    assert page.url == address
+    becomes(page, lambda: page.url, address)
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV, a line per question").click()
     rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
@@ -98,14 +92,15 @@ def test_a_long_one_can_be_cancelled_and_keeps_nothing(page, server):
     asks(page, 195)
     measure(page)
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_text("Cancelled").first.wait_for(timeout=60_000)
+    page.get_by_text("Cancelled").first.wait_for(timeout=JOB_MS)
     page.reload()
     page.get_by_text("Evaluate samples with pocket-reranker").wait_for()
-    assert page.get_by_text("samples · Pocket").count() == 0
+    page.wait_for_selector(READY)  # the whole page is drawn
+    expect(page.get_by_text("samples · Pocket")).to_have_count(0)
 
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_overflows(page, server, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.wait_for_selector(READY)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert steady(page, lambda: overflow(page)) == 0

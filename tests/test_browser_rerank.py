@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import MARKS, READY, served
+from chromium import JOB_MS, LOAD_MS, MARKS, READY, becomes, overflow, served, steady
 from conftest import give_model, make_settings, real_photos, sources
 from playwright.sync_api import expect
-from test_browser import browser, page  # noqa: F401 - fixtures
 
 from engine.jobs import _SAMPLES_STATE, _samples_version
 from engine.workspace import Workspace
@@ -33,20 +32,19 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, pocket: o
         yield address
 
 
-def shown(page) -> tuple[list[str], list[str]]:  # noqa: F811
+def shown(page) -> tuple[list[str], list[str]]:
     """Wait for the lists; returns the cards of both in their order."""
-    page.wait_for_selector(RIGHT, timeout=60_000)
+    page.wait_for_selector(RIGHT, timeout=JOB_MS)
     page.wait_for_selector(READY)
-    twins = [
-        [card.get_attribute("data-twin") for card in page.query_selector_all(cards)]
-        for cards in (LEFT, f"{RIGHT} .gs-rr")
-    ]
-    return twins[0], twins[1]
+    return steady(page, lambda: (twins(page, LEFT), twins(page, f"{RIGHT} .gs-rr")))
 
 
-def outlined(page) -> list[str]:  # noqa: F811
-    """Return which cards are marked, by their computed style."""
-    page.wait_for_timeout(250)  # the outline fades in
+def twins(page, cards: str) -> list[str]:
+    return page.locator(cards).evaluate_all("all => all.map((one) => one.dataset.twin)")
+
+
+def outlined(page) -> list[str]:
+    """Return which cards are marked, by their computed style; the outline fades in."""
     script = "(cards, colour) => cards.filter(c => getComputedStyle(c).outlineColor === colour)"
     return page.evaluate(
         f"colour => ({script})([...document.querySelectorAll('.gs-rr')], colour).map(c => c.dataset.twin)",
@@ -54,65 +52,61 @@ def outlined(page) -> list[str]:  # noqa: F811
     )
 
 
-def test_the_same_cards_stand_in_another_order_and_know_their_twins(page, server):  # noqa: F811
+def test_the_same_cards_stand_in_another_order_and_know_their_twins(page, server):
     page.goto(f"{server}/Rerank?q=an+old+building&collection=photos")
     left, right = shown(page)
     assert sorted(left) == sorted(right) and len(left) == COUNT
     assert left != right
     page.mouse.move(5, 5)
-    assert outlined(page) == []
+    becomes(page, lambda: outlined(page), [])
     page.locator(LEFT).nth(2).hover()
-    assert outlined(page) == [left[2]] * 2
+    becomes(page, lambda: outlined(page), [left[2]] * 2)
     page.locator(RIGHT).nth(5).hover(position={"x": 30, "y": 60})
-    assert outlined(page) == [right[5]] * 2
+    becomes(page, lambda: outlined(page), [right[5]] * 2)
     page.mouse.move(5, 5)
     page.locator(RIGHT).nth(1).locator(".gs-rr").focus()
-    assert outlined(page) == [right[1]] * 2
-    assert page.locator(".js-plotly-plot .scatterlayer .trace").count() >= 2
+    becomes(page, lambda: outlined(page), [right[1]] * 2)
+    page.locator(".js-plotly-plot .scatterlayer .trace").nth(1).wait_for(state="attached")
 
 
-def test_a_mark_says_whether_it_was_worth_it_and_stays_over_a_reload(page, server):  # noqa: F811
+def test_a_mark_says_whether_it_was_worth_it_and_stays_over_a_reload(page, server):
     page.goto(f"{server}/Rerank?q=something+green&collection=photos&k=20&top=10")
     left, right = shown(page)
     page.get_by_text("Whether it was worth it is not known").wait_for()
     moved = next(place for place, twin in enumerate(right) if left.index(twin) > place)
     page.locator(RIGHT).nth(moved).get_by_role("button", name="Right", exact=True).click()
     banner = page.get_by_text("Worth it: the right picture rose")
-    banner.wait_for()
-    assert f"from {left.index(right[moved]) + 1} to {moved + 1}" in banner.inner_text()
-    assert page.locator(".gs-right").count() == 2
+    expect(banner).to_contain_text(f"from {left.index(right[moved]) + 1} to {moved + 1}")
+    expect(page.locator(".gs-right")).to_have_count(2)
     page.reload()
     banner.wait_for()
-    assert shown(page) == (left, right)
+    becomes(page, lambda: shown(page), (left, right))
     expect(page.get_by_label("What are you looking for?")).to_have_value("something green")
-    assert "k=20" in page.url and "top=10" in page.url
+    page.wait_for_url(lambda url: "k=20" in url and "top=10" in url)
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_lists_stand_side_by_side_and_nothing_overflows(page, server, width):  # noqa: F811
+def test_the_lists_stand_side_by_side_and_nothing_overflows(page, server, width):
     page.set_viewport_size({"width": width, "height": 844})
     page.goto(f"{server}/Rerank?q=something+green&collection=photos&k=20&top=10")
     shown(page)
-    left, right = page.locator(LEFT).first.bounding_box(), page.locator(RIGHT).first.bounding_box()
+    left, right = (steady(page, page.locator(side).first.bounding_box) for side in (LEFT, RIGHT))
     assert left["x"] + left["width"] <= right["x"] and right["x"] + right["width"] <= width
     assert abs(left["y"] - right["y"]) < 2
-    root = "document.documentElement"
-    assert page.evaluate(f"{root}.scrollWidth - {root}.clientWidth") == 0
+    assert steady(page, lambda: overflow(page)) == 0
 
 
-def test_a_joint_reranker_from_a_folder_reads_the_pictures_beside_pockets(page, server, tiny):  # noqa: F811
+def test_a_joint_reranker_from_a_folder_reads_the_pictures_beside_pockets(page, server, tiny):
     page.goto(f"{server}/Rerank?q=a+red+flower&collection=photos")
     shown(page)
     box = page.locator(".st-key-second input")
     box.fill(str(tiny("qwen_reranker")))
     box.press("Enter")
-    page.get_by_role(
-        "button", name="Load qwen_reranker"
-    ).click()  # on a busy machine torch takes a minute to import
-    page.get_by_text("of all pairs in the same order").wait_for(timeout=240_000)
+    page.get_by_role("button", name="Load qwen_reranker").click()
+    page.get_by_text("of all pairs in the same order").wait_for(timeout=LOAD_MS)
     shown(page)
-    assert page.locator('[class*="st-key-rr_card_rr1_"]').count() == COUNT
-    assert page.get_by_text(f"{COUNT} of {COUNT} scored").count() == 2
+    expect(page.locator('[class*="st-key-rr_card_rr1_"]')).to_have_count(COUNT)
+    expect(page.get_by_text(f"{COUNT} of {COUNT} scored")).to_have_count(2)
     page.reload()
-    page.get_by_text("of all pairs in the same order").wait_for(timeout=240_000)
-    assert "second=" in page.url
+    page.get_by_text("of all pairs in the same order").wait_for(timeout=LOAD_MS)
+    page.wait_for_url("**second=*")

@@ -211,12 +211,12 @@ def test_the_next_batch_is_read_while_this_one_is_embedded(workspace, pocket):
     def read(number: int) -> bytes:
         if number >= 4:
             second_read.set()
-            waited.append(encoding.wait(5))
+            waited.append(encoding.wait(60))
         return jpeg(number)
 
     def on_encode(modality: str, count: int) -> None:
         encoding.set()
-        waited.append(second_read.wait(5))
+        waited.append(second_read.wait(60))
 
     found = SourceList(tuple(Source(f"{n}.jpg", lambda n=n: read(n)) for n in range(8)))
     run(workspace, found, Watched(pocket, on_encode), batch_files=4)
@@ -333,7 +333,7 @@ def test_memory_stays_flat(tmp_path, models_dir):
             capture_output=True,
             text=True,
             check=True,
-            timeout=120,
+            timeout=280,
         )
         stored, peak = json.loads(done.stdout)
         assert stored == count * 2

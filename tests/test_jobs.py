@@ -30,7 +30,7 @@ from engine.types import Provenance
 from engine.workspace import Workspace
 
 
-def wait(check: Callable[[], bool], seconds: float = 60) -> None:
+def wait(check: Callable[[], bool], seconds: float = 240) -> None:
     ends = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < ends, "waited too long"

@@ -34,7 +34,7 @@ def settled(app: AppTest) -> AppTest:
     """Run the page again once no job is active, as its own fragment does."""
     from pages.ui import resources
 
-    jobs, ends = resources.boot().jobs, time.monotonic() + 60
+    jobs, ends = resources.boot().jobs, time.monotonic() + 240
     while jobs and jobs.active() and time.monotonic() < ends:
         time.sleep(0.05)
     app.run()

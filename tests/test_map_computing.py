@@ -17,7 +17,7 @@ from engine.types import VectorTable
 
 pytestmark = pytest.mark.usefixtures("app_folder")
 __all__ = ["app_folder"]
-SECONDS = 30
+SECONDS = 120
 MEASURE = "map_measure"
 
 

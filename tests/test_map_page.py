@@ -18,7 +18,7 @@ def workspace():
     from pages.ui import resources
 
     state = resources.boot()
-    state.ended.wait(60)
+    state.ended.wait(240)
     return state.workspace
 
 
@@ -26,7 +26,7 @@ def until_fitted(app):
     """Run the page again until its maps are there, as its own polling does in a browser."""
     from pages.ui import resources
 
-    ends = time.monotonic() + 90
+    ends = time.monotonic() + 240
     while time.monotonic() < ends:
         jobs = resources.boot().jobs
         if jobs is not None and not (jobs.active() and jobs.active().spec.projection is not None):

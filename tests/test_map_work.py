@@ -10,7 +10,7 @@ from engine.errors import QueryError
 from engine.projection import FitCancelledError
 from pages.ui.map_work import UNEXPECTED, Task, Works
 
-SECONDS = 30  # that a thread may take on a busy machine; nothing here waits so long where all is well
+SECONDS = 120  # that a thread may take on a busy machine; nothing here waits so long where all is well
 
 
 class Held:

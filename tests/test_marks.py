@@ -41,7 +41,7 @@ def photos(app_folder: Path) -> None:  # noqa: F811
 
 
 def view() -> AppTest:
-    return AppTest.from_string(VIEW, default_timeout=90).run()
+    return AppTest.from_string(VIEW, default_timeout=240).run()
 
 
 def first_hit(app: AppTest) -> str:

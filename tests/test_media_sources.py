@@ -400,7 +400,7 @@ def test_reading_a_large_zip_does_not_list_it_again_for_every_member(tmp_path):
     listed = found(zipped(tmp_path / "many.zip", {f"{number}.txt": b"x" for number in range(5000)}))
     started = time.monotonic()
     assert all(source.read() == b"x" for source in listed.sources)
-    assert time.monotonic() - started < 5  # 100 s when every read lists the members anew
+    assert time.monotonic() - started < 30  # 100 s when every read lists the members anew
 
 
 def test_a_zip_among_uploads(tmp_path):

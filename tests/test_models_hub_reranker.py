@@ -288,7 +288,7 @@ def test_threads_get_what_one_after_the_other_gets(words):
     for visitor in visitors:
         visitor.start()
     for visitor in visitors:
-        visitor.join(60)
+        visitor.join(240)
     assert not faults
 
 

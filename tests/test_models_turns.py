@@ -23,7 +23,7 @@ class Line:
             with take():
                 self.served.append(name)
                 if gate:
-                    gate.wait(10)
+                    gate.wait(60)
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
@@ -35,12 +35,12 @@ class Line:
 
     def finish(self):
         for thread in self.threads:
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
         return self.served
 
 
-def until(true, seconds=10):
+def until(true, seconds=60):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -85,7 +85,7 @@ def test_a_question_waits_for_the_running_batch_and_no_other():
             seen.append(len(batches) - before)
     stop.set()
     for thread in ingests:
-        thread.join(10)
+        thread.join(60)
     # Two and not eight: a batch may still be uncounted when we count, and another begin before we ask.
     assert max(seen) <= 2, seen
 
@@ -106,7 +106,7 @@ def test_one_holder_at_a_time(kind):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert max(most) == 1
     assert len(most) == 120
 

@@ -63,7 +63,7 @@ def play(workspace, monkeypatch):
     def start(embedders=(POCKET,), rerankers=(JUDGE,)) -> AppTest:
         stage = (workspace, list(embedders), list(rerankers))
         monkeypatch.setattr(playground_view, "stage", stage, raising=False)
-        return AppTest.from_string(SCRIPT, default_timeout=60).run()
+        return AppTest.from_string(SCRIPT, default_timeout=240).run()
 
     start.judge, start.workspace, start.loaded = judge, workspace, loaded
     return start

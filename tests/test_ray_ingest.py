@@ -106,7 +106,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert address, (folder / "errors").read_text()
     yield address
     process.stdin.close()
-    process.wait(timeout=60)
+    process.wait(timeout=240)
     process.stdout.close()
 
 
@@ -192,7 +192,7 @@ def test_killed_workers_lose_and_double_nothing(server, tmp_path, models_dir, po
         env=env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)  # what Ray says of the dead is not among it
@@ -216,7 +216,7 @@ def test_ray_that_is_not_installed_is_named_with_the_fix(settings, tmp_path):
         env=cli_env(settings.data_dir),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert "pip install -r requirements-ray.txt" in done.stderr and done.stderr.count("\n") == 1

@@ -674,7 +674,7 @@ def die(data_dir: Path, moment: str, what: str = "in-place", **env: str) -> str:
         env=cli_env(data_dir, GAPSCOPE_BATCH_FILES="4", **env),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
     )
     assert done.returncode == -signal.SIGKILL, (moment, done.stdout, done.stderr)
     return done.stdout

@@ -228,7 +228,7 @@ def test_a_picture_that_is_too_long_for_the_model_costs_only_itself(workspace: W
     assert "200 times as long as wide" in report.failed[0].reason
 
 
-def wait_until(check, seconds: float = 60) -> None:
+def wait_until(check, seconds: float = 240) -> None:
     ends = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < ends, "waited too long"
