@@ -188,7 +188,7 @@ def cli_env(data_dir: Path, **extra: str) -> dict[str, str]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Add to the report of a browser test that fails what its page shows: a machine far away keeps nothing."""
+    """Add what its page shows to the report of a browser test that fails: nothing else is kept of it."""
     report = yield
     page = getattr(item, "funcargs", {}).get("page")
     if report.when == "call" and report.failed and hasattr(page, "inner_text"):
