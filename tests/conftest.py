@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 from tiny_models import BUILDERS
 
@@ -38,12 +39,50 @@ def _no_gapscope_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(key)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return two processes for the suite, and none beside this one for a single file."""
+    paths = {argument.split("::")[0] for argument in config.args}
+    return 0 if len(paths) == 1 and paths.pop().endswith(".py") else 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Run a file in one process, and all that starts a browser or Ray in the same one.
+
+    Two browsers, each with its server, would be more than a small machine holds. This is no `--dist
+    loadgroup`, for which xdist 3.8 renames tests in a way that pytest 9.2 does not see.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneBrowser(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "heavy" if _is_heavy(nodeid) else super()._split_scope(nodeid)
+
+    return OneBrowser(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: begun last, one process would wait for it alone."""
+    items.sort(key=lambda item: not _is_heavy(item.nodeid))
+
+
+def _is_heavy(nodeid: str) -> bool:
+    return Path(nodeid.split("::")[0]).name.startswith(("test_browser", "test_ray_ingest"))
+
+
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder that holds converted weights; TEST_MODELS_DIR keeps it between runs."""
-    kept = os.environ.get("TEST_MODELS_DIR")
-    data_dir = Path(kept) if kept else tmp_path_factory.mktemp("pocket")
-    load_pocket(data_dir / "models")
+    """Return the folder that holds converted weights; TEST_MODELS_DIR keeps it between runs.
+
+    The processes of a run share it, and the first one converts them.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    data_dir = Path(os.environ.get("TEST_MODELS_DIR") or root / "pocket")
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(data_dir / "converting.lock"):
+        load_pocket(data_dir / "models")
     return data_dir / "models"
 
 
@@ -181,14 +220,13 @@ def cli_env(data_dir: Path, **extra: str) -> dict[str, str]:
         "GAPSCOPE_DATA_DIR": str(data_dir),
         "GAPSCOPE_THREADS": "2",
         "GAPSCOPE_MIN_FREE_DISK_MB": "1",
-        "GAPSCOPE_WARM_UP": "false",  # half a minute of compiling in each of many servers
         **extra,
     }
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Add what its page shows to the report of a browser test that fails: nothing else is kept of it."""
+    """Tell what its page shows where a browser test fails: a machine far away keeps nothing else."""
     report = yield
     page = getattr(item, "funcargs", {}).get("page")
     if report.when == "call" and report.failed and hasattr(page, "inner_text"):
