@@ -164,7 +164,7 @@ def bare_umap(vectors: np.ndarray) -> None:
 
 
 def seconds(work: Callable[[], Any]) -> tuple[float, float]:
-    """Return how long something takes by the clock, and of the processor, which other programs disturb less."""
+    """Return how long something takes by the clock and of the processor, which others disturb less."""
     started, used = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - started, time.process_time() - used
