@@ -265,7 +265,9 @@ def _umap(
     known: dict[str, Any] = {"force_approximation_algorithm": True}
     if exact or (exact is None and len(vectors) <= _EXACT_KNN):
         known = {"precomputed_knn": _exact_knn(vectors, neighbours, settings.metric)}
-    with _lock:
+    while not _lock.acquire(timeout=0.5):
+        ear.check()
+    try:
         ear.check()
         model = UMAP(
             n_components=settings.dims,
@@ -278,6 +280,8 @@ def _umap(
             **known,
         )
         return _finite(model.fit_transform(vectors))
+    finally:
+        _lock.release()
 
 
 class _Ear:
