@@ -27,6 +27,7 @@ PATIENCE_MS = 90_000  # of every wait and expectation; nothing takes so long whe
 JOB_MS = 120_000  # of what a job, a fit or a fresh start of the app may take
 LOAD_MS = 280_000  # of a model: on a busy machine torch takes a minute to import
 expect.set_options(timeout=PATIENCE_MS)
+_DRIVERS: list[Any] = []
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -79,7 +80,7 @@ def served(folder: Path, models_dir: Path, **env: str) -> Iterator[str]:
 @contextmanager
 def chromium(profile: Path) -> Iterator[object]:
     """Start Chromium with a profile of its own."""
-    with sync_playwright() as playwright:
+    with _driver() as playwright:
         context = playwright.chromium.launch_persistent_context(
             str(profile),
             executable_path=CHROMIUM,
@@ -89,6 +90,20 @@ def chromium(profile: Path) -> Iterator[object]:
         )
         yield context
         context.close()
+
+
+@contextmanager
+def _driver() -> Iterator[Any]:
+    """Give playwright's driver, of which a process can have but one at a time."""
+    if _DRIVERS:
+        yield _DRIVERS[0]
+        return
+    with sync_playwright() as playwright:
+        _DRIVERS.append(playwright)
+        try:
+            yield playwright
+        finally:
+            _DRIVERS.clear()
 
 
 @contextmanager

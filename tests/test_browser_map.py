@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(folder: Path, tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[str]:
     """Run the app with 40 photographs and their captions, and no samples, which a fit would wait for."""
+    with served_with(folder, real_photos(tmp_path_factory.mktemp("real"), 40), models_dir) as address:
+        yield address
+
+
+@contextmanager
+def served_with(folder: Path, photos: Path, models_dir: Path) -> Iterator[str]:
+    """Run the app on a data folder that holds these photographs in the collection 'photos'."""
     (folder / "models").symlink_to(models_dir)
     ledger = Ledger(folder / "ledger.sqlite3")
     ledger.set_state("samples", "deleted by a person")
     ledger.close()
-    fill(folder, real_photos(tmp_path_factory.mktemp("real"), 40))
+    fill(folder, photos)
     with served(folder, models_dir) as address:
         yield address
 
@@ -48,12 +56,12 @@ def settled(page) -> None:
     page.wait_for_timeout(300)
 
 
-def kept_places(folder: Path) -> tuple[list[str], np.ndarray]:
-    """Return ids and places of the newest kept map of 80 items."""
+def kept_places(folder: Path, count: int = 80, dims: int = 2) -> tuple[list[str], np.ndarray]:
+    """Return ids and places of the newest kept map of so many items."""
     paths = [path for path in (folder / "maps").glob("*.npz") if ".columns." not in path.name]
     for path in sorted(paths, key=lambda path: -path.stat().st_mtime):
         found, _ = read_projection(path)
-        if len(found) == 80:
+        if found.places.shape == (count, dims):
             return list(found.ids), found.places
     raise AssertionError("no map was kept")
 
@@ -90,14 +98,23 @@ def around(points: np.ndarray, margin: float = 5) -> list[tuple[float, float]]:
 def select_some(page, folder: Path, count: int = 6) -> set[str]:
     """Lasso the items round a place and return the ids that lie inside, by the kept places."""
     ids, places = kept_places(folder)
-    points = on_screen(places, canvas_box(page))
-    near = np.argsort(np.abs(points - points[np.argsort(points[:, 0])[20]]).max(1))[:count]
-    corners = around(points[near])
-    inside = (points > np.array(corners).min(0)).all(1) & (points < np.array(corners).max(0)).all(1)
+    corners, inside = some_of(on_screen(places, canvas_box(page)), count)
     lasso(page, corners)
-    page.get_by_role("heading", name=f"{inside.sum()} selected").wait_for()
+    page.get_by_role("heading", name=f"{len(inside)} selected").wait_for()
     settled(page)
-    return {ids[row] for row in np.flatnonzero(inside)}
+    return {ids[row] for row in inside}
+
+
+def some_of(points: np.ndarray, count: int = 6) -> tuple[list[tuple[float, float]], list[int]]:
+    """Return the corners of a box round some points, and the rows in it; no point lies near its border."""
+    for start in np.argsort(points[:, 0])[20:]:
+        corners = around(points[np.argsort(np.abs(points - points[start]).max(1))[:count]])
+        low, high = np.min(corners, 0), np.max(corners, 0)
+        inside = ((points > low + 2) & (points < high - 2)).all(1)
+        outside = ((points < low - 2) | (points > high + 2)).any(1)
+        if (inside | outside).all():
+            return corners, np.flatnonzero(inside).tolist()
+    raise AssertionError("a point is near the border of every box")
 
 
 def cards_of(page) -> set[str]:

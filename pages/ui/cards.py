@@ -59,17 +59,23 @@ def pager(total: int, *, key: str) -> slice:
 
 
 def _buttons(workspace: Workspace, collection: str, item: Item, key: str) -> None:
-    if st.button("Similar", key=f"like_{key}_{item.id}", type="tertiary"):
+    if _here() == "Map":  # where switch_page refuses the collection: it is bound to a widget there too
+        st.page_link(SEARCH, label="Similar", query_params={"collection": collection, "like": item.id})
+    elif st.button("Similar", key=f"like_{key}_{item.id}", type="tertiary"):
         _ask_for_more(collection, item)
     if st.button("Open", key=f"open_{key}_{item.id}", type="tertiary"):
         show(workspace, collection, item)
 
 
+def _here() -> str:
+    """Return the name of this page in the address; empty for Home."""
+    return (st.context.url or "").rpartition("/")[2].partition("?")[0]
+
+
 def _ask_for_more(collection: str, item: Item) -> None:
     """Ask "more like this" on the Search page, keeping its collection and what it shows."""
-    here = (st.context.url or "").rpartition("/")[2].partition("?")[0]
-    if here == "Search" and st.session_state.get("collection") == collection:  # its widgets own the address
-        st.query_params.pop("picture", None)
+    if _here() == "Search" and st.session_state.get("collection") == collection:
+        st.query_params.pop("picture", None)  # its widgets own the address
         st.query_params["like"] = item.id
         st.rerun()
     st.switch_page(SEARCH, query_params={"collection": collection, "like": item.id})

@@ -157,8 +157,13 @@ def _label(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...], busy: bo
             _relabel(workspace, collection, ids, label or "", remove=False)
         if st.button("Take it off", key="map_label_remove", disabled=not usable):
             _relabel(workspace, collection, ids, label or "", remove=True)
-        if st.button("Open in Search", key="map_label_search", disabled=not usable, icon=":material/search:"):
-            st.switch_page(SEARCH, query_params={"collection": collection, "labels": (label or "").strip()})
+        st.page_link(  # a link: switch_page refuses what is bound to a widget here, the collection
+            SEARCH,
+            label="Open in Search",
+            query_params={"collection": collection, "labels": (label or "").strip()},
+            disabled=not usable,
+            icon=":material/search:",
+        )
     st.caption("Labels are kept with the items; Search and the Library filter by them.")
 
 
