@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 from chromium import JOB_MS, LOAD_MS, MARKS, READY, pick, press, served, tab_of
 from playwright.sync_api import expect
-from tiny_models import build_clip_saved, build_qwen_reranker
+from tiny_models import build_clip_saved, build_text_reranker
 
 pytestmark = MARKS
-CLIP, RERANKER = "sentence-transformers/clip-ViT-B-32", "Qwen/Qwen3-VL-Reranker-2B"
+# A small reranker: the catalog's figure for a large one would need more free memory than tests may ask for.
+CLIP, RERANKER = "sentence-transformers/clip-ViT-B-32", "cross-encoder/ms-marco-MiniLM-L6-v2"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[str]:
     """Run the app beside a cache of the hub with a tiny CLIP and a tiny reranker, and a dead hub."""
     cache = tmp_path_factory.mktemp("hub")
-    for id_, build in ((CLIP, build_clip_saved), (RERANKER, build_qwen_reranker)):
+    for id_, build in ((CLIP, build_clip_saved), (RERANKER, build_text_reranker)):
         repo = cache / "hub" / f"models--{id_.replace('/', '--')}"
         (repo / "refs").mkdir(parents=True)
         (repo / "refs" / "main").write_text("a" * 40)
@@ -97,7 +98,7 @@ def test_a_folder_that_is_no_model_is_refused_in_words(page, server, tmp_path):
 
 def test_the_playground_compares_with_pocket_and_scores_with_the_reranker(page, server):
     models_page(page, server)
-    load(page, "Qwen3-VL-Reranker-2B")
+    load(page, "ms-marco-MiniLM-L6-v2")
     page.get_by_text("Playground", exact=True).first.click()
     page.locator(".js-plotly-plot").first.wait_for()
     page.wait_for_selector(READY)
@@ -121,7 +122,14 @@ def test_the_samples_are_made_again_with_clip_beside_the_old_ones_and_searched(p
     page.wait_for_selector(READY)
     page.locator(".st-key-remake_go button").click()
     job = page.locator('[class*="st-key-job_"]').filter(has_text="again with")
-    job.get_by_text("390 items stored").wait_for(timeout=LOAD_MS)
+    stored, slow = (
+        job.get_by_text("390 items stored"),
+        job.get_by_role("button", name="Start it all the same"),
+    )
+    stored.or_(slow).first.wait_for(timeout=LOAD_MS)
+    if slow.count():  # measured while the machine was busy with other things
+        slow.click()
+    stored.wait_for(timeout=LOAD_MS)
     page.goto(f"{server}/Search?collection=samples-2&q=a+bee+on+a+flower")
     page.get_by_text(f"model {CLIP}").wait_for(timeout=LOAD_MS)
     expect(page.locator('[class*="st-key-grid_hit"] .gs-card')).to_have_count(24)

@@ -31,10 +31,14 @@ def upload(page, server: str, file: Path, collection: str) -> None:
     page.goto(f"{server}/Library")
     page.wait_for_selector(READY)
     page.get_by_text("Add vectors from Parquet or NPZ").click()
+    name = page.get_by_label("Name of the collection")
+    name.wait_for()
+    page.wait_for_selector(READY)  # a file that is given while the page is drawn is lost
     page.set_input_files('[class*="st-key-vectors_"] input[type="file"]', str(file))
-    page.get_by_label("Name of the collection").fill(collection)
-    page.get_by_label("Name of the collection").press("Enter")
+    page.locator('[data-testid="stFileChip"]').first.wait_for()
     page.wait_for_selector(READY)
+    name.fill(collection)
+    name.press("Enter")
     page.get_by_role("button", name="Import").click()
 
 
