@@ -19,6 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 from conftest import ROOT, cli_env
+from playwright.sync_api import Error as PageError
 from playwright.sync_api import TimeoutError as TooLong
 from playwright.sync_api import expect, sync_playwright
 
@@ -125,8 +126,11 @@ def becomes(page: object, read: Callable[[], T], wanted: T | Callable[[T], bool]
     """Wait until what is read is what is wanted, or fulfils it; the failure shows what was read last."""
     ends = time.monotonic() + PATIENCE_MS / 1000
     while True:
-        found = read()
-        done = wanted(found) if callable(wanted) else found == wanted
+        try:
+            found = read()
+            done = wanted(found) if callable(wanted) else found == wanted
+        except PageError as error:  # what is asked for is not there yet, or the page is just leaving
+            found, done = error, False
         if done or time.monotonic() > ends:
             assert done, f"read {found!r}, wanted {wanted!r}"
             return found
