@@ -173,6 +173,20 @@ def press(page: object, button: Any, began: Any) -> None:
     raise AssertionError("nothing began")
 
 
+def give_files(page: object, files: list[str], *, into: str = "") -> None:
+    """Give files to an uploader until it shows one; a page that is drawn anew meanwhile loses them."""
+    for _ in range(12):
+        page.set_input_files(f'{into} input[type="file"]'.strip(), files)
+        try:
+            page.locator(f'{into} [data-testid="stFileChip"]').first.wait_for(
+                state="attached", timeout=20_000
+            )
+            return
+        except TooLong:
+            continue
+    raise AssertionError("the files were not taken")
+
+
 def overflow(page: object) -> int:
     """Return by how many pixels the page is wider than its window."""
     root = "document.documentElement"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import JOB_MS, MARKS, READY, becomes, overflow, pick, served, steady, tab_of
+from chromium import JOB_MS, MARKS, READY, becomes, give_files, overflow, pick, served, steady, tab_of
 from conftest import SAMPLES, jpeg
 from playwright.sync_api import expect
 
@@ -43,6 +43,8 @@ def name_new_collection(page, name: str) -> None:
         pick(page, page.get_by_label("Into"), page.get_by_role("option", name="New collection …"))
     page.get_by_label("Its name").fill(name)
     page.get_by_label("Its name").press("Enter")
+    page.wait_for_selector(READY)
+    expect(page.get_by_label("Its name")).to_have_value(name)
 
 
 def first_row(page, count: int = 4) -> list[str]:
@@ -163,7 +165,7 @@ def test_an_uploaded_picture_is_found_by_words(page, server, tmp_path):
     bad.write_bytes(jpeg(1)[:300])
     page.goto(f"{server}/Library")
     page.wait_for_selector(READY)
-    page.set_input_files('input[type="file"]', [str(photo), str(bad)])
+    give_files(page, [str(photo), str(bad)])
     page.get_by_role("button", name="Add to the collection").click()
     page.get_by_text("Done: 1 items stored").wait_for(timeout=JOB_MS)
     page.get_by_text("1 failed").last.click()
@@ -183,7 +185,7 @@ def test_a_job_goes_on_when_the_person_changes_the_page(page, server, tmp_path):
         files.append(str(path))
     page.goto(f"{server}/Library")
     page.wait_for_selector(READY)
-    page.set_input_files('input[type="file"]', files)
+    give_files(page, files)
     name_new_collection(page, "many")
     page.get_by_role("button", name="Add to the collection").click()
     page.locator('[data-testid="stProgress"]').first.wait_for()
@@ -220,7 +222,7 @@ def test_an_item_opens_large_and_can_be_deleted(page, server, tmp_path):
     page.wait_for_selector(READY)
     photo = tmp_path / "gone.jpg"
     photo.write_bytes(jpeg(77, 200))
-    page.set_input_files('input[type="file"]', str(photo))
+    give_files(page, [str(photo)])
     name_new_collection(page, "short-lived")
     page.get_by_role("button", name="Add to the collection").click()
     job = page.locator('[class*="st-key-job_"]').filter(has_text="short-lived")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import JOB_MS, MARKS, READY, becomes, chromium, steady, tab_of
+from chromium import JOB_MS, MARKS, READY, becomes, chromium, give_files, steady, tab_of
 from conftest import generated_photos, real_photos
 from PIL import Image
 from playwright.sync_api import expect
@@ -259,7 +259,7 @@ def test_what_somebody_adds_is_placed_and_a_refit_fits_it(page, server, folder, 
         other.get_by_label("Into").wait_for()
         other.wait_for_selector(READY)
         expect(other.get_by_label("Into")).to_have_value("photos")
-        other.set_input_files('input[type="file"]', [str(file) for file in files])
+        give_files(other, [str(file) for file in files])
         other.get_by_role("button", name="Add to the collection").click()
         other.get_by_text("Done: 3 items stored").wait_for(timeout=JOB_MS)
     page.bring_to_front()

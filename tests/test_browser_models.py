@@ -9,22 +9,21 @@ from pathlib import Path
 import pytest
 from chromium import JOB_MS, LOAD_MS, MARKS, READY, pick, press, served, tab_of
 from playwright.sync_api import expect
-from tiny_models import build_clip_saved, build_qwen_reranker
+from tiny_models import build_clip_saved
 
 pytestmark = MARKS
-CLIP, RERANKER = "sentence-transformers/clip-ViT-B-32", "Qwen/Qwen3-VL-Reranker-2B"
+CLIP = "sentence-transformers/clip-ViT-B-32"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[str]:
-    """Run the app beside a cache of the hub with a tiny CLIP and a tiny reranker, and a dead hub."""
+    """Run the app beside a cache of the hub with a tiny CLIP, and a dead hub."""
     cache = tmp_path_factory.mktemp("hub")
-    for id_, build in ((CLIP, build_clip_saved), (RERANKER, build_qwen_reranker)):
-        repo = cache / "hub" / f"models--{id_.replace('/', '--')}"
-        (repo / "refs").mkdir(parents=True)
-        (repo / "refs" / "main").write_text("a" * 40)
-        (repo / "snapshots").mkdir()
-        build(repo / "snapshots" / ("a" * 40))
+    repo = cache / "hub" / f"models--{CLIP.replace('/', '--')}"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text("a" * 40)
+    (repo / "snapshots").mkdir()
+    build_clip_saved(repo / "snapshots" / ("a" * 40))
     env = {"HF_HOME": str(cache), "HF_ENDPOINT": "http://127.0.0.1:9"}
     with served(tmp_path_factory.mktemp("app"), models_dir, **env) as address:
         yield address
@@ -41,8 +40,21 @@ def choose(page, model: str) -> None:
     pick(page, box, page.get_by_role("option", name=re.compile(re.escape(model))).first, typed=model)
 
 
+def choose_folder(page, folder: Path) -> None:
+    choose(page, "Another one")
+    box = page.get_by_label("Hub id or folder of this machine")
+    box.fill(str(folder))
+    box.press("Enter")
+    page.wait_for_selector(READY)
+    expect(box).to_have_value(str(folder))
+
+
 def load(page, model: str) -> None:
     choose(page, model)
+    press_load(page, model)
+
+
+def press_load(page, model: str) -> None:
     began = loaded(page, model).or_(page.locator('[data-testid="stProgress"]'))
     press(page, page.locator(".st-key-load button"), began)
     loaded(page, model).wait_for(timeout=LOAD_MS)
@@ -87,17 +99,15 @@ def test_a_hub_that_is_out_of_reach_is_said_and_names_the_models_here(page, serv
 
 def test_a_folder_that_is_no_model_is_refused_in_words(page, server, tmp_path):
     models_page(page, server)
-    choose(page, "Another one")
-    page.get_by_label("Hub id or folder of this machine").fill(str(tmp_path))
-    page.get_by_label("Hub id or folder of this machine").press("Enter")
-    page.wait_for_selector(READY)
+    choose_folder(page, tmp_path)
     page.locator(".st-key-load button").click()
     page.get_by_text("neither config.json nor modules.json").wait_for()
 
 
-def test_the_playground_compares_with_pocket_and_scores_with_the_reranker(page, server):
+def test_the_playground_compares_with_pocket_and_scores_with_the_reranker(page, server, tiny):
     models_page(page, server)
-    load(page, "Qwen3-VL-Reranker-2B")
+    choose_folder(page, tiny("qwen_reranker"))  # by the catalog it would need 16 GB of free memory
+    press_load(page, "qwen_reranker")
     page.get_by_text("Playground", exact=True).first.click()
     page.locator(".js-plotly-plot").first.wait_for()
     page.wait_for_selector(READY)
@@ -121,7 +131,12 @@ def test_the_samples_are_made_again_with_clip_beside_the_old_ones_and_searched(p
     page.wait_for_selector(READY)
     page.locator(".st-key-remake_go button").click()
     job = page.locator('[class*="st-key-job_"]').filter(has_text="again with")
-    job.get_by_text("390 items stored").wait_for(timeout=LOAD_MS)
+    done = job.get_by_text("390 items stored")
+    slow = job.get_by_role("button", name="Start it all the same")  # a machine that was busy when measured
+    done.or_(slow).first.wait_for(timeout=LOAD_MS)
+    if slow.count():
+        slow.click()
+    done.wait_for(timeout=LOAD_MS)
     page.goto(f"{server}/Search?collection=samples-2&q=a+bee+on+a+flower")
     page.get_by_text(f"model {CLIP}").wait_for(timeout=LOAD_MS)
     expect(page.locator('[class*="st-key-grid_hit"] .gs-card')).to_have_count(24)
