@@ -8,6 +8,7 @@ in a file beside the maps, as reading a million items takes longer than drawing 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.errors import ProjectionError, QueryError
+from engine.errors import FolderError, ProjectionError, QueryError
 from engine.ledger import item_from_json
 from engine.media.names import clean_text
 from engine.types import MODALITIES, Item, Modality, Provenance, VectorTable
@@ -23,6 +24,7 @@ from engine.types import MODALITIES, Item, Modality, Provenance, VectorTable
 if TYPE_CHECKING:
     from engine.workspace import Workspace
 
+log = logging.getLogger(__name__)
 MAX_LABEL_CHARS = 100
 _ROWS_AT_ONCE = 20_000
 _FIELDS = """SELECT id, modality, json_extract(item, '$.mime'), json_extract(item, '$.pair'),
@@ -105,11 +107,16 @@ def read_columns(workspace: Workspace, collection: str) -> Columns:
 
     Raises CollectionNotFoundError, StoreError, FolderError, and ProjectionError where it is empty.
     """
+    if workspace.store.is_shared:  # what another process changes there does not always show in the version
+        return _read(workspace, collection)
     version = last_change(workspace, collection)
     kept = workspace.maps.kept_columns(collection, version)
     if kept is None:
         kept = _read(workspace, collection)
-        workspace.maps.keep_columns(collection, version, kept)
+        try:
+            workspace.maps.keep_columns(collection, version, kept)
+        except FolderError as error:  # a full disk: they are read again the next time
+            log.warning("the columns of %s are not kept: %s", collection, error)
     return kept
 
 
@@ -176,7 +183,7 @@ def read_vectors(workspace: Workspace, collection: str, ids: Sequence[str]) -> V
     tables = [table for table in tables if len(table)]
     some = tuple(id_ for id_, there in zip(ids, found, strict=True) if there)
     if not tables:
-        return VectorTable(some, matrix[found])
+        return VectorTable(some, matrix[found] if some else matrix[:0])
     both = VectorTable(
         some + tuple(id_ for table in tables for id_ in table.ids),
         np.concatenate([*([matrix[found]] if some else []), *(table.vectors for table in tables)]),

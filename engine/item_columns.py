@@ -6,7 +6,6 @@ into a shared store there is no value. Changes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -26,16 +25,23 @@ FACTS = {  # as they are shown, and the fields of an item
     "time of adding": "added_at",
 }
 MOST_NUMBERED = 20  # different numbers up to which they are groups, as class numbers are, and not a scale
-_ASKED = 2_000  # rows whose facts are looked at to know which there are
+_ASKED = 20_000
 
 
 def column_names(workspace: Workspace, collection: str) -> list[str]:
-    """Return the columns that items of a collection have: facts first, then metadata by name."""
+    """Return the columns that items of a collection have: facts first, then metadata by name.
+
+    Looked for in the first _ASKED items; metadata goes before a fact of the same name.
+    """
     fields = ", ".join(f"json_extract(item, '$.{field}')" for field in FACTS.values())
     query = f"SELECT {fields} FROM items WHERE collection = ? LIMIT {_ASKED}"
     rows = workspace.ledger.rows(query, (collection,))
     facts = [name for place, name in enumerate(FACTS) if len({row[place] for row in rows} - {None}) > 1]
-    return [*facts, *(name for name in workspace.ledger.metadata_types(collection) if name not in facts)]
+    query = f"""SELECT DISTINCT one.key FROM
+    (SELECT item FROM items WHERE collection = ? LIMIT {_ASKED}) AS some,
+    json_each(some.item, '$.metadata') AS one ORDER BY one.key"""
+    named = [name for (name,) in workspace.ledger.rows(query, (collection,))]
+    return [*(name for name in facts if name not in named), *named]
 
 
 def read_column(
@@ -46,9 +52,7 @@ def read_column(
     Numbers of few different values are groups; in groups "" stands for none. Raises QueryError for a
     column that no item has.
     """
-    query = "SELECT id, json_extract(item, ?) FROM items WHERE collection = ?"
-    rows = workspace.ledger.rows(query, (_path(name), collection))
-    found = {id_: value for id_, value in rows if value is not None}
+    found = _values(workspace, collection, name)
     if not found:
         have = ", ".join(column_names(workspace, collection)) or "none"
         raise QueryError(f"No item of {collection!r} has the column {name!r}. There are: {have}.")
@@ -56,13 +60,22 @@ def read_column(
     numbers = all(isinstance(value, int | float) for value in different)
     if numbers and len(different) > MOST_NUMBERED:
         return np.array([found.get(id_, np.nan) for id_ in ids], np.float64)
-    return Category.of(_word(found[id_]) if id_ in found else "" for id_ in ids)
+    return Category.of(found.get(id_, "") for id_ in ids)
 
 
-def _path(name: str) -> str:
-    """Return where a column is in an item's JSON, as SQLite says it."""
-    return f"$.{FACTS[name]}" if name in FACTS else f"$.metadata.{json.dumps(name, ensure_ascii=False)}"
+def in_words(value: str | float) -> str:
+    """Return a group's value as it is shown; different values have different words."""
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _word(value: str | int | float) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _values(workspace: Workspace, collection: str, name: str) -> dict[str, str | float]:
+    """Return the values of a column by item. A path in SQLite's JSON could not hold a quote."""
+    query = """SELECT items.id, one.value, one.type FROM items, json_each(item, '$.metadata') AS one
+    WHERE collection = ? AND one.key = ?"""
+    rows = workspace.ledger.rows(query, (collection, name))
+    if not rows and name in FACTS:
+        query = "SELECT id, json_extract(item, ?), '' FROM items WHERE collection = ?"
+        rows = workspace.ledger.rows(query, (f"$.{FACTS[name]}", collection))
+    return {
+        id_: kind if kind in ("true", "false") else value for id_, value, kind in rows if value is not None
+    }

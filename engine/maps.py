@@ -1,20 +1,25 @@
 """Fitted maps kept in the data folder: coming back is instant, and new items are placed without a fit.
 
-A map belongs to a collection, what made its vectors, the settings and the libraries' releases. Item ids are
-content hashes, so that the same ids are the same content. `projection.py` fits, `map_files.py` writes.
+A map belongs to a collection, what made its vectors, the settings and the libraries' releases. The vector of
+an id changes only where it was deleted in between: it is off the map then, and new when it comes back.
+`projection.py` fits, `map_files.py` writes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.errors import FolderError
 from engine.library import folder_error
 from engine.map_files import read_columns_file, read_projection, write_columns, write_projection
 from engine.projection import ProjectionSettings, fit, place
@@ -23,6 +28,7 @@ from engine.types import Modality, Projection, Provenance
 if TYPE_CHECKING:
     from engine.columns import Columns, Content
 
+log = logging.getLogger(__name__)
 _FORMAT = 2
 _LIBRARIES = ("umap-learn", "numpy", "scikit-learn", "numba")
 REFIT_SHARE = 0.1  # with more than this share added since the fit, a new one is advised
@@ -63,6 +69,8 @@ class Maps:
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "maps"
+        # One for each file: what follows the collection must not be written over a newer fit.
+        self._locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
     def open(self, content: Content, settings: ProjectionSettings) -> Map | None:
         """Return the kept map brought up to the collection as it is, or None where it must be fitted.
@@ -71,16 +79,17 @@ class Maps:
         FolderError.
         """
         path = self._path(content, settings)
-        kept = read_projection(path)
-        if kept is None:
-            return None
-        projection, fitted_at = kept
-        if projection.ids != content.columns.ids:
-            followed = _followed(projection, content)
-            if followed is None:
+        with self._locks[path]:
+            kept = read_projection(path)
+            if kept is None:
                 return None
-            projection = followed
-            write_projection(path, projection, fitted_at)
+            projection, fitted_at = kept
+            if projection.ids != content.columns.ids:
+                followed = _followed(projection, content)
+                if followed is None:
+                    return None
+                projection = followed
+                write_projection(path, projection, fitted_at)
         return _map(content, settings, projection, fitted_at)
 
     def fit(
@@ -100,8 +109,34 @@ class Maps:
         kinds = [names[id_] for id_ in table.ids]
         projection = fit(table, kinds, settings, on_progress=on_progress, cancelled=cancelled)
         fitted_at = int(time.time())
-        write_projection(self._path(content, settings), projection, fitted_at)
+        path = self._path(content, settings)
+        with self._locks[path]:
+            write_projection(path, projection, fitted_at)
         return _map(content, settings, projection, fitted_at)
+
+    def drop_items(self, collection: str, ids: Iterable[str]) -> None:
+        """Take deleted items off the kept maps: an import may bring one back with another vector.
+
+        Raises FolderError.
+        """
+        gone = set(ids)
+        for path in self._folder.glob(f"{_slug(collection)}.*.npz"):
+            if path == self._columns_path(collection):
+                continue
+            with self._locks[path]:
+                kept = read_projection(path)
+                if kept is not None and not gone.isdisjoint(kept[0].ids):
+                    self._keep_without(gone, path, *kept)
+
+    def _keep_without(self, gone: set[str], path: Path, projection: Projection, fitted_at: int) -> None:
+        left = [id_ for id_ in projection.ids if id_ not in gone]
+        try:
+            if left:
+                write_projection(path, projection.take(left), fitted_at)
+                return
+        except FolderError as error:  # a full disk must not keep anybody from deleting
+            log.warning("the map %s is forgotten: %s", path.name, error)
+        path.unlink(missing_ok=True)
 
     def kept_columns(self, collection: str, version: str) -> Columns | None:
         """Return the columns of a collection as they were kept, or None where it has changed since."""
@@ -143,6 +178,8 @@ def _followed(projection: Projection, content: Content) -> Projection | None:
     new = [id_ for id_ in content.columns.ids if id_ not in known]
     if new:
         fitted, others = content.vectors(projection.fitted_ids), content.vectors(new)
+        if not len(fitted):  # it went meanwhile
+            return None
         projection = place(projection, fitted, others, added=True)
     known = set(projection.ids)
     return projection.take(id_ for id_ in content.columns.ids if id_ in known)

@@ -25,7 +25,7 @@ MAX_NEIGHBOURS = 500
 MOST_FITTED = 100_000  # by UMAP; of more items a sample is fitted, and the others are placed in it
 _LEAST_FITTED = 1_000  # of every modality in a sample, where it has so many
 _PLACED_BY = 10  # nearest fitted neighbours: their median measured as good as UMAP's own transform
-_PLACE_PAIRS = 20_000_000_000  # compared at most while placing: minutes on two cores
+_PLACE_PAIRS = 10_000_000_000  # compared at most while placing: minutes on two cores
 _BLOCK, _QR_BLOCK = 2_000, 20_000
 _EXACT_KNN = 4_096  # as UMAP's own: below, an exact search is quicker than NN-descent
 # One fit at a time: with numba's "workqueue" threads two of them at once end the process.
@@ -265,7 +265,9 @@ def _umap(
     known: dict[str, Any] = {"force_approximation_algorithm": True}
     if exact or (exact is None and len(vectors) <= _EXACT_KNN):
         known = {"precomputed_knn": _exact_knn(vectors, neighbours, settings.metric)}
-    with _lock:
+    while not _lock.acquire(timeout=0.5):
+        ear.check()
+    try:
         ear.check()
         model = UMAP(
             n_components=settings.dims,
@@ -278,6 +280,8 @@ def _umap(
             **known,
         )
         return _finite(model.fit_transform(vectors))
+    finally:
+        _lock.release()
 
 
 class _Ear:
@@ -320,7 +324,8 @@ def _exact_knn(vectors: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np
 
 def _nearest(scores: np.ndarray, k: int) -> np.ndarray:
     """Return the places of the k highest scores of every row, highest first: (n, m) to (n, k)."""
-    some = np.argpartition(-scores, min(k, scores.shape[1]) - 1, axis=1)[:, :k]
+    kept = scores.shape[1] - min(k, scores.shape[1])
+    some = np.argpartition(scores, kept, axis=1)[:, kept:]
     order = np.argsort(-np.take_along_axis(scores, some, 1), axis=1, kind="stable")
     return np.take_along_axis(some, order, 1)
 

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     remote_code: Annotated[
         str, Field(description="Ids of hub models whose own Python code may run here, by comma")
     ] = ""
+    warm_up: Annotated[
+        bool, Field(description="Compile UMAP after the start, so that the first map does not wait for it")
+    ] = True
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -111,6 +114,7 @@ def _wanted(error: Mapping[str, Any]) -> str:
     words = {
         "string_pattern_mismatch": _PATTERNS.get(str(error["loc"][0]), ""),
         "float_parsing": "a number",
+        "bool_parsing": "true or false",
         "int_parsing": "a whole number",
         "int_from_float": "a whole number",
         "finite_number": "a finite number",

@@ -31,6 +31,7 @@ _MAX_TEXT_BYTES = 1 << 30  # of one written array
 _COPIED_BYTES = 1 << 20
 # What zipfile and NumPy raise on hostile bytes; an encrypted member is a RuntimeError.
 _ERRORS = (
+    SystemError,  # NumPy's word for a letter that Unicode does not have
     OSError,
     ValueError,
     RuntimeError,

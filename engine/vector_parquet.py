@@ -197,7 +197,11 @@ def _values(array: pa.Array) -> list[Any]:
         array = array.cast(pa.float64())
     if not _is_dated(array.type):
         return array.to_pylist()
-    return [None if one is None else iso(one) for one in array.cast(pa.string()).to_pylist()]
+    try:
+        words = array.cast(pa.string()).to_pylist()
+    except pa.ArrowInvalid:  # a time zone that nobody knows
+        return [None] * len(array)
+    return [None if one is None or one.startswith("<value") else iso(one) for one in words]
 
 
 def _vectors(array: pa.Array, dim: int) -> tuple[np.ndarray, np.ndarray]:

@@ -307,7 +307,13 @@ class Workspace:
         self.finish_swaps()  # after the ledger: none of it may be in what a swap still brings
         for name in names:
             self.store.delete_items(name, wanted)
+        self.maps.drop_items(collection, wanted)
+        self.ledger.set_state(_deletions(collection), str(self.deletions(collection) + 1))
         delete_unused(media, self.ledger, self.library)
+
+    def deletions(self, collection: str) -> int:
+        """Return how often items were deleted: an id may have come back with another vector since."""
+        return int(self.ledger.get_state(_deletions(collection)) or 0)
 
     def label_items(
         self,
@@ -364,3 +370,7 @@ class Workspace:
         self.evaluations.forget(collection)
         self.maps.forget(collection)
         delete_unused(media, self.ledger, self.library)
+
+
+def _deletions(collection: str) -> str:
+    return f"deletions in {collection}"

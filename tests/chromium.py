@@ -19,6 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 from conftest import ROOT, cli_env
+from playwright.sync_api import Error as PageError
 from playwright.sync_api import TimeoutError as TooLong
 from playwright.sync_api import expect, sync_playwright
 
@@ -125,8 +126,11 @@ def becomes(page: object, read: Callable[[], T], wanted: T | Callable[[T], bool]
     """Wait until what is read is what is wanted, or fulfils it; the failure shows what was read last."""
     ends = time.monotonic() + PATIENCE_MS / 1000
     while True:
-        found = read()
-        done = wanted(found) if callable(wanted) else found == wanted
+        try:
+            found = read()
+            done = wanted(found) if callable(wanted) else found == wanted
+        except PageError as error:  # what is asked for is not there yet, or the page is just leaving
+            found, done = error, False
         if done or time.monotonic() > ends:
             assert done, f"read {found!r}, wanted {wanted!r}"
             return found
@@ -175,13 +179,11 @@ def press(page: object, button: Any, began: Any) -> None:
 
 def give_files(page: object, files: list[str], *, into: str = "") -> None:
     """Give files to an uploader until it shows one; a page that is drawn anew meanwhile loses them."""
+    chip = page.locator(f'{into} [data-testid="stFileChip"]')
     for _ in range(12):
         page.set_input_files(f'{into} input[type="file"]'.strip(), files)
         try:
-            page.locator(f'{into} [data-testid="stFileChip"]').first.wait_for(
-                state="attached", timeout=20_000
-            )
-            return
+            return chip.first.wait_for(state="attached", timeout=20_000)
         except TooLong:
             continue
     raise AssertionError("the files were not taken")

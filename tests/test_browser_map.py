@@ -124,7 +124,7 @@ def cards_of(page) -> set[str]:
 
 def of_map(page, expression: str, name: str = "a"):
     return page.evaluate(
-        f"(() => {{ const m = window.__gapscopeMaps.get('{name}'); return {expression}; }})()"
+        f"(() => {{ const m = window.__gapscopeMaps?.get('{name}'); return {expression}; }})()"
     )
 
 

@@ -98,6 +98,22 @@ def test_similarity_is_ranked_within_each_modality():
     assert found.group[4] == 0
 
 
+def test_numbers_are_a_scale_and_what_has_none_is_grey():
+    values = np.array([*range(101), np.nan, 1e9])
+    found = map_paint.by_number(values)
+    assert found.group[0] == 0 and found.group[102] == found.group[100] == max(found.group[:101])
+    assert (np.diff(found.group[:101].astype(int)) >= 0).all()
+    assert found.palette[found.group[101]] == map_paint.GREY
+    assert [name for _, name, _ in found.legend] == ["1.01", "50.5", "99.99", "none"]
+    assert found.legend[-1][2] == 1
+
+
+@pytest.mark.parametrize("values", [[], [np.nan], [5.0], [5.0, 5.0, np.nan], [-1e300, 1e300]])
+def test_few_and_odd_numbers_have_colours_too(values):
+    found = map_paint.by_number(np.array(values, float))
+    assert len(found.group) == len(values) and all(group < len(found.palette) for group in found.group)
+
+
 def test_lines_go_from_the_first_of_a_pair_to_each_other_one():
     lines, total = map_paint.pair_lines(np.array([7, 2, 7, 5, 7, 2]))
     assert total == 3
@@ -160,7 +176,7 @@ def test_many_places_are_sent_in_sixteen_bits_and_stay_within_a_step(monkeypatch
     places = places.astype(np.float32)
     sent, low, step = quantised(places)
     assert sent.dtype == np.float32 and (sent == places).all() and (low, step) == ([0, 0], 1)
-    monkeypatch.setattr("pages.ui.map_component._FINE", 499)
+    monkeypatch.setattr("pages.ui.map_component.MANY", 499)
     sent, low, step = quantised(places)
     assert sent.dtype == np.uint16 and sent.max() == 65_535
     assert np.abs(low + step * sent.astype(float) - places).max() <= step * 0.51

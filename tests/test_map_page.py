@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import numpy as np
@@ -80,12 +81,24 @@ def test_a_full_collection_is_fitted_drawn_and_judged(app_folder):
     assert float(gap["separability"][0]) > 0.5
 
 
-@pytest.mark.parametrize("colour", ["modality", "label", "cluster", "similarity", "media type"])
+@pytest.mark.parametrize(
+    "colour", ["modality", "label", "cluster", "similarity", "media type", "column size in bytes", "column x"]
+)
 def test_every_colour_shows(colour, app_folder):
     fill(app_folder, real_photos(_new(app_folder / "real"), 16))
     app = shown(colour=colour, q="a bird", method="pca")
     assert not app.error
     assert "The cross is where 'a bird' lands" in texts(app)
+
+
+def test_a_plain_plot_shows_the_same_by_plotly(app_folder):
+    fill(app_folder, real_photos(_new(app_folder / "real"), 16))
+    app = shown(plain="true", q="a bird", method="pca", lines="all")
+    assert not app.error
+    [chart] = app.get("plotly_chart")
+    figure = json.loads(chart.proto.spec)
+    lines, points, question = figure["data"]
+    assert len(points["x"]) == 32 and len(lines["x"]) == 3 * 16 and question["text"] == ["a bird"]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,8 @@ def test_marks_lines_question_and_strangers_words():
     assert pairs["x"] == [0, 0, None] * 2 and pairs["y"] == [0, 5, None, 0, 7, None]
     sizes = points["marker"]["size"]
     assert sizes[3] > sizes[2] == sizes[4] and len(sizes) == 100
+    assert "selectedpoints" not in points
+    assert drawn(chosen=np.array([3, 5]))[0]["selectedpoints"] == [3, 5]
     assert points["text"][0] == "&lt;i&gt;x&lt;/i&gt;" and asked["text"] == ["a &lt;b&gt;bee&lt;/b&gt;"]
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import MADE_BY, plain_items, unit_table
 
 from engine.columns import content_of
-from engine.errors import CollectionNotFoundError, ProjectionError
-from engine.projection import FitCancelledError, ProjectionSettings
+from engine.errors import CollectionNotFoundError, FolderError, ProjectionError
+from engine.projection import FitCancelledError, ProjectionSettings, place
+from engine.types import VectorTable
 
 PCA = ProjectionSettings(method="pca")
 
@@ -168,3 +171,56 @@ def test_a_deleted_item_that_comes_back_otherwise_is_no_old_one(maps):
         columns = content_of(maps.workspace, "some").columns
         assert columns.mime[columns.ids.index(table.ids[0])] == mime
         maps.workspace.delete_items("some", table.ids)
+
+
+def test_an_item_that_comes_back_with_another_vector_is_placed_anew(maps):
+    made = maps.fit("some", PCA)
+    table = unit_table(30)
+    first, workspace = table.ids[0], maps.workspace
+    workspace.delete_items("some", [first])
+    assert workspace.deletions("some") == 1
+    turned = VectorTable((first,), -table.vectors[:1])
+    items = plain_items(turned)
+    workspace.ledger.put("some", items, turned)
+    workspace.store.upsert("some", MADE_BY, "image", items, turned)
+    back = maps.open("some", PCA)
+    row = back.projection.ids.index(first)
+    assert back.projection.added[row] and back.added == 1
+    assert (back.projection.places[row] != made.projection.take([first]).places[0]).any()
+
+
+def test_deleting_works_on_a_full_disk(maps, monkeypatch):
+    maps.fit("some", PCA)
+
+    def full(*args):
+        raise FolderError(Path("somewhere"), "is full", "Make room.")
+
+    monkeypatch.setattr("engine.maps.write_projection", full)
+    monkeypatch.setattr("engine.maps.write_columns", full)
+    maps.workspace.delete_items("some", unit_table(3).ids)
+    assert len(content_of(maps.workspace, "some").columns) == 37
+    assert maps.open("some", PCA) is None
+
+
+def test_a_fit_that_ends_while_a_map_follows_the_collection_is_kept(maps, monkeypatch):
+    from engine import maps as module
+
+    maps.fit("some", PCA)
+    maps.put("some", "image", 20, start=5000)
+    placing, go_on = threading.Event(), threading.Event()
+
+    def slow(*args, **hooks):
+        placing.set()
+        go_on.wait(60)
+        return place(*args, **hooks)
+
+    monkeypatch.setattr(module, "place", slow)
+    follower = threading.Thread(target=maps.open, args=("some", PCA))
+    follower.start()
+    assert placing.wait(60)
+    fitter = threading.Thread(target=maps.fit, args=("some", PCA))
+    fitter.start()
+    go_on.set()
+    follower.join(60)
+    fitter.join(60)
+    assert maps.open("some", PCA).added == 0

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -251,3 +252,18 @@ print("held", flush=True)
 input()
 workspace.close()
 """
+
+
+def test_umap_is_compiled_when_the_jobs_of_the_start_are_done(app_folder, monkeypatch):
+    from pages.ui import resources
+
+    warm, seen = threading.Event(), []
+
+    def compile_umap() -> None:
+        seen.append(resources.boot().jobs.active())
+        warm.set()
+
+    monkeypatch.setenv("GAPSCOPE_WARM_UP", "true")
+    monkeypatch.setattr("engine.projection.warm_up", compile_umap)
+    resources.boot()
+    assert warm.wait(120) and seen == [None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import unit_table
@@ -174,3 +176,80 @@ def test_a_projection_checks_itself():
             Projection(
                 **{"ids": good.ids, "places": good.places, "placed": good.placed, "method": "pca", **wrong}
             )
+
+
+def test_of_too_many_a_sample_is_fitted_and_the_others_are_placed_in_it():
+    table = two_islands(300)
+    kinds = ["image"] * 280 + ["text"] * 20
+    shares: list[float] = []
+    found = fit(table, kinds, UMAP_SMALL, most=100, on_progress=shares.append)
+    assert found.ids == table.ids and not found.added.any()
+    fitted = np.flatnonzero(~found.placed)
+    assert 95 <= len(fitted) <= 110 and 7 <= (fitted >= 280).sum() <= 12
+    assert f"fitted on {len(fitted)} of 300 items" in found.note
+    assert shares == sorted(shares) and shares[-1] <= 1
+    again = fit(table, kinds, UMAP_SMALL, most=100)
+    assert (again.places == found.places).all() and (again.placed == found.placed).all()
+    other = fit(table, kinds, replace(UMAP_SMALL, seed=7), most=100)
+    assert (other.placed != found.placed).any()
+
+
+def test_what_is_placed_lies_in_its_own_island():
+    table = two_islands(300)
+    found = fit(table, ["image"] * 300, UMAP_SMALL, most=100)
+    middles = np.stack([found.places[~found.placed & (np.arange(300) % 2 == odd)].mean(0) for odd in (0, 1)])
+    nearest = np.linalg.norm(found.places[:, None] - middles, axis=2).argmin(1)
+    assert (nearest == np.arange(300) % 2).all()
+
+
+def test_a_modality_fitted_alone_is_sampled_too():
+    table = two_islands(300)
+    kinds = ["image"] * 250 + ["text"] * 50
+    found = fit(table, kinds, replace(UMAP_SMALL, fit_on="image"), most=100)
+    assert found.placed[250:].all() and (~found.placed[:250]).sum() == 100
+
+
+def test_placing_can_be_cancelled():
+    table = two_islands(300)
+    shares: list[float] = []
+    with pytest.raises(FitCancelledError):
+        fit(
+            table,
+            ["image"] * 300,
+            UMAP_SMALL,
+            most=100,
+            on_progress=shares.append,
+            cancelled=lambda: bool(shares) and shares[-1] >= 0.5,
+        )
+
+
+def test_anchors_are_drawn_where_asking_all_of_them_takes_too_long(monkeypatch):
+    table = two_islands(400)
+    fitted = fit(table.take(table.ids[:300]), ["image"] * 300, ProjectionSettings("pca"))
+    rest = table.take(table.ids[300:])
+    all_of_them = place(fitted, table, rest)
+    monkeypatch.setattr("engine.projection._PLACE_PAIRS", 100 * 50)
+    monkeypatch.setattr("engine.projection._LEAST_FITTED", 20)
+    some = place(fitted, table, rest)
+    assert (some.places != all_of_them.places).any()
+    assert np.linalg.norm(some.places - all_of_them.places, axis=1).max() < 1.0
+
+
+def test_a_pca_in_blocks_is_that_of_scikit_learn(monkeypatch):
+    monkeypatch.setattr("engine.projection._QR_BLOCK", 37)
+    table = two_islands(200)
+    found = fit(table, ["image"] * 200, ProjectionSettings("pca"))
+    expected = PCA(2).fit_transform(table.vectors.astype(np.float64))
+    assert np.abs(np.abs(found.places) - np.abs(expected)).max() < 1e-4
+
+
+def two_islands(count: int) -> VectorTable:
+    """Return unit vectors round two directions, even rows round the one and odd rows round the other."""
+    rng = np.random.default_rng(5)
+    middle = np.where((np.arange(count) % 2)[:, None], 1.0, -1.0) * np.eye(16)[0] * 3
+    rows = (middle + rng.normal(size=(count, 16))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return VectorTable(tuple(f"{row:064x}" for row in range(count)), rows)
+
+
+UMAP_SMALL = ProjectionSettings(n_neighbors=5)

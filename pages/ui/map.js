@@ -300,7 +300,7 @@ class GapscopeMap {
     const v = this.view(), t = v.t, p = this.three, [sx, sy] = v.scale, [ox, oy] = v.shift, w = v.w / 2, h = v.h / 2;
     for (let i = 0, at = 0; i < this.n; i++, at += 3) {
       const x = p[at], y = p[at + 1], z = p[at + 2];
-      visit(i, ((t[0] * x + t[3] * y + t[6] * z) * sx + ox + 1) * w, (1 - (t[1] * x + t[4] * y + t[7] * z) * sy - oy) * h);
+      visit(i, ((t[0] * x + t[3] * y + t[6] * z) * sx + ox + 1) * w, (1 - (t[1] * x + t[4] * y + t[7] * z) * sy - oy) * h, t[2] * x + t[5] * y + t[8] * z);
     }
   }
 
@@ -328,8 +328,9 @@ class GapscopeMap {
 
   nearest([x, y]) {
     let best = -1, least = 144;
-    this.eachOnScreen((i, px, py) => {
-      const d = (px - x) ** 2 + (py - y) ** 2;
+    this.eachOnScreen((i, px, py, far) => {
+      let d = (px - x) ** 2 + (py - y) ** 2;
+      if (this.dims === 3 && d < 25) d = far - 10;  // of those under the pointer, the one in front
       if (d < least) { least = d; best = i; }
     });
     return best;

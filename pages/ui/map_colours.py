@@ -8,9 +8,11 @@ import numpy as np
 import streamlit as st
 
 from engine.columns import last_change
+from engine.errors import QueryError
+from engine.item_columns import in_words
 from pages.ui import map_clusters, map_paint, map_question, resources
 from pages.ui.map_choice import COLUMN
-from pages.ui.wording import plural
+from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
     from engine.store import CollectionInfo
@@ -27,7 +29,7 @@ def names(workspace: Workspace, info: CollectionInfo) -> list[str]:
 
 
 def colouring(workspace: Workspace, drawn: DrawnMap, choice: Choice, landed: Landed | None) -> Colouring:
-    """Return the colours that were chosen. Raises QueryError for a column that is gone."""
+    """Return the colours that were chosen, or those by modality where these cannot be had."""
     found = _chosen(workspace, drawn, choice, landed)
     if found is not None:
         return found
@@ -51,8 +53,14 @@ def _chosen(workspace: Workspace, drawn: DrawnMap, choice: Choice, landed: Lande
     return None
 
 
-def _by_column(workspace: Workspace, drawn: DrawnMap, name: str) -> Colouring:
+def _by_column(workspace: Workspace, drawn: DrawnMap, name: str) -> Colouring | None:
     collection = drawn.map.collection
     version = f"{drawn.version} {last_change(workspace, collection)}"
-    values = resources.column_of(workspace, drawn, collection, name, version)
-    return map_paint.by_number(values) if isinstance(values, np.ndarray) else map_paint.by_group(values)
+    try:
+        values = resources.column_of(workspace, drawn, collection, name, version)
+    except QueryError as error:  # of two maps one may be of a collection without it
+        st.caption(plain(str(error)))
+        return None
+    if isinstance(values, np.ndarray):
+        return map_paint.by_number(values)
+    return map_paint.by_group(values, name=in_words)

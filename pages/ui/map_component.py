@@ -54,7 +54,7 @@ svg text.question {fill: var(--st-text-color); font: 600 13px var(--st-font, san
 """
 MOST_GROUPS = 256
 _KINDS = {"float32": "f32", "uint8": "u8", "uint16": "u16", "int32": "i32"}
-_FINE = 200_000  # points; of more, places are sent in 16 bits: a 65,536th of the map is less than a pixel
+MANY = 200_000  # points, as in map.js; places of more are sent in 16 bits, which is finer than a pixel
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ def pack(head: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
 def quantised(places: np.ndarray) -> tuple[np.ndarray, list[float], float]:
     """Return places as they are sent, with the lowest and the step of each axis: place = low + step * sent.
 
-    places: (n, 2 or 3) float32; sent: the same float32, or uint16 where there are more than _FINE. One step
+    places: (n, 2 or 3) float32; sent: the same float32, or uint16 where there are more than MANY. One step
     for all axes keeps the map's proportions.
     """
-    if len(places) <= _FINE:
+    if len(places) <= MANY:
         return np.ascontiguousarray(places, np.float32), [0.0] * places.shape[1], 1.0
     low = places.min(0).astype(np.float64)
     step = max(float((places.max(0) - low).max()) / 65_535, 1e-12)

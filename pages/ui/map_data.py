@@ -30,6 +30,7 @@ class DrawnMap:
         columns = columns if columns.ids == ids else columns.take(ids)
         parts = hashlib.sha256("".join(ids).encode())
         parts.update(found.projection.places.tobytes())
+        parts.update(found.projection.placed.tobytes())
         return cls(found, columns, {id_: row for row, id_ in enumerate(ids)}, parts.hexdigest()[:16])
 
     def rows(self, ids: Iterable[str]) -> np.ndarray:

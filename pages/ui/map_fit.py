@@ -10,6 +10,7 @@ import streamlit as st
 from pages.ui import map_choice, resources
 from pages.ui.frame import errors
 from pages.ui.jobs_view import POLL_SECONDS, progress_line
+from pages.ui.map_component import MANY
 from pages.ui.wording import plain, say_error
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def opened(
 def about(jobs: Jobs, info: CollectionInfo, drawn: DrawnMap, *, name: str) -> None:
     """Say how the map was made, and offer a new fit where items were placed since."""
     found, projection = drawn.map, drawn.map.projection
-    items = "1 item" if len(projection) == 1 else f"{len(projection):,} items"
-    parts = [items, map_choice.in_words(found.settings, projection.method), f"model {found.made_by.model}"]
+    parts = [_shown(len(projection), info.total)]
+    parts += [map_choice.in_words(found.settings, projection.method), f"model {found.made_by.model}"]
     st.caption(plain(" · ".join(parts)))
     if projection.note:
         st.caption(plain(projection.note))
@@ -66,6 +67,14 @@ def about(jobs: Jobs, info: CollectionInfo, drawn: DrawnMap, *, name: str) -> No
         ):
             jobs.project(info.name, found.settings)
             st.rerun()
+
+
+def _shown(items: int, total: int) -> str:
+    """Return how many items are drawn, and of how many where that is not plain."""
+    if items == total and items < MANY:
+        return "1 item" if items == 1 else f"{items:,} items"
+    moving = " (a part of them while it moves)" if items > MANY else ""
+    return f"Showing {items:,} of {total:,} items{moving}"
 
 
 def _start_or_say(

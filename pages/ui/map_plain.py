@@ -60,7 +60,7 @@ def figure(
     places: np.ndarray, rows: np.ndarray, paint: Paint, words: Sequence[str], layout: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return a plotly figure of some rows with their words, the lines between pairs, and the question."""
-    marked = np.isin(rows, paint.marked)
+    marked, chosen = np.isin(rows, paint.marked), np.flatnonzero(np.isin(rows, paint.chosen))
     points = {
         "type": "scatter",
         "mode": "markers",
@@ -68,6 +68,7 @@ def figure(
         "y": places[rows, 1].tolist(),
         "text": [_escaped(one) for one in words],
         "hoverinfo": "text",
+        **({"selectedpoints": chosen.tolist()} if len(paint.chosen) else {}),
         "marker": {
             "color": [paint.palette[group] for group in paint.group[rows]],
             "symbol": [_SYMBOLS[symbol] for symbol in paint.symbol[rows]],
@@ -91,14 +92,19 @@ def polygons(selection: Mapping[str, Any]) -> list[np.ndarray]:
 def within(places: np.ndarray, drawn: list[np.ndarray]) -> np.ndarray:
     """Return the rows (int32) that lie in any of some polygons, by the even-odd rule."""
     inside = np.zeros(len(places), bool)
-    x, y = places[:, 0], places[:, 1]
     for corners in drawn:
-        odd = np.zeros(len(places), bool)
-        for (ax, ay), (bx, by) in zip(corners, np.roll(corners, 1, axis=0), strict=True):
-            if ay != by:
-                odd ^= ((ay > y) != (by > y)) & (x < (bx - ax) * (y - ay) / (by - ay) + ax)
-        inside |= odd
+        rows = np.flatnonzero(((places[:, :2] >= corners.min(0)) & (places[:, :2] <= corners.max(0))).all(1))
+        inside[rows] |= _odd(places[rows, 0], places[rows, 1], corners)
     return np.flatnonzero(inside).astype(np.int32)
+
+
+def _odd(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Return of which places a ray to the right crosses an odd number of a polygon's sides."""
+    odd = np.zeros(len(x), bool)
+    for (ax, ay), (bx, by) in zip(corners, np.roll(corners, 1, axis=0), strict=True):
+        if ay != by:
+            odd ^= ((ay > y) != (by > y)) & (x < (bx - ax) * (y - ay) / (by - ay) + ax)
+    return odd
 
 
 def _escaped(text: str) -> str:
@@ -113,7 +119,14 @@ def _lines(places: np.ndarray, lines: np.ndarray) -> list[dict[str, Any]]:
     broken = np.concatenate([ends, np.full((len(ends), 1, 2), np.nan)], 1).reshape(-1, 2)
     x, y = ([None if np.isnan(one) else one for one in column.tolist()] for column in broken.T)
     return [
-        {"type": "scatter", "mode": "lines", "x": x, "y": y, "hoverinfo": "skip", "line": {"color": _FAINT}}
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": x,
+            "y": y,
+            "hoverinfo": "skip",
+            "line": {"color": _FAINT, "width": 1},
+        }
     ]
 
 

@@ -117,7 +117,8 @@ def _key(
     """
     collection, of = drawn.map.collection, drawn.map.projection.ids if ids is None else ids
     made = workspace.store.info(collection)
-    return (*parts, collection, made.created_at, str(made.made_by), len(of), hash(of))
+    since = workspace.deletions(collection)
+    return (*parts, collection, made.created_at, since, str(made.made_by), len(of), hash(of))
 
 
 def _table(workspace: Workspace, drawn: DrawnMap) -> VectorTable:

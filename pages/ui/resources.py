@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,9 +66,21 @@ class Boot:
         self.workspace, self.jobs = workspace, jobs
         self.stage = "Ready"
         self.ended.set()
-        if jobs.active() is None:  # a job loads the model itself, and shows how far that is
-            with workspace.embedder():
-                pass
+        try:
+            if jobs.active() is None:  # a job loads the model itself, and shows how far that is
+                with workspace.embedder():
+                    pass
+        finally:  # maps of imported vectors need no model
+            if workspace.settings.warm_up:
+                self._warm_up(jobs)
+
+    def _warm_up(self, jobs: Jobs) -> None:
+        """Compile UMAP while nobody waits for anything else."""
+        from engine.projection import warm_up
+
+        while jobs.active():
+            time.sleep(1)
+        warm_up()
 
     def _note(self, stage: str) -> None:
         self.stage = stage
@@ -174,7 +187,7 @@ def model_survey(_workspace: Workspace) -> list[Readiness]:
     return survey(_workspace.settings)
 
 
-@st.cache_resource(show_spinner="Opening the map …", max_entries=8)
+@st.cache_resource(show_spinner="Opening the map …", max_entries=4)
 def map_of(_workspace: Workspace, collection: str, settings: str, version: str) -> DrawnMap | None:
     """Return a kept map with what it takes to draw it; `version` renews it. Not to be changed: it is shared.
 
