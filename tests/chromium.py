@@ -179,11 +179,11 @@ def press(page: object, button: Any, began: Any) -> None:
 
 def give_files(page: object, files: list[str], *, into: str = "") -> None:
     """Give files to an uploader until it shows one; a page that is drawn anew meanwhile loses them."""
+    chip = page.locator(f'{into} [data-testid="stFileChip"]')
     for _ in range(12):
         page.set_input_files(f'{into} input[type="file"]'.strip(), files)
         try:
-            page.locator(f'{into} [data-testid="stFileChip"]').first.wait_for(timeout=20_000)
-            return
+            return chip.first.wait_for(state="attached", timeout=20_000)
         except TooLong:
             continue
     raise AssertionError("the files were not taken")

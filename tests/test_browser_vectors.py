@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import JOB_MS, LOAD_MS, MARKS, READY, becomes, give_files, overflow, served, steady
+from chromium import JOB_MS, LOAD_MS, MARKS, READY, becomes, give_files, overflow, press, served, steady
 from playwright.sync_api import expect
 from test_vector_import import GOLDEN
 
@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterat
 def upload(page, server: str, file: Path, collection: str) -> None:
     page.goto(f"{server}/Library")
     page.wait_for_selector(READY)
-    page.get_by_text("Add vectors from Parquet or NPZ").click()
+    press(page, page.get_by_text("Add vectors from Parquet or NPZ"), page.get_by_text("A file of vectors"))
     give_files(page, [str(file)], into='[class*="st-key-vectors_"]')
     page.get_by_label("Name of the collection").fill(collection)
     page.get_by_label("Name of the collection").press("Enter")
