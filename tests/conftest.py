@@ -220,6 +220,7 @@ def cli_env(data_dir: Path, **extra: str) -> dict[str, str]:
         "GAPSCOPE_DATA_DIR": str(data_dir),
         "GAPSCOPE_THREADS": "2",
         "GAPSCOPE_MIN_FREE_DISK_MB": "1",
+        "GAPSCOPE_WARM_UP": "false",  # half a minute of compiling in each of many servers
         **extra,
     }
 
