@@ -202,7 +202,8 @@ def test_parquet_of_every_type(tmp_path):
     assert file.check() == () and set(file.left_out) == {"nested", "many", "raw", ""}
     rows, _ = rows_of(path)
     said = dict(rows[0].metadata)
-    assert isinstance(said.pop("late"), str) and dict(rows[2].metadata)["late"] == "1970-01-01T00:00:00"
+    assert "late" not in said  # Arrow's words for it are no date
+    assert dict(rows[2].metadata)["late"] == "1970-01-01T00:00:00"
     assert said == {
         "year": 1999,
         "score": 0.5,

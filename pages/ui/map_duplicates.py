@@ -99,8 +99,9 @@ def _keep_one(workspace: Workspace, drawn: DrawnMap, found: Duplicates, group: G
     if busy:
         st.caption("A job is working on this collection: wait for it, or cancel it first.")
     if st.button("Keep the first one", key=f"keep_go_{group.keep}", disabled=busy, type="primary"):
-        left, rest = map_tasks.duplicates_of(workspace, drawn, found.threshold, but=gone), found.without(gone)
+        rest = found.without(gone)
         workspace.delete_items(collection, gone)
+        left = map_tasks.duplicates_of(workspace, drawn, found.threshold, but=gone)  # as it is from now on
         if rest is not None:  # many pairs need not be compared again for one group less
             resources.works().put(left, rest)
         resources.labels_of.clear()
