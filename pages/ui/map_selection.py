@@ -152,7 +152,7 @@ def _label(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...], busy: bo
     if busy:
         st.caption("A job is working on this collection: wait for it, or cancel it first.")
     usable = bool(label and label.strip()) and not busy
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Save", key="map_label_save", type="primary", disabled=not usable):
             _relabel(workspace, collection, ids, label or "", remove=False)
         if st.button("Take it off", key="map_label_remove", disabled=not usable):
