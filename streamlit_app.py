@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from pages.ui import home_view
+    from pages.ui import home
 
-    home_view.draw()
+    home.draw()
 else:
     from starlette.middleware import Middleware
     from streamlit.starlette import App

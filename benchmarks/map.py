@@ -57,9 +57,9 @@ def main() -> None:
 
 def make(folder: Path, size: int) -> None:
     """Fill a data folder, unless it is whole already."""
-    import engine.store
+    import engine.storage.chroma
 
-    engine.store._HNSW = {**engine.store._HNSW, "max_neighbors": 4, "ef_construction": 8}
+    engine.storage.chroma._HNSW = {**engine.storage.chroma._HNSW, "max_neighbors": 4, "ef_construction": 8}
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with opened(folder) as workspace:
@@ -136,8 +136,8 @@ def say(step: str, size: int, **figures: Any) -> None:
 
 def bench_fit(folder: Path, size: int) -> None:
     """Fit the Map page's first map as its job does, and bare umap-learn on the same rows, turn by turn."""
-    from engine.columns import content_of
-    from engine.projection import MOST_FITTED, ProjectionSettings, warm_up
+    from engine.maps.projection import MOST_FITTED, ProjectionSettings, warm_up
+    from engine.storage.columns import content_of
 
     warm_up()
     settings = ProjectionSettings()

@@ -105,8 +105,8 @@ def touch(pool: object, choice: object) -> None:
 
 def models(folder: Path) -> object:
     """Return an owner of models with nothing in it."""
+    from engine.models.in_memory import LoadedModels
     from engine.models.load import Loader
-    from engine.models.loaded import LoadedModels
     from engine.settings import load_settings
 
     loader = Loader(load_settings(data_dir=folder / "data"))

@@ -30,7 +30,7 @@ from engine.media.sources import find_sources
 from engine.models.base import ModelChoice
 from engine.models.catalog import DEFAULT_RERANKER
 from engine.models.pocket.reranker.reranker import PocketReranker
-from engine.search import Query
+from engine.search.search import Query
 from engine.settings import load_settings
 from engine.types import Filters
 from engine.workspace import Workspace

@@ -176,7 +176,7 @@ def bench_search() -> None:
     """Compare a search with its two unavoidable parts over 100,000 stored vectors."""
     from engine.models.catalog import POCKET
     from engine.models.pocket.embedder import Pocket
-    from engine.search import Query
+    from engine.search.search import Query
     from engine.types import Filters, Item, VectorTable
     from engine.vectors import normalise
 

@@ -12,7 +12,7 @@ import numpy as np
 
 Modality = Literal["text", "image", "audio", "video"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
-# Names with their values, sorted by name; what is allowed in it: `metadata.py`.
+# Names with their values, sorted by name; what is allowed in it: `media/metadata.py`.
 Metadata = tuple[tuple[str, str | int | float | bool], ...]
 
 
@@ -20,10 +20,10 @@ Metadata = tuple[tuple[str, str | int | float | bool], ...]
 class Item:
     """What is stored about one item; `pair` joins a picture and its captions.
 
-    `id` is 64 hexadecimal digits derived from the content (see `ingest.py`); `media` is the
+    `id` is 64 hexadecimal digits derived from the content (see `ingest/files.py`); `media` is the
     SHA-256 of the media file in the library, or None for text. Sizes are in bytes and pixels,
     `added_at` in Unix seconds, `start_seconds` from the start of the medium. `given_id` and `given_pair`
-    are what an imported row was called by whoever made its vector (see `vector_import.py`). `metadata` is
+    are what an imported row was called by whoever made its vector (`ingest/vectors.py`). `metadata` is
     what other columns of the data say of it.
     """
 

@@ -13,32 +13,32 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.answers import Evaluation, Plan
 from engine.errors import MediaError, SlowModelError
-from engine.evaluations import Evaluations
-from engine.ingest import Ingest
-from engine.ledger import Ledger
-from engine.library import Library, folder_error
-from engine.maps import Maps
+from engine.evaluation.archive import Evaluations
+from engine.evaluation.results import Evaluation, Plan
+from engine.ingest.files import Ingest
+from engine.ingest.reembed import Remake, check_remake, missing_content
+from engine.maps.kept import Maps
 from engine.media.images import open_image
 from engine.media.sources import SourceList
-from engine.mending import delete_unused, drop_staging, finish_swaps, mend
-from engine.models.background import BackgroundLoads
+from engine.models.background_loads import BackgroundLoads
 from engine.models.base import Embedder, ModelChoice, Reranker, slowest_ingested
 from engine.models.catalog import DEFAULT_MODEL
 from engine.models.hub.download import Downloads
+from engine.models.in_memory import LoadedModels
 from engine.models.load import Loader
-from engine.models.loaded import LoadedModels
-from engine.remake import Remake, check_remake, missing_content
-from engine.rerank import Opened, rerank
-from engine.search import Query, Reranking, content_of, search
+from engine.search.rerank import Opened, rerank
+from engine.search.search import Query, Reranking, content_of, search
 from engine.settings import Settings
-from engine.staging import Stagings
-from engine.store import Store, check_name
+from engine.storage.chroma import Store, check_name
+from engine.storage.ledger import Ledger
+from engine.storage.library import Library, folder_error
+from engine.storage.repair import delete_unused, drop_staging, finish_swaps, mend
+from engine.storage.staging import Stagings
 from engine.types import MODALITIES, Filters, Hit, IngestReport, Item, Progress, Reranked, SearchTrace
 
 if TYPE_CHECKING:
-    from engine.vector_export import ExportReport
+    from engine.vector_files.export import ExportReport
 
 SLOW_SECONDS = 30 * 60
 _LABELLED_AT_ONCE = 256  # writers block readers of the store: 0.2 s with so many rows
@@ -141,14 +141,14 @@ class Workspace:
             return Ingest(collection, **self._parts(embedder, on_progress, cancelled)).run(found)
 
     def import_vectors(self, collection: str, path: Path, **options: Any) -> IngestReport:
-        """Store vectors of a Parquet or NPZ file; options and errors: `vector_import.import_vectors`."""
-        from engine.vector_import import import_vectors
+        """Store vectors of a Parquet or NPZ file; options and errors: `ingest.vectors.import_vectors`."""
+        from engine.ingest.vectors import import_vectors
 
         return import_vectors(self, collection, path, **options)
 
     def export_vectors(self, collection: str, path: Path, **options: Any) -> ExportReport | None:
-        """Write a collection's vectors into a file; see `vector_export.export_vectors`."""
-        from engine.vector_export import export_vectors
+        """Write a collection's vectors into a file; see `vector_files.export.export_vectors`."""
+        from engine.vector_files.export import export_vectors
 
         return export_vectors(self, collection, path, **options)
 
@@ -248,7 +248,7 @@ class Workspace:
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Evaluation | None:
         """Measure a collection; None where that was cancelled. See `evaluate.evaluate`."""
-        from engine.evaluate import evaluate
+        from engine.evaluation.run import evaluate
 
         started = time.monotonic()
 
@@ -329,7 +329,7 @@ class Workspace:
         The ledger goes first: what is cut off half-way is mended from it. Raises QueryError for a label
         that is empty or long, CollectionNotFoundError, StoreError, FolderError.
         """
-        from engine.columns import check_label, relabelled
+        from engine.storage.columns import check_label, relabelled
 
         label, wanted = check_label(label), list(ids)
         self.finish_swaps()

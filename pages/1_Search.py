@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine.judgements import question_key
+from engine.evaluation.judgements import question_key
 from engine.types import Filters, Modality, SearchTrace
-from pages.ui import ask_view, cards, frame, marks, query_picture, resources, search_view
+from pages.ui import cards, frame, resources
+from pages.ui.ask import marks, picture, search
+from pages.ui.ask import question as ask_view
 from pages.ui.wording import plain, plural
 
 SHOWN: dict[str, Modality | None] = {"Pictures": "image", "Texts": "text", "All by score": None}
@@ -40,16 +42,16 @@ with frame.errors():
                 placeholder="any",
             )
 
-    query = query_picture.current_query(workspace, words)
+    query = picture.current_query(workspace, words)
     if query is None:
         st.info("Type a few words and press Enter, or ask with a picture.")
         st.stop()
 
     if query.like is None:
-        search_view.need_model(workspace, infos[collection])
+        search.need_model(workspace, infos[collection])
     modality = SHOWN[show]
     filters = Filters((modality,) if modality else (), tuple(labels))
-    trace = search_view.ask(workspace, query, collection, k, filters)
+    trace = search.ask(workspace, query, collection, k, filters)
     for note in trace.notes:
         st.caption(plain(note))
     searched = " and ".join(f"{n:,} {plural(m)}" for m, n in trace.searched.items()) or "nothing"

@@ -6,18 +6,12 @@ import re
 
 import streamlit as st
 
-from engine.judgements import question_key
+from engine.evaluation.judgements import question_key
 from engine.types import Filters, Modality
-from pages.ui import (
-    ask_view,
-    frame,
-    query_picture,
-    rerank_models,
-    rerank_view,
-    rerank_words,
-    resources,
-    search_view,
-)
+from pages.ui import frame, resources
+from pages.ui.ask import picture, search
+from pages.ui.ask import question as ask_view
+from pages.ui.rerank import models, summary, wording
 from pages.ui.wording import plain, plural
 
 SHOWN: dict[str, Modality | None] = {"Pictures": "image", "Texts": "text", "All": None}
@@ -43,22 +37,22 @@ with frame.errors():
         show = ask_view.show_box(list(SHOWN))
         k = depth_box("Retrieve", "k", "How many hits the collection is asked for.")
         top = depth_box("Rerank", "top", "How many of them, from the first on, the reranker reads.")
-    chosen = rerank_models.choose(workspace)
+    chosen = models.choose(workspace)
 
-    query = query_picture.current_query(workspace, words)
+    query = picture.current_query(workspace, words)
     if query is None:
-        rerank_view.invite(collection)
+        summary.invite(collection)
         st.stop()
 
-    search_view.need_model(workspace, infos[collection])
+    search.need_model(workspace, infos[collection])
     modality = SHOWN[show]
     question = question_key(query, st.query_params.get("picture"))
     filters = Filters((modality,) if modality else ())
-    trace = rerank_models.traced(workspace, query, question, infos[collection], k, filters)
-    for note in (*trace.notes, *rerank_words.warnings(trace, chosen, k)):
+    trace = models.traced(workspace, query, question, infos[collection], k, filters)
+    for note in (*trace.notes, *wording.warnings(trace, chosen, k)):
         st.caption(plain(note))
     if not trace.retrieval:
         st.info(f"This collection has no {plural(modality) if modality else 'items'}. Choose another kind.")
         st.stop()
-    found = rerank_models.compared(workspace, query, trace.retrieval, chosen, min(top, k))
-    rerank_view.draw(workspace, rerank_view.View(question, trace, found, modality))
+    found = models.compared(workspace, query, trace.retrieval, chosen, min(top, k))
+    summary.draw(workspace, summary.View(question, trace, found, modality))

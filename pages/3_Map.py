@@ -6,22 +6,12 @@ from functools import partial
 
 import streamlit as st
 
-from pages.ui import (
-    frame,
-    map_choice,
-    map_colours,
-    map_duplicates,
-    map_fit,
-    map_numbers,
-    map_question,
-    map_selection,
-    map_view,
-    resources,
-)
-from pages.ui.jobs_view import show_jobs
+from pages.ui import frame, resources
+from pages.ui.jobs import show_jobs
+from pages.ui.map import canvas, colours, duplicates, fit, numbers, question, selection, settings
 
 frame.start("Map")
-st.html(map_view.STYLE)
+st.html(canvas.STYLE)
 workspace, jobs = resources.opened()
 
 with frame.errors():
@@ -34,38 +24,38 @@ with frame.errors():
             st.info("There is nothing to draw yet: add pictures or texts in the Library.")
             st.page_link(frame.LIBRARY, label="Open the Library", icon=":material/photo_library:")
         st.stop()
-    choice = map_choice.ask(infos, partial(map_colours.names, workspace))
-    drawn = map_fit.opened(workspace, jobs, choice.info, choice.settings, name="a")
+    choice = settings.ask(infos, partial(colours.names, workspace))
+    drawn = fit.opened(workspace, jobs, choice.info, choice.settings, name="a")
     if drawn is None:
         st.stop()
     other = None
-    chosen = map_view.chosen()
+    chosen = canvas.chosen()
     chosen.follow(f"{choice.info.name} {drawn.version}")
     if item := st.query_params.get("item"):
         chosen.marked = item
-    landed = map_question.ask(workspace, choice.info, choice.question)
+    landed = question.ask(workspace, choice.info, choice.question)
     if landed:
-        map_question.say(landed, drawn)
+        question.say(landed, drawn)
     twice = choice.beside == (choice.info, choice.settings)
     if twice:
         st.caption("A second map would be the same as this one: choose another under Compare.")
     if choice.beside is None or twice:
-        map_view.canvas(workspace, "a", drawn, choice, landed)
-        map_fit.about(jobs, choice.info, drawn, name="a")
+        canvas.canvas(workspace, "a", drawn, choice, landed)
+        fit.about(jobs, choice.info, drawn, name="a")
     else:
         left, right = st.columns(2)
         with left:
-            map_view.canvas(workspace, "a", drawn, choice, landed, height_px=440)
-            map_fit.about(jobs, choice.info, drawn, name="a")
+            canvas.canvas(workspace, "a", drawn, choice, landed, height_px=440)
+            fit.about(jobs, choice.info, drawn, name="a")
         with right:
-            other = map_fit.opened(workspace, jobs, *choice.beside, name="b")
+            other = fit.opened(workspace, jobs, *choice.beside, name="b")
             if other:
                 same = choice.beside[0].name == choice.info.name
-                there = landed if same else map_question.ask(workspace, choice.beside[0], choice.question)
-                map_view.canvas(workspace, "b", other, choice, there, height_px=440)
-                map_fit.about(jobs, choice.beside[0], other, name="b")
+                there = landed if same else question.ask(workspace, choice.beside[0], choice.question)
+                canvas.canvas(workspace, "b", other, choice, there, height_px=440)
+                fit.about(jobs, choice.beside[0], other, name="b")
     if other:
-        map_view.say_shared(drawn.map.projection.ids, other.map.projection.ids)
-    map_numbers.draw_section(workspace, drawn, other)
-    map_selection.draw_section(workspace, jobs, drawn)
-    map_duplicates.draw_section(workspace, jobs, drawn)
+        canvas.say_shared(drawn.map.projection.ids, other.map.projection.ids)
+    numbers.draw_section(workspace, drawn, other)
+    selection.draw_section(workspace, jobs, drawn)
+    duplicates.draw_section(workspace, jobs, drawn)

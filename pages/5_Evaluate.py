@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import evaluate_view, evaluation_view, frame, judgements_view, resources
-from pages.ui.jobs_view import show_jobs
+from pages.ui import frame, resources
+from pages.ui.evaluate import form, judgements
+from pages.ui.evaluate import results as evaluation_view
+from pages.ui.jobs import show_jobs
 
 frame.start(
     "Evaluate",
@@ -20,7 +22,7 @@ with frame.errors():
         st.page_link(frame.LIBRARY, label="Open the Library", icon=":material/photo_library:")
         show_jobs(jobs)
         st.stop()
-    collections = evaluate_view.ask(workspace, jobs, infos)
+    collections = form.ask(workspace, jobs, infos)
     show_jobs(jobs, evaluations=True)
     results, marks = st.tabs(["Results", "Your marks"], key="evaluate_tabs")
     with results:
@@ -31,4 +33,4 @@ with frame.errors():
             st.info("Nothing is measured yet: choose what to ask above, and press Measure.")
     with marks:
         for name in collections[:1]:
-            judgements_view.draw(workspace, name)
+            judgements.draw(workspace, name)

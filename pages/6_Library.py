@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import frame, library_view, resources
-from pages.ui.jobs_view import show_jobs
+from pages.ui import frame, library, resources
+from pages.ui.jobs import show_jobs
 
 frame.start("Library", lead="Add your own pictures and texts, and look at what is stored.")
 workspace, jobs = resources.opened()
@@ -13,7 +13,7 @@ workspace, jobs = resources.opened()
 with frame.errors():
     infos = {info.name: info for info in workspace.store.collections()}
     own = [name for name, info in infos.items() if not info.made_by.imported]  # others take no files
-    library_view.add_files(workspace, jobs, own)
+    library.add_files(workspace, jobs, own)
     show_jobs(jobs)
     st.subheader("Collections", anchor=False)
     if not infos:
@@ -22,8 +22,8 @@ with frame.errors():
     names = list(infos)
     first = names.index("samples") if "samples" in names else 0
     chosen = st.selectbox("Collection", names, index=first, key="browse", bind="query-params")
-    library_view.describe(infos[chosen])
-    library_view.browse(workspace, infos[chosen])
-    library_view.remake(workspace, jobs, infos[chosen])
-    library_view.danger(infos[chosen], jobs)
-    library_view.credits(chosen)
+    library.describe(infos[chosen])
+    library.browse(workspace, infos[chosen])
+    library.remake(workspace, jobs, infos[chosen])
+    library.danger(infos[chosen], jobs)
+    library.credits(chosen)

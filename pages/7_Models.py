@@ -6,8 +6,9 @@ import streamlit as st
 
 from engine.models.base import ModelChoice
 from engine.models.catalog import DEFAULT_MODEL
-from pages.ui import frame, model_picker, model_words, models_view, resources
-from pages.ui.model_picker import POLL_SECONDS
+from pages.ui import frame, resources
+from pages.ui.models import picker, table, wording
+from pages.ui.models.picker import POLL_SECONDS
 from pages.ui.wording import plain
 
 frame.start("Models", lead="What can embed here, what each model needs, and a playground to try them in.")
@@ -29,8 +30,8 @@ with frame.errors():
         now = workspace.models.stage()
         if now:
             st.progress(0.0, text=f"{plain(now[1])} …")
-        models_view.in_memory(workspace)
-        models_view.choose(workspace, resources.model_survey(workspace))
+        table.in_memory(workspace)
+        table.choose(workspace, resources.model_survey(workspace))
         if busy != is_busy():
             resources.model_survey.clear()
             resources.local_models.clear()
@@ -38,17 +39,17 @@ with frame.errors():
 
     if view == "Models":
         st.fragment(activity, run_every=POLL_SECONDS if busy else None)()
-        models_view.table(resources.model_survey(workspace), workspace)
+        table.table(resources.model_survey(workspace), workspace)
     else:
-        from pages.ui import playground_view
+        from pages.ui.models import playground
 
         loaded = workspace.models.list()
         with st.container(horizontal=True):
             embedders = [
-                model_picker.options(
+                picker.options(
                     model,
                     key="play",
-                    label=f"{model_words.short(model.choice.id)}: width, prompts, resolution",
+                    label=f"{wording.short(model.choice.id)}: width, prompts, resolution",
                 )
                 for model in loaded
                 if model.kind == "embedder"
@@ -56,4 +57,4 @@ with frame.errors():
         if not any(choice.id == DEFAULT_MODEL for choice in embedders):
             embedders.insert(0, ModelChoice(DEFAULT_MODEL))
         rerankers = [model.choice for model in loaded if model.kind == "reranker"]
-        playground_view.draw(workspace, embedders, rerankers)
+        playground.draw(workspace, embedders, rerankers)

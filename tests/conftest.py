@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
-from tiny_models import BUILDERS
 
 from engine.models.catalog import POCKET
 from engine.models.pocket.embedder import Pocket, PocketWeights
 from engine.settings import PROJECT_DIR, Settings, load_settings
 from engine.types import Item, Provenance, VectorTable
 from engine.workspace import Workspace
+from tests.helpers.tiny_models import BUILDERS
 
 # A machine that does other work too is no defect: examples have no deadline of their own.
 # Everything else stays: where CI is set, Hypothesis tries the same examples every time.
@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_heavy(nodeid: str) -> bool:
-    return Path(nodeid.split("::")[0]).name.startswith(("test_browser", "test_ray_ingest"))
+    return nodeid.startswith(("tests/browser/", "tests/engine/ingest/ray/"))
 
 
 @pytest.fixture(scope="session")
@@ -241,7 +241,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """Start a Chromium for the browser tests of a file."""
-    from chromium import chromium
+    from tests.helpers.chromium import chromium
 
     with chromium(tmp_path_factory.mktemp("profile")) as context:
         yield context
@@ -250,7 +250,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 @pytest.fixture
 def page(browser: object, server: str) -> Iterator[object]:
     """Open a tab for a browser test, once the `server` of its file answers."""
-    from chromium import tab_of
+    from tests.helpers.chromium import tab_of
 
     with tab_of(browser) as tab:
         yield tab

@@ -16,10 +16,10 @@ MODEL_LIBRARIES = {"torch", "sentence_transformers", "transformers", "onnxruntim
 # library -> the only file (or folder, with a slash at its end) that may import it
 OWNERS = {
     **dict.fromkeys(MODEL_LIBRARIES, "engine/models/"),
-    "chromadb": "engine/store.py",
-    "umap": "engine/projection.py",
-    "plotly": "engine/figures.py",
-    "ray": "engine/ray_ingest.py",
+    "chromadb": "engine/storage/",
+    "umap": "engine/maps/projection.py",
+    "plotly": "engine/figures/",
+    "ray": "engine/ingest/ray/",
 }
 
 
@@ -154,8 +154,8 @@ def test_all_files_are_looked_at():
         ("engine/models/x.py", "try:\n    import onnxruntime\nexcept ImportError:\n    pass"),
         ("engine/models/x.py", "if True:\n    from transformers import BertModel"),
         ("engine/x.py", "from tokenizers import Tokenizer"),
-        ("engine/store.py", "from chromadb import Client"),
-        ("engine/figures.py", "import plotly.express as px"),
+        ("engine/storage/chroma.py", "from chromadb import Client"),
+        ("engine/figures/charts.py", "import plotly.express as px"),
         ("pages/1_x.py", "def f():\n    import plotly"),
         ("pages/1_x.py", "def f():\n    import umap"),
         ("pages/1_x.py", "import pages.home"),
@@ -172,11 +172,11 @@ def test_the_layer_check_sees_a_fault(path, text):
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("engine/store.py", "def f():\n    import chromadb"),
+        ("engine/storage/chroma.py", "def f():\n    import chromadb"),
         ("engine/x.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import chromadb"),
         ("engine/models/x.py", "def f():\n    import torch"),
         ("engine/models/x.py", "from tokenizers import Tokenizer"),
-        ("engine/figures.py", "def f():\n    import plotly.graph_objects as go"),
+        ("engine/figures/charts.py", "def f():\n    import plotly.graph_objects as go"),
         (
             "pages/x.py",
             "import streamlit as st\nfrom pages.ui import layout\nfrom pages.ui.layout import head",
@@ -247,5 +247,5 @@ def test_importing_every_room_loads_nothing_heavy():
     ]
     imported = "\n".join(f"import {module}" for module in modules)
     loaded = fresh(f"{imported}\nimport sys\nprint(*sys.modules)").stdout.split()
-    assert "engine.store" in loaded
+    assert "engine.storage.chroma" in loaded
     assert not {name.split(".")[0] for name in loaded} & (HEAVY | {"streamlit", "timm", "pages"})

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from engine.errors import UnknownFormatError
 from engine.media.images import open_image
+from engine.media.plain_text import open_text
 from engine.media.sniff import TEXT_MIME, sniff
 from engine.media.sources import Source
-from engine.media.text import open_text
 from engine.types import Item, MediaItem
 
 

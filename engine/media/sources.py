@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import MediaError, TooLargeError, UnreadableMediaError
-from engine.media.names import clean_name, clean_text
+from engine.media.metadata import ColumnChoice, TextColumns, cleaned_value, left_out, metadata_of
 from engine.media.sniff import IMAGE_SUFFIXES
-from engine.metadata import ColumnChoice, TextColumns, cleaned_value, left_out, metadata_of
+from engine.text import clean_name, clean_text
 from engine.types import Failure, Metadata
 
 SIDECARS = ("metadata.jsonl", "metadata.csv")

@@ -25,7 +25,7 @@ from engine.types import MODALITIES, Provenance
 
 if TYPE_CHECKING:
     from engine.models.hub.embedder import EmbedderWeights
-    from engine.models.loaded import Weights
+    from engine.models.in_memory import Weights
     from engine.settings import Settings
 
 OnStage = Callable[[str], None]
@@ -33,7 +33,7 @@ _AND = "+"  # between the commits of the two models of one space
 
 
 class Loader:
-    """The functions that `loaded.LoadedModels` asks for, over one set of settings."""
+    """The functions that `in_memory.LoadedModels` asks for, over one set of settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.errors import GapscopeError
-from pages.ui.map_data import DrawnMap
+from pages.ui.map.selected import DrawnMap
 from pages.ui.wording import say_error
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from engine.columns import Category
-    from engine.jobs import Jobs
+    from engine.evaluation.questions import Direction, Truth
+    from engine.jobs.computed import Works
+    from engine.jobs.queue import Jobs
     from engine.models.base import Kind
     from engine.models.readiness import Readiness
-    from engine.questions import Direction, Truth
+    from engine.storage.columns import Category
     from engine.types import Item, VectorTable
     from engine.workspace import Workspace
-    from pages.ui.map_work import Works
 
 
 class Boot:
@@ -56,7 +56,7 @@ class Boot:
             self.ended.set()
 
     def _open(self) -> None:
-        from engine.jobs import Jobs
+        from engine.jobs.queue import Jobs
         from engine.settings import load_settings
         from engine.workspace import Workspace
 
@@ -76,7 +76,7 @@ class Boot:
 
     def _warm_up(self, jobs: Jobs) -> None:
         """Compile UMAP while nobody waits for anything else."""
-        from engine.projection import warm_up
+        from engine.maps.projection import warm_up
 
         while jobs.active():
             time.sleep(1)
@@ -160,7 +160,7 @@ def labels_of(_workspace: Workspace, collection: str, total: int) -> list[str]:
 @st.cache_data(show_spinner="Counting the questions …", max_entries=50)
 def questions_of(_workspace: Workspace, collection: str, version: str) -> dict[tuple[Truth, Direction], int]:
     """Return how many questions can be asked of a collection; `version` renews it."""
-    from engine.questions import survey
+    from engine.evaluation.questions import survey
 
     return survey(_workspace.store, _workspace.ledger, collection)
 
@@ -195,8 +195,8 @@ def map_of(_workspace: Workspace, collection: str, settings: str, version: str) 
     """
     import json
 
-    from engine.columns import content_of
-    from engine.projection import ProjectionSettings
+    from engine.maps.projection import ProjectionSettings
+    from engine.storage.columns import content_of
 
     content = content_of(_workspace, collection)
     found = _workspace.maps.open(content, ProjectionSettings.of(json.loads(settings)))
@@ -206,7 +206,7 @@ def map_of(_workspace: Workspace, collection: str, settings: str, version: str) 
 @st.cache_resource(show_spinner="Reading the vectors …", max_entries=2)
 def vectors_of(_workspace: Workspace, _drawn: DrawnMap, collection: str, version: str) -> VectorTable:
     """Return the vectors of what is on a map, shared and not to be changed; `version` renews them."""
-    from engine.columns import read_vectors
+    from engine.storage.columns import read_vectors
 
     return read_vectors(_workspace, collection, _drawn.map.projection.ids)
 
@@ -214,7 +214,7 @@ def vectors_of(_workspace: Workspace, _drawn: DrawnMap, collection: str, version
 @st.cache_resource(show_spinner=False)
 def works() -> Works:
     """Return what is computed of maps in the background, and was."""
-    from pages.ui.map_work import Works
+    from engine.jobs.computed import Works
 
     return Works()
 
@@ -222,7 +222,7 @@ def works() -> Works:
 @st.cache_data(show_spinner=False, max_entries=50)
 def column_names_of(_workspace: Workspace, collection: str, version: str) -> list[str]:
     """Return the columns that a collection's items have beside what all have; `version` renews it."""
-    from engine.item_columns import column_names
+    from engine.storage.extra_columns import column_names
 
     return column_names(_workspace, collection)
 
@@ -235,7 +235,7 @@ def column_of(
 
     Raises QueryError where no item has it.
     """
-    from engine.item_columns import read_column
+    from engine.storage.extra_columns import read_column
 
     return read_column(_workspace, collection, name, _drawn.columns.ids)
 
@@ -243,7 +243,7 @@ def column_of(
 @st.cache_resource(show_spinner=False, max_entries=50)
 def question_vector(_workspace: Workspace, collection: str, made_by: str, text: str) -> np.ndarray:
     """Return the unit vector (d,) of a question in words. Raises ModelError, QueryError."""
-    from engine.search import Query, content_of
+    from engine.search.search import Query, content_of
 
     modality, content = content_of(Query(text=text))
     with _workspace.embedder(_workspace.choice_of(collection)) as embedder:

@@ -14,7 +14,7 @@ from engine.errors import ModelError
 from engine.models.base import Task
 from engine.models.device import Device, is_out_of_memory, release
 from engine.models.hub.opening import first_line, library_errors
-from engine.models.turns import Turns
+from engine.models.question_first import Turns
 from engine.types import Modality
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ def open_checkpoint(
 ) -> SentenceTransformer | CrossEncoder:
     """Load a folder onto a device at a dtype. Raises WeightsError or ModelError with the fix.
 
-    Memory that runs out stays the error it is: `loaded.py` makes room and tries again.
+    Memory that runs out stays the error it is: `in_memory.py` makes room and tries again.
     """
     import torch
     from sentence_transformers import CrossEncoder, SentenceTransformer

@@ -1,0 +1,1 @@
+"""Pure functions of vector tables: the modality gap, clusters and their names, near duplicates."""

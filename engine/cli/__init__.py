@@ -1,0 +1,1 @@
+"""The command line; the only place of the engine that writes to standard output."""

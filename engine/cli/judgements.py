@@ -1,0 +1,173 @@
+"""`python -m engine judgements`: a collection's judgements listed, exported, imported, and a run measured.
+
+`app.py` owns the command line; this file adds one command to it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import numpy as np
+import typer
+
+from engine.errors import JudgementError, TrecError
+from engine.evaluation.metrics import measures, ranks_by_order
+from engine.settings import load_settings
+from engine.workspace import Workspace
+
+_KS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class RunMeasured:
+    """A run against the judgements: means over all judged questions, as trec_eval -c takes them.
+
+    `unanswered` questions are not in the run and `hopeless` ones have nothing marked right: both count 0.
+    """
+
+    queries: int
+    unanswered: int
+    hopeless: int
+    metrics: dict[str, float]
+
+
+def judgements(
+    collection: Annotated[str, typer.Option("--collection", help="The collection's name.")],
+    export: Annotated[Path | None, typer.Option(help="Write qrels.txt and topics.tsv into this zip.")] = None,
+    qrels: Annotated[Path | None, typer.Option(help="Take judgements from TREC qrels or such a zip.")] = None,
+    topics: Annotated[Path | None, typer.Option(help="The questions of the ids: id, a tab, words.")] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out lines with ids not known here.")
+    ] = False,
+    run: Annotated[Path | None, typer.Option(help="Measure a TREC run against the judgements.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """List, export and import a collection's own judgements, and measure a TREC run by them."""
+    if topics and not (qrels or run):
+        raise typer.BadParameter("--topics goes with --qrels or --run")
+    if skip_unknown and not qrels:
+        raise typer.BadParameter("--skip-unknown goes with --qrels")
+    with closing(Workspace.open(load_settings())) as workspace:
+        workspace.store.info(collection)
+        imported = _take(workspace, collection, qrels, topics, skip_unknown) if qrels else None
+        measured = _measured(workspace, collection, run, topics) if run else None
+        document = _counts(workspace, collection)
+        if export:
+            _write(workspace, collection, export)
+    document |= {
+        "imported": imported,
+        "exported": str(export) if export else None,
+        "run": asdict(measured) if measured else None,
+    }
+    sys.stdout.write(
+        json.dumps(document, ensure_ascii=False, indent=2) + "\n" if as_json else _words(document)
+    )
+
+
+def measure_run(ranked: dict[str, list[str]], marks: dict[str, dict[str, int]]) -> RunMeasured:
+    """Measure ranked item ids by question against relevances by question and item (at least one)."""
+    rows = [_metrics(ranked.get(question, []), grades) for question, grades in marks.items()]
+    return RunMeasured(
+        queries=len(marks),
+        unanswered=len(marks.keys() - ranked.keys()),
+        hopeless=sum(max(grades.values()) == 0 for grades in marks.values()),
+        metrics={name: sum(row[name] for row in rows) / len(rows) for name in rows[0]},
+    )
+
+
+def _metrics(ids: list[str], marks: dict[str, int]) -> dict[str, float]:
+    """Return one question's numbers, as trec_eval has them; what is not judged counts as wrong."""
+    right = {id_: grade for id_, grade in marks.items() if grade > 0}
+    return measures(ranks_by_order(ids, right), _KS, np.array(list(right.values())))
+
+
+def _take(workspace: Workspace, collection: str, qrels: Path, topics: Path | None, skip: bool) -> dict:
+    from engine.evaluation.judgements import Judgements
+
+    with _opened(qrels, topics) as (lines, questions):
+        done = Judgements(workspace.ledger).take(collection, lines, questions, skip_unknown=skip)
+    return asdict(done)
+
+
+def _measured(workspace: Workspace, collection: str, run: Path, topics: Path | None) -> RunMeasured:
+    from engine.evaluation.judgements import Judgements
+    from engine.evaluation.trec import parse_run
+
+    known, marks = Judgements(workspace.ledger), {}
+    for one in known.of(collection):
+        marks.setdefault(one.question, {})[one.item] = one.relevance
+    if not marks:
+        raise JudgementError(
+            f"Nothing is judged in {collection!r}, so a run cannot be measured: mark hits on the "
+            f"Search page, or import judgements with --qrels FILE."
+        )
+    with _opened(run, topics) as (lines, questions):
+        return measure_run(known.ranked(collection, parse_run(lines), questions), marks)
+
+
+def _counts(workspace: Workspace, collection: str) -> dict[str, Any]:
+    from engine.evaluation.judgements import Judgements
+
+    marks = Judgements(workspace.ledger).of(collection)
+    right = sum(mark.relevance > 0 for mark in marks)
+    return {
+        "collection": collection,
+        "questions": len({mark.question for mark in marks}),
+        "judgements": len(marks),
+        "right": right,
+        "wrong": len(marks) - right,
+    }
+
+
+def _write(workspace: Workspace, collection: str, path: Path) -> None:
+    from engine.evaluation.judgements import Judgements
+
+    try:
+        path.write_bytes(Judgements(workspace.ledger).export(collection))
+    except OSError as error:
+        raise JudgementError(
+            f"The file {path} cannot be written: {error.strerror}. Choose another place."
+        ) from error
+
+
+@contextmanager
+def _opened(path: Path, topics: Path | None) -> Iterator[tuple[IO[bytes], IO[bytes] | None]]:
+    """Open a file, and the topics where they are given. Raises TrecError."""
+    with ExitStack() as files:
+        yield files.enter_context(_open(path)), files.enter_context(_open(topics)) if topics else None
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise TrecError(f"The file {path} cannot be opened: {error.strerror}.") from error
+
+
+def _words(document: dict[str, Any]) -> str:
+    lines = []
+    if imported := document["imported"]:
+        left_out = imported["left_out"]
+        lines.append(f"{imported['stored']:,} judgements of {imported['questions']:,} questions imported")
+        lines += [f"  line {fault['line']:,} left out: {fault['reason']}" for fault in imported["faults"]]
+        lines += [f"  and {left_out - len(imported['faults']):,} more"] * (left_out > len(imported["faults"]))
+    lines.append(
+        "{questions:,} questions with {judgements:,} judgements: {right:,} right, {wrong:,} wrong".format(
+            **document
+        )
+    )
+    if run := document["run"]:
+        lines.append(
+            f"{run['queries']:,} judged questions, {run['unanswered']:,} of them not in the run, "
+            f"{run['hopeless']:,} with nothing marked right; these count 0"
+        )
+        lines += [f"{name:>10}  {value:.3f}" for name, value in run["metrics"].items()]
+    if document["exported"]:
+        lines.append(f"written to {document['exported']}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,320 @@
+"""People's own judgements: which item is right for which question, kept in the ledger with the collection.
+
+Exports them as TREC qrels and topics, and imports such files (`trec.py` reads and writes their lines).
+Measures nothing (`metrics.py` does), and asks no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import lzma
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Literal
+
+from engine.errors import JudgementError, QueryError, TrecError
+from engine.evaluation.trec import (
+    MAX_GRADE,
+    Fault,
+    Faults,
+    Qrel,
+    RunRow,
+    parse_qrels,
+    parse_topics,
+    ranked_by,
+    refuse,
+    shown,
+    write_qrels,
+    write_topics,
+)
+from engine.search.search import Query
+from engine.storage.ledger import Ledger
+from engine.text import question_words
+from engine.types import MODALITIES
+
+Lines = Iterable[bytes | str] | IO[bytes]
+Asked = Literal["text", "image", "like"]
+QRELS_FILE, TOPICS_FILE = "qrels.txt", "topics.tsv"
+_KEY = re.compile(r"(image|item):([0-9a-f]{64})")
+_BEFORE_1980 = (1980, 1, 1, 0, 0, 0)  # the same marks make the same bytes, whenever they are exported
+MAX_MEMBER_BYTES = 200_000_000
+_BROKEN_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError),
+    *(OSError, ValueError),  # a damaged bzip2 member, a name that is no UTF-8
+)
+_ENCRYPTED = 1  # a bit of a zip member's flags
+_HELD = (  # whether the collection ?1 holds the item ?3; by modality too, as the table's key begins with it
+    "EXISTS (SELECT 1 FROM items WHERE collection = ?1 AND id = ?3 AND modality IN ("
+    + ", ".join(f"'{modality}'" for modality in MODALITIES)
+    + "))"
+)
+_PUT = f"INSERT OR REPLACE INTO judgements SELECT ?1, ?2, ?3, ?4 WHERE {_HELD}"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What somebody says of one item for one question.
+
+    `question` is the words, "image:<sha256>" for a picture kept in the data folder's `questions`, or
+    "item:<id>" for "more like this"; `relevance` is 0 (wrong), 1 (right), or a TREC grade up to 3.
+    """
+
+    question: str
+    item: str
+    relevance: int
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did: marks stored, questions they are of, and the lines that were left out."""
+
+    stored: int
+    questions: int
+    left_out: int
+    faults: tuple[Fault, ...]  # the first few of those left out
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What a file may call the questions and the items of one collection."""
+
+    questions: dict[str, str]
+    items: frozenset[str]
+    files: dict[str, str | None]  # None: several items have that name
+
+    def question(self, qid: str) -> str:
+        """Return the question of an id. Raises KeyError with the reason in words."""
+        if qid not in self.questions:
+            raise KeyError(f"there is no question {shown(qid)}")
+        question = self.questions[qid]
+        kind, value = asked_with(question)
+        if kind == "like" and value not in self.items:
+            raise KeyError(f"the question {shown(qid)} is an item that is not here")
+        return question
+
+    def item(self, docid: str) -> str:
+        """Return the item of an id or a file name. Raises KeyError with the reason in words."""
+        found = docid if docid in self.items else self.files.get(docid, "")
+        if found is None:
+            raise KeyError(f"several items are called {shown(docid)}; use the id")
+        if not found:
+            raise KeyError(f"there is no item {shown(docid)}")
+        return found
+
+
+def question_key(query: Query, picture: str | None = None) -> str:
+    """Return what a question is filed under; the same question always has the same key.
+
+    Words are cleaned and cut as `search` does, and runs of spaces become one. picture: the SHA-256 under
+    which an uploaded picture is kept. Raises QueryError where there is nothing to file.
+    """
+    if query.like:
+        return f"item:{query.like}"
+    if query.image is not None:
+        if not picture:
+            raise QueryError(
+                "A picture can be judged for only where it is kept: ask with it on the Search page."
+            )
+        return f"image:{picture}"
+    words = question_words(query.text or "")
+    if not words:
+        raise QueryError("There is no question: type a few words, or give a picture.")
+    return words
+
+
+def asked_with(question: str) -> tuple[Asked, str]:
+    """Return what a filed question asks with: its words, the SHA-256 of a picture, or an item's id."""
+    match = _KEY.fullmatch(question)
+    if not match:
+        return "text", question
+    return ("image" if match[1] == "image" else "like"), match[2]
+
+
+def qid_of(question: str) -> str:
+    """Return the id of a question in TREC's files: 16 hexadecimal digits, as ids hold no spaces."""
+    return hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+class Judgements:
+    """The marks of every collection in one ledger; safe from several threads."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def of(self, collection: str) -> list[Judgement]:
+        """Return the marks of a collection, by question and item. Raises FolderError."""
+        query = "SELECT question, item, relevance FROM judgements WHERE collection = ? ORDER BY 1, 2"
+        return [Judgement(*row) for row in self._ledger.rows(query, (collection,))]
+
+    def for_question(self, collection: str, question: str) -> dict[str, int]:
+        """Return the relevance of every item judged for a question. Raises FolderError."""
+        query = "SELECT item, relevance FROM judgements WHERE collection = ? AND question = ? ORDER BY 1"
+        return dict(self._ledger.rows(query, (collection, question)))
+
+    def grade(self, collection: str, question: str, item: str) -> int | None:
+        """Return the relevance of one item for a question, or None where it is not judged."""
+        query = "SELECT relevance FROM judgements WHERE collection = ? AND question = ? AND item = ?"
+        return next((grade for (grade,) in self._ledger.rows(query, (collection, question, item))), None)
+
+    def mark(self, collection: str, question: str, item: str, relevance: int | None) -> None:
+        """Say how right an item is for a question; None takes the mark back.
+
+        Raises JudgementError where the collection does not hold the item, the question is empty or the
+        relevance is none of 0 to 3, and FolderError.
+        """
+        if relevance is None:
+            with self._ledger.transaction() as db:
+                db.execute(
+                    "DELETE FROM judgements WHERE collection = ? AND question = ? AND item = ?",
+                    (collection, question, item),
+                )
+            return
+        if not question or question != question_words(question):
+            raise JudgementError(f"{shown(question)} is no question: take it from `question_key`.")
+        if relevance not in range(MAX_GRADE + 1):
+            raise JudgementError(f"A mark is 0 (wrong) to {MAX_GRADE}, not {relevance!r}.")
+        with self._ledger.transaction() as db:
+            if not db.execute(_PUT, (collection, question, item, int(relevance))).rowcount:
+                raise JudgementError(
+                    f"The collection {collection!r} holds no item {shown(item)} in this data folder, so it "
+                    f"cannot be marked. It may have been deleted meanwhile: search again."
+                )
+
+    def export(self, collection: str) -> bytes:
+        """Return a zip of qrels.txt and topics.tsv (UTF-8); the same marks give the same bytes."""
+        marks = self.of(collection)
+        files = {
+            QRELS_FILE: write_qrels((qid_of(one.question), one.item, one.relevance) for one in marks),
+            TOPICS_FILE: write_topics({qid_of(one.question): one.question for one in marks}),
+        }
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, text in files.items():
+                archive.writestr(zipfile.ZipInfo(name, _BEFORE_1980), text, zipfile.ZIP_DEFLATED)
+        return out.getvalue()
+
+    def take(
+        self, collection: str, qrels: Lines, topics: Lines | None = None, *, skip_unknown: bool = False
+    ) -> Imported:
+        """Store the judgements of a qrels file, or of a zip as `export` makes it; all or nothing.
+
+        A mark that is there already is replaced. Ids that are not known here are refused, or left out
+        and listed with skip_unknown. Questions are known from `topics`, from marks, and from the
+        collection's captions (by `qid_of` or the text item's id); items by id or by a file name that
+        only one has. Raises TrecError with line numbers, and FolderError.
+        """
+        with _unpacked(qrels, topics) as (qrels, topics):
+            names = self._names(collection, parse_topics(topics) if topics is not None else {})
+            malformed, unknown = Faults(), Faults()
+            marks = _resolved(parse_qrels(qrels, malformed), names, malformed, unknown)
+        refuse(malformed, "qrels file")
+        if unknown.total and not skip_unknown:
+            raise TrecError(
+                f"Nothing was taken: {_lines(unknown.total)} of the qrels file name what {collection!r} does "
+                f"not have ({unknown}). Give a topics file for the questions, or leave out what is unknown."
+            )
+        if not marks:
+            raise TrecError('There is nothing to take: a line of a qrels file is "qid 0 docid relevance".')
+        with self._ledger.transaction() as db:
+            rows = ((collection, question, item, grade) for (question, item), (grade, _) in marks.items())
+            stored = db.executemany(_PUT, rows).rowcount
+        return Imported(stored, len({q for q, _ in marks}), unknown.total, tuple(unknown.first))
+
+    def ranked(
+        self, collection: str, run: Iterable[RunRow], topics: Lines | None = None
+    ) -> dict[str, list[str]]:
+        """Return a run as item ids by question, in trec_eval's order, to be measured against `of`.
+
+        A document that is not here keeps its place, as trec_eval has it; a question that is not known is
+        left out. Raises TrecError where none is known.
+        """
+        names = self._names(collection, parse_topics(topics) if topics is not None else {})
+        found: dict[str, list[str]] = {}
+        for qid, docids in ranked_by(run).items():
+            if qid in names.questions:
+                ids = [names.files.get(docid) or docid for docid in docids]
+                found[names.questions[qid]] = list(dict.fromkeys(ids))
+        if not found:
+            raise TrecError(
+                f"The run answers no question that is known in {collection!r}. Its ids are those of the "
+                f"exported topics.tsv, or give a topics file."
+            )
+        return found
+
+    def _names(self, collection: str, topics: dict[str, str]) -> _Names:
+        rows = self._ledger.rows(
+            "SELECT modality, id, json_extract(item, '$.name'), json_extract(item, '$.pair'), "
+            "CASE modality WHEN 'text' THEN json_extract(item, '$.caption') END "
+            "FROM items WHERE collection = ?",
+            (collection,),
+        )
+        questions, files = {}, {}
+        for modality, id_, name, pair, caption in rows:
+            if modality == "text" and caption and (words := question_words(caption)):
+                questions |= {id_: words, qid_of(caption): words, qid_of(words): words}
+            if modality != "text" or pair == id_:  # a caption carries the name of its picture
+                files[name] = None if name in files else id_
+        query = "SELECT DISTINCT question FROM judgements WHERE collection = ?"
+        questions |= {qid_of(question): question for (question,) in self._ledger.rows(query, (collection,))}
+        given = {qid: words for qid, question in topics.items() if (words := question_words(question))}
+        return _Names(questions | given, frozenset(row[1] for row in rows), files)
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count:,} lines"
+
+
+def _resolved(
+    qrels: Iterable[Qrel], names: _Names, malformed: Faults, unknown: Faults
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return relevance and line by question and item; the rest goes to the two lists of faults."""
+    marks: dict[tuple[str, str], tuple[int, int]] = {}
+    for qrel in qrels:
+        try:
+            key = names.question(qrel.qid), names.item(qrel.docid)
+        except KeyError as error:
+            unknown.add(qrel.line, error.args[0])
+            continue
+        grade, line = marks.setdefault(key, (qrel.relevance, qrel.line))
+        if grade != qrel.relevance:
+            reason = f"{shown(qrel.docid)} is {qrel.relevance} here and {grade} in line {line:,}"
+            malformed.add(qrel.line, reason)
+    return marks
+
+
+@contextmanager
+def _unpacked(qrels: Lines, topics: Lines | None) -> Iterator[tuple[Lines, Lines | None]]:
+    """Open the two files of an exported zip, or pass on what are text files already."""
+    if not (hasattr(qrels, "seekable") and qrels.seekable() and _head(qrels) == b"PK\x03\x04"):
+        yield qrels, topics
+        return
+    try:
+        with zipfile.ZipFile(qrels) as archive:
+            files = {info.filename: info for info in archive.infolist() if not info.flag_bits & _ENCRYPTED}
+            if QRELS_FILE not in files:
+                raise TrecError(f"The zip holds no {QRELS_FILE} that can be read without a password.")
+            if any(
+                files[name].file_size > MAX_MEMBER_BYTES
+                for name in (QRELS_FILE, TOPICS_FILE)
+                if name in files
+            ):
+                raise TrecError(
+                    f"A file of the zip has more than {MAX_MEMBER_BYTES / 1e6:,.0f} MB, which is the limit."
+                )
+            if topics is None and TOPICS_FILE in files:
+                topics = archive.open(TOPICS_FILE)
+            yield archive.open(QRELS_FILE), topics
+    except _BROKEN_ZIP as error:
+        raise TrecError(f"The zip cannot be read ({shown(str(error))}): give {QRELS_FILE} itself.") from error
+
+
+def _head(file: IO[bytes]) -> bytes:
+    head = file.read(4)
+    file.seek(0)
+    return head

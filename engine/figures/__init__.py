@@ -1,0 +1,1 @@
+"""Typed tables to plotly figures; draws no page."""

@@ -1,0 +1,1 @@
+"""The ways into a collection, over one pipeline: files, vectors of other programs, re-embedding, samples."""

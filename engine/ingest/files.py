@@ -1,0 +1,173 @@
+"""Flow 1, files to stored vectors, as a job that can be stopped and run again at any time.
+
+An item's id is the SHA-256 of its bytes (a caption's also covers what it captions), so running the
+same ingest again stores nothing twice and completes what was cut short.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine.errors import MediaError
+from engine.ingest.pipeline import Batch, Pipeline, Ready, tried
+from engine.media.decode import Probe, captions_of, decode, probe
+from engine.media.images import thumbnail
+from engine.media.sources import Source, SourceList
+from engine.types import Failure, IngestReport, Item, Modality
+
+
+@dataclass
+class Found:
+    """Files that were read and recognised: which of them, and of their captions, the store knows."""
+
+    batch: Batch
+    known: set[str]
+    wanted: list[Probe]
+    repeated: list[Probe]
+
+
+class Ingest(Pipeline):
+    """One run over a list of sources into one collection."""
+
+    def __init__(self, collection: str, **parts: Any) -> None:
+        super().__init__(collection, **parts)
+        self._seen: set[str] = set()
+        self._refused: dict[str, str] = {}
+        self._saved: set[str] = set()
+
+    def run(self, found: SourceList) -> IngestReport:
+        """Ingest every source; a file that fails is named with its reason and costs no other.
+
+        Raises CollectionModelError before anything is read, and a StoreError or FolderError when
+        the store or the disk fails; what was stored until then stays stored.
+        """
+        self._store.check_model(self.collection, self._made_by)
+        self._ledger.set_provenance(self.collection, self._made_by)
+        self._report(replace(self._progress, total=len(found.sources), failed=found.failed))
+        size = self._settings.batch_files
+        return self._whole(
+            found.sources[start : start + size] for start in range(0, len(found.sources), size)
+        )
+
+    def _whole(self, batches: Iterable[Sequence[Any]]) -> IngestReport:
+        """Take in every batch of inputs and check what was written; leave no media that nothing refers to."""
+        try:
+            self._run(batches)
+            self._report(replace(self._progress, stage="Checking the index"))
+            self._verify()
+        finally:
+            for media in list(self._saved):  # read ahead, but cancelled or failed before it was stored
+                self._release(media)
+                if not self._ledger.is_used(media):
+                    self._library.delete(media)
+        return IngestReport(
+            collection=self.collection,
+            model=self._embedder.spec.id,
+            stored=self._progress.stored,
+            skipped=self._progress.skipped,
+            failed=self._progress.failed,
+            seconds=time.monotonic() - self._started,
+            cancelled=self._progress.done < self._progress.total,
+        )
+
+    def _read(self, decoders: ThreadPoolExecutor, inputs: Sequence[Source]) -> Batch:
+        found = self._look(decoders, inputs)
+        return self._take(found, decoders.map(tried(self._decode), found.wanted))
+
+    def _look(self, decoders: ThreadPoolExecutor, inputs: Sequence[Source]) -> Found:
+        """Read and recognise files, and tell which of them must be decoded."""
+        batch = Batch(len(inputs))
+        probes: list[Probe] = []
+        for source, result in zip(inputs, decoders.map(tried(probe), inputs), strict=True):
+            if isinstance(result, MediaError):
+                batch.failed.append(Failure(source.name, result.reason))
+            else:
+                probes.append(result)
+        known = self._known(probes)
+        return Found(batch, known, *self._sorted(probes, known))
+
+    def _take(self, found: Found, decoded: Iterable[Ready | MediaError]) -> Batch:
+        """Complete the batch with what became of the wanted files, in their order, and all captions."""
+        batch = found.batch
+        for probed, media in zip(found.wanted, decoded, strict=True):
+            if isinstance(media, MediaError):
+                self._refused[probed.sha256] = media.reason
+                batch.failed.append(Failure(probed.source.name, media.reason))
+            else:
+                batch.ready.append(media)
+                self._add_captions(probed, found.known, batch)
+        for probed in found.repeated:
+            self._add_repeated(probed, found.known, batch)
+        self._restore(batch)
+        return batch
+
+    def _known(self, probes: Sequence[Probe]) -> set[str]:
+        """Return the ids of these files and their captions that are in the store already."""
+        by_modality: dict[Modality, list[str]] = {"text": [], "image": []}
+        for probed in probes:
+            by_modality[probed.modality].append(probed.sha256)  # type: ignore[index]
+            by_modality["text"] += [caption.item.id for caption in captions_of(probed)]
+        return {
+            id_
+            for modality, ids in by_modality.items()
+            for id_ in self._store.existing(self.collection, modality, ids)
+        }
+
+    def _sorted(self, probes: Sequence[Probe], known: set[str]) -> tuple[list[Probe], list[Probe]]:
+        """Split the files into new ones and those that are stored or were seen in this run."""
+        new, repeated = [], []
+        for probed in probes:
+            fresh = probed.sha256 not in known and probed.sha256 not in self._seen
+            (new if fresh else repeated).append(probed)
+            self._seen.add(probed.sha256)
+        return new, repeated
+
+    def _add_repeated(self, probed: Probe, known: set[str], batch: Batch) -> None:
+        """Take only a new caption of a file whose bytes are here already."""
+        if probed.sha256 in self._refused:
+            batch.failed.append(Failure(probed.source.name, self._refused[probed.sha256]))
+            return
+        batch.skipped += 1
+        self._add_captions(probed, known, batch)
+
+    def _add_captions(self, probed: Probe, known: set[str], batch: Batch) -> None:
+        for caption in captions_of(probed):
+            if caption.item.id in known or caption.item.id in self._seen:
+                batch.skipped += 1
+            else:
+                self._seen.add(caption.item.id)
+                batch.ready.append(self._prepared(caption))
+
+    def _decode(self, probed: Probe) -> Ready:
+        media = decode(probed, max_pixels=self._settings.max_image_pixels, side_px=self._side_px)
+        if media.item.media:
+            self._save(media.item, probed.data, thumbnail(media.content))
+        return self._prepared(media)
+
+    def _save(self, item: Item, data: bytes, small: bytes) -> None:
+        """Save a medium and its thumbnail, and keep others from deleting it until it is stored."""
+        media = item.media or ""
+        self._saved.add(media)
+        self._library.pin(media)
+        self._library.save(media, item.mime, data, small)
+
+    def _restore(self, batch: Batch) -> None:
+        """Take vectors from the ledger where an earlier run was cut off before the store had them."""
+        for modality in {ready.item.modality for ready in batch.ready}:
+            ids = [ready.item.id for ready in batch.ready if ready.item.modality == modality]
+            items, table = self._ledger.get(self.collection, modality, ids)
+            if items:
+                batch.restored.append((modality, items, table))
+                batch.ready = [ready for ready in batch.ready if ready.item.id not in table.ids]
+
+    def _stored(self, item: Item) -> None:
+        self._release(item.media)
+
+    def _release(self, media: str | None) -> None:
+        if media in self._saved:
+            self._saved.discard(media)
+            self._library.release(media)

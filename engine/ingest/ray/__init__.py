@@ -1,0 +1,1 @@
+"""The ingest of files with Ray Data reading and embedding; a cluster does what one machine did."""

@@ -1,0 +1,1 @@
+"""Vectors to places on a map: fitted, kept, judged, and what is selected on one."""

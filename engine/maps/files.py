@@ -1,0 +1,104 @@
+"""The files that kept maps and columns are in: NumPy archives, written whole or not at all.
+
+What a file belongs to, and when it is stale, is decided in `kept.py` and `storage/columns.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from engine.storage.columns import Category, Columns
+from engine.storage.library import folder_error
+from engine.types import Projection
+
+log = logging.getLogger(__name__)
+_CATEGORIES = ("modality", "mime", "labels")
+
+
+def write_projection(path: Path, projection: Projection, fitted_at: int) -> None:
+    """Keep a projection, and when it was fitted in Unix seconds. Raises FolderError."""
+    arrays = {name: getattr(projection, name) for name in ("places", "placed", "added")}
+    about = np.array([projection.method, projection.note, str(fitted_at)])
+    _write(path, {**arrays, "ids": _packed(projection.ids), "about": about})
+
+
+def read_projection(path: Path) -> tuple[Projection, int] | None:
+    """Return a kept projection and when it was fitted; None where there is none, or a damaged one."""
+    arrays = _read(path)
+    if arrays is None:
+        return None
+    try:
+        method, note, fitted_at = (str(part) for part in arrays["about"])
+        parts = (arrays["places"], arrays["placed"], method, note, arrays["added"])
+        return Projection(_unpacked(arrays["ids"]), *parts), int(fitted_at)
+    except (ValueError, KeyError) as error:
+        return _damaged(path, error)
+
+
+def write_columns(path: Path, version: str, columns: Columns) -> None:
+    """Keep the columns of a version of a collection. Raises FolderError."""
+    categories = {name: getattr(columns, name) for name in _CATEGORIES}
+    values = {name: one.values for name, one in categories.items()}
+    about = np.frombuffer(json.dumps([version, values]).encode(), np.uint8)
+    codes = {name: one.codes for name, one in categories.items()}
+    _write(path, {**codes, "pair": columns.pair, "ids": _packed(columns.ids), "about": about})
+
+
+def read_columns_file(path: Path, version: str) -> Columns | None:
+    """Return kept columns; None where there are none, or of another version, or damaged ones."""
+    arrays = _read(path)
+    if arrays is None:
+        return None
+    try:
+        kept, values = json.loads(arrays["about"].tobytes())
+        if kept != version:
+            return None
+        values["labels"] = map(tuple, values["labels"])
+        categories = {name: Category(arrays[name], tuple(values[name])) for name in _CATEGORIES}
+        return Columns(_unpacked(arrays["ids"]), pair=arrays["pair"], **categories)
+    except (ValueError, KeyError, TypeError) as error:
+        return _damaged(path, error)
+
+
+def _packed(ids: tuple[str, ...]) -> np.ndarray:
+    """Return ids as bytes: NumPy would take four for every letter."""
+    return np.frombuffer("\n".join(ids).encode(), np.uint8)
+
+
+def _unpacked(packed: np.ndarray) -> tuple[str, ...]:
+    return tuple(packed.tobytes().decode().split("\n"))
+
+
+def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    draft = path.with_name(f".{path.name}.{time.monotonic_ns()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as stream:
+            np.savez(stream, **arrays)
+        draft.replace(path)  # a reader never sees half a file
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise folder_error(path.parent, error) from error
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return _damaged(path, error)
+
+
+def _damaged(path: Path, error: Exception) -> None:
+    log.warning("%s cannot be read and is made anew: %s", path.name, error)

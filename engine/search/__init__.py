@@ -1,0 +1,1 @@
+"""A question to ranked hits with every stage kept: retrieval, then reranking of the head."""

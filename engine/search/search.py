@@ -1,0 +1,183 @@
+"""Flow 2, a question to ranked hits, with every stage kept; balance joins it later."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from engine.errors import CollectionError, QueryError
+from engine.models.base import Embedder, Reranker
+from engine.search.rerank import Content, Opened, rerank
+from engine.storage.chroma import Store, model_error
+from engine.text import MAX_QUERY_CHARS, clean_text
+from engine.types import MODALITIES, Filters, Hit, Item, Modality, Reranked, SearchTrace
+
+MAX_K = 1_000
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question: a text, an upright RGB picture, or the id of a stored item ("more like this")."""
+
+    text: str | None = None
+    image: Any = field(default=None, repr=False)
+    like: str | None = None
+    name: str = ""
+
+    @property
+    def modality(self) -> Modality:
+        """Return the modality of what is asked with."""
+        return "image" if self.image is not None else "text"
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """How to reorder: `model` lends the reranker, `open_for` opens an item for it, `top` is how many."""
+
+    model: Callable[[], AbstractContextManager[Reranker]]
+    open_for: Callable[[Reranker, Item], Opened]
+    top: int = 50
+
+
+@dataclass(frozen=True)
+class _Question:
+    shown: str
+    modality: Modality
+    vector: np.ndarray
+    exclude: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def search(
+    query: Query,
+    *,
+    collection: str,
+    store: Store,
+    embedder: Callable[[], AbstractContextManager[Embedder]],
+    k: int = 10,
+    filters: Filters | None = None,
+    reranking: Reranking | None = None,
+) -> SearchTrace:
+    """Return the k items nearest to the question, per modality and merged by score.
+
+    With `reranking`, its first `top` are retrieved whatever k is, reordered, and then cut to k.
+
+    embedder lends the model, and is called only where something must be embedded. Text is always
+    searched as words: a query that looks like a path or an address is never opened. Raises
+    QueryError, CollectionNotFoundError, CollectionModelError, ModelError or StoreError.
+    """
+    if not 1 <= k <= MAX_K:
+        raise QueryError(f"k is {k}; it must be from 1 to {MAX_K:,}.")
+    filters = filters or Filters()
+    timings: dict[str, float] = {}
+    with _timed(timings, "total"):
+        info = store.info(collection)
+        with _timed(timings, "embed"):
+            if query.like:
+                question = _like(query.like, collection, store)
+            else:
+                with embedder() as model:
+                    if not info.made_by.agrees_with(model.provenance):
+                        raise model_error(collection, info.made_by, model.provenance)
+                    question = _embedded(query, model)
+        depth = max(k, reranking.top) if reranking else k
+        with _timed(timings, "retrieve"):
+            retrieved = {
+                modality: _retrieve(question, collection, store, modality, depth, filters)
+                for modality in MODALITIES
+                if filters.allows(modality) and info.counts.get(modality)
+            }
+        if not store.made_by(collection).agrees_with(info.made_by):
+            raise CollectionError(f"{collection!r} was made again while you asked. Ask again.")
+        retrieval = _merged(retrieved, depth)
+        with _timed(timings, "rerank"):
+            reordered = _reranked(query, retrieval, reranking) if reranking else None
+    return SearchTrace(
+        collection=collection,
+        model=info.made_by.model,
+        query=question.shown,
+        query_modality=question.modality,
+        retrieved=retrieved,
+        retrieval=retrieval,
+        results=(reordered.hits if reordered else retrieval)[:k],
+        searched={modality: info.counts[modality] for modality in retrieved},
+        timings_ms=timings if reranking else {**timings, "rerank": 0.0},
+        notes=(*question.notes, *(reordered.notes if reordered else ())),
+    )
+
+
+def content_of(query: Query) -> Content:
+    """Return what a question asks with, as models read it. Raises QueryError where that is nothing."""
+    if query.like:
+        raise QueryError('"More like this" has no question to rerank by: ask with words or a picture.')
+    if query.image is not None:
+        return "image", query.image
+    text = clean_text(query.text or "")[:MAX_QUERY_CHARS]
+    if not text:
+        raise QueryError("There is nothing to search for: type a few words, or give a picture.")
+    return "text", text
+
+
+def _embedded(query: Query, model: Embedder) -> _Question:
+    modality, content = content_of(query)
+    vector = model.encode_query(modality, [content])[0]
+    if modality == "image":
+        return _Question(query.name or "a picture", modality, vector)
+    length = len(clean_text(query.text or ""))
+    cut = f"Only the first {MAX_QUERY_CHARS:,} of {length:,} characters were read."
+    return _Question(content, modality, vector, notes=(cut,) if length > MAX_QUERY_CHARS else ())
+
+
+def _like(id_: str, collection: str, store: Store) -> _Question:
+    """Ask with a stored item's own vector; nothing is embedded again."""
+    if not re.fullmatch(r"[0-9a-f]{64}", id_):
+        raise QueryError("An item's id is 64 hexadecimal digits; this is none.")
+    for modality in MODALITIES:
+        table = store.vectors(collection, modality, [id_])
+        if len(table):
+            return _Question(f"more like {id_[:12]}", modality, table.vectors[0], exclude=id_)
+    raise QueryError(f"There is no item {id_!r} in the collection {collection!r}.")
+
+
+def _retrieve(
+    question: _Question, collection: str, store: Store, modality: Modality, k: int, filters: Filters
+) -> tuple[Hit, ...]:
+    extra = 1 if question.exclude else 0
+    rows = store.query(collection, modality, question.vector, k + extra, filters)
+    kept = [(item, score) for item, score in rows if item.id != question.exclude][:k]
+    kept.sort(key=lambda row: (-row[1], row[0].id))  # Chroma leaves the order of ties open
+    return tuple(
+        Hit(rank=rank, item=item, score=score, retrieval_rank=rank)
+        for rank, (item, score) in enumerate(kept, start=1)
+    )
+
+
+def _merged(retrieved: dict[Modality, tuple[Hit, ...]], k: int) -> tuple[Hit, ...]:
+    hits = sorted(
+        chain.from_iterable(retrieved.values()),
+        key=lambda hit: (-hit.score, hit.retrieval_rank, hit.item.id),
+    )
+    return tuple(hit.ranked(rank) for rank, hit in enumerate(hits[:k], start=1))
+
+
+def _reranked(query: Query, hits: tuple[Hit, ...], reranking: Reranking) -> Reranked:
+    asked = content_of(query)
+    with reranking.model() as model:
+        return rerank(asked, hits, model, top=reranking.top, open_item=partial(reranking.open_for, model))
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        timings[stage] = (time.perf_counter() - started) * 1000

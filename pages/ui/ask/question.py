@@ -1,0 +1,84 @@
+"""What Search and Rerank ask with alike: a question, a collection, and the kinds of items to show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.ui import frame
+from pages.ui.ask import picture
+from pages.ui.jobs import show_jobs
+
+if TYPE_CHECKING:
+    from engine.jobs.queue import Jobs
+    from engine.storage.chroma import CollectionInfo
+    from engine.workspace import Workspace
+
+
+def need_collections(workspace: Workspace, jobs: Jobs, *, to: str) -> dict[str, CollectionInfo]:
+    """Return the collections by name, or stop the page with what to do where all are empty.
+
+    to: what the page is for, as in "to search".
+    """
+    infos = {info.name: info for info in workspace.store.collections()}
+    if any(info.total for info in infos.values()):
+        asked_for = st.query_params.get("collection", "")
+        if asked_for and asked_for not in infos:
+            st.warning("The collection in this address does not exist here; showing another one.")
+        return infos
+    if jobs.active():
+        st.info("The first collection of pictures is being made; you can ask as soon as it has items.")
+        show_jobs(jobs)
+    else:
+        st.info(f"There is nothing to {to} yet: add pictures or texts in the Library.")
+        st.page_link(frame.LIBRARY, label="Open the Library", icon=":material/photo_library:")
+    st.stop()
+
+
+def question_box(workspace: Workspace) -> str | None:
+    """Draw where words are typed or a picture is given; returns the words."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        words = st.text_input(
+            "What are you looking for?",
+            key="q",
+            bind="query-params",
+            placeholder="words, as you would say them: a bee on a flower",
+            max_chars=4096,
+            icon=":material/search:",
+            on_change=_ask_with_words,
+        )
+        picture.picker(workspace)
+    return words
+
+
+def collection_box(infos: dict[str, CollectionInfo]) -> str:
+    """Draw the choice of a collection, the samples first."""
+    names = list(infos)
+    return st.selectbox(
+        "Collection",
+        names,
+        index=names.index("samples") if "samples" in names else 0,
+        key="collection",
+        bind="query-params",
+        width=190,
+        on_change=_forget_similar,
+    )
+
+
+def show_box(kinds: list[str]) -> str:
+    """Draw the choice of what is shown, the first of the kinds by default."""
+    return st.segmented_control(
+        "Show", kinds, default=kinds[0], required=True, key="show", bind="query-params"
+    )
+
+
+def _forget_similar() -> None:
+    """'More like this' asks with an item of one collection; another one does not have it."""
+    st.query_params.pop("like", None)
+
+
+def _ask_with_words() -> None:
+    """A typed question replaces a picture or 'more like this'."""
+    for key in ("like", "picture"):
+        st.query_params.pop(key, None)

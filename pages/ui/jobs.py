@@ -1,0 +1,115 @@
+"""The running and ended jobs: progress, rate, time left, failures with reasons, cancel and retry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.ui.frame import MAP, errors
+from pages.ui.wording import duration, plain, say_error
+
+if TYPE_CHECKING:
+    from engine.jobs.queue import Job, Jobs
+    from engine.types import Failure
+
+POLL_SECONDS = 0.7
+
+
+def show_jobs(jobs: Jobs, *, evaluations: bool = False) -> None:
+    """Draw all jobs of this run, or the evaluations and what they wait for.
+
+    Polls only while one is active, then redraws the page once.
+    """
+    busy = jobs.active() is not None
+
+    @st.fragment(run_every=POLL_SECONDS if busy else None)
+    def draw() -> None:
+        with errors():
+            for job in jobs.list():
+                if not evaluations or job.active or job.spec.evaluation is not None:
+                    _draw(jobs, job)
+        if busy and jobs.active() is None:
+            st.rerun()
+
+    draw()
+
+
+def progress_line(job: Job) -> str:
+    """Return how far a job is in words: files done, rate, time left."""
+    progress = job.progress
+    if job.spec.projection is not None:
+        return f"{progress.stage} · {progress.done} %" if progress.total else progress.stage
+    parts = [f"{progress.stage} · {progress.done:,} of {progress.total:,} {progress.unit}"]
+    if progress.done:
+        digits = 0 if progress.done_per_second >= 10 else 1
+        parts.append(f"{progress.done_per_second:,.{digits}f} {progress.unit}/s")
+    if progress.seconds_left is not None and progress.done < progress.total:
+        parts.append(f"{duration(progress.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def _draw(jobs: Jobs, job: Job) -> None:
+    id_ = job.spec.id
+    with st.container(border=True, key=f"job_{id_}"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.text(f"{job.spec.title} → {job.spec.target}")
+            _actions(jobs, job, id_)
+        if job.active:
+            text = "Stopping after this batch …" if job.stop.is_set() else plain(progress_line(job))
+            st.progress(job.progress.share, text=text)
+        elif job.state == "failed":
+            say_error(job.error)
+        else:
+            st.caption(_summary(job))
+        for note in job.report.notes if job.report else ():
+            st.caption(plain(note))
+        _failures(job.report.failed if job.report else job.progress.failed)
+
+
+def _actions(jobs: Jobs, job: Job, id_: str) -> None:
+    with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
+        if job.active:
+            if st.button("Cancel", key=f"cancel_{id_}", type="tertiary", disabled=job.stop.is_set()):
+                jobs.cancel(id_)
+                st.rerun(scope="app")
+            return
+        if job.spec.vectors is not None and job.state == "done":
+            st.page_link(
+                MAP,
+                label="Open the map",
+                icon=":material/scatter_plot:",
+                query_params={"collection": job.spec.collection},
+            )
+        go_on = "Start it all the same" if job.slow else "Leave bad rows out" if job.bad_rows else "Go on"
+        if job.state in ("failed", "cancelled") and st.button(go_on, key=f"retry_{id_}", type="tertiary"):
+            jobs.retry(id_)
+            st.rerun(scope="app")
+        if st.button("Dismiss", key=f"dismiss_{id_}", type="tertiary"):
+            jobs.discard(id_)
+            st.rerun(scope="app")
+
+
+def _summary(job: Job) -> str:
+    if job.evaluation is not None:
+        return f"Done in {duration(job.progress.elapsed_seconds)}; the result is on the Evaluate page."
+    if job.spec.projection is not None:
+        return "Done; it is on the Map page." if job.state == "done" else "Cancelled; an older map stays."
+    if job.report is None and job.spec.evaluation is not None:
+        return "Cancelled; nothing of it is kept."
+    if job.report is None:
+        return "Cancelled before it began."
+    report = job.report
+    word = "Cancelled; what was stored stays" if report.cancelled else "Done"
+    failed = f", {len(report.failed):,} failed" if report.failed else ""
+    return (
+        f"{word}: {report.stored:,} items stored, {report.skipped:,} were there already{failed} · "
+        f"{duration(report.seconds)} · {report.per_second:,.0f} items/s · model {report.model}"
+    )
+
+
+def _failures(failed: tuple[Failure, ...]) -> None:
+    if failed:
+        with st.expander(f"{len(failed):,} failed", icon=":material/warning:", expanded=len(failed) <= 10):
+            rows = [{"file": failure.name, "reason": failure.reason} for failure in failed]
+            st.dataframe(rows, hide_index=True, width="stretch")

@@ -1,0 +1,241 @@
+"""The parts of the Library page: adding, describing, browsing, deleting, and the sample credits."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from engine.errors import GapscopeError, QueryError
+from engine.ingest.samples import COLLECTION as SAMPLES
+from pages.ui import cards
+from pages.ui.models import picker
+from pages.ui.resources import labels_of
+from pages.ui.wording import plain, plural, say_error
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+    from engine.jobs.queue import Jobs
+    from engine.models.base import ModelChoice
+    from engine.storage.chroma import CollectionInfo
+    from engine.types import Modality, Provenance
+    from engine.workspace import Workspace
+
+NEW = "New collection …"
+IN_PLACE, BESIDE = "In its place", "Beside it, under a new name"
+COLUMNS_READ = (
+    "Columns: id, vector, modality (text, image, audio, video), and if you like text, pair, label, name; "
+    "others are kept with the items. "
+    "Larger than {:,} MB: `python -m engine import`."
+)
+MOST = 5_000  # the longest filtered list that is counted
+
+
+def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
+    """Draw the uploader; the files go to a background job, and the uploader is emptied."""
+    round_ = st.session_state.setdefault("upload_round", 0)
+    with st.container(border=True):
+        files = st.file_uploader(
+            "Add pictures, text files or a zip",
+            accept_multiple_files=True,
+            key=f"upload_{round_}",
+            help="JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, .txt, .md, .zip. Captions: a metadata.jsonl "
+            "or metadata.csv beside the files, with the columns file_name and caption.",
+        )
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            own = [name for name in names if name != SAMPLES]
+            target = st.selectbox("Into", [*own, NEW], key="target", width=240)
+            name = (
+                st.text_input("Its name", value="my-photos", key="new_name", max_chars=400, width=240)
+                if target == NEW
+                else target
+            )
+        new = target == NEW
+        choice = picker.pick(workspace, key="add", items=len(files) or 1_000) if new else None
+        ready = bool(files) and (choice is not None or not new)
+        pressed = st.button(
+            "Add to the collection", type="primary", key="add", disabled=not ready, icon=":material/add:"
+        )
+        if pressed and files:
+            _submit(jobs, name or "", [(file.name, file) for file in files], choice)
+    _vectors(jobs)
+    _server_folder(workspace, jobs, name or "", choice)
+
+
+def _vectors(jobs: Jobs) -> None:
+    """Offer to take a file of vectors that another program made."""
+    round_ = st.session_state.setdefault("vectors_round", 0)
+    with st.expander("Add vectors from Parquet or NPZ", icon=":material/scatter_plot:"):
+        file = st.file_uploader(
+            "A file of vectors",
+            type=["parquet", "npz"],
+            key=f"vectors_{round_}",
+        )
+        st.caption(COLUMNS_READ.format(st.get_option("server.maxUploadSize")))
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            name = st.text_input("Name of the collection", "my-vectors", key="vectors_name", width=240)
+            label = st.text_input(
+                "What made the vectors",
+                key="vectors_label",
+                max_chars=100,
+                placeholder="else the file's name",
+                width=240,
+            )
+        skip_bad = st.checkbox(
+            "Leave bad rows out",
+            key="vectors_skip_bad",
+            help="NaN, zeros only, another width, an id twice. Otherwise one such row refuses the file.",
+        )
+        if st.button("Import", key="import", disabled=file is None, icon=":material/add:") and file:
+            _import(jobs, name or "", file, label or "", skip_bad)
+
+
+def _import(jobs: Jobs, name: str, file: UploadedFile, label: str, skip_bad: bool) -> None:
+    try:
+        jobs.import_vectors(name, file.name, file, label=label, skip_bad=skip_bad)
+    except GapscopeError as error:
+        say_error(str(error))
+        return
+    st.session_state.vectors_round += 1  # as in `_submit`
+    st.rerun()
+
+
+def _submit(jobs: Jobs, name: str, files: list, choice: ModelChoice | None) -> None:
+    try:
+        jobs.upload(name, files, choice)
+    except GapscopeError as error:
+        say_error(str(error))
+        return
+    # A new key drops the uploaded bytes from the server's memory; they are on disk by now.
+    st.session_state.upload_round += 1
+    st.rerun()
+
+
+def _server_folder(workspace: Workspace, jobs: Jobs, name: str, choice: ModelChoice | None) -> None:
+    """Offer a folder of the server, only below the one the operator allows."""
+    allowed = workspace.settings.ingest_dir
+    if allowed is None:
+        return
+    with st.expander("Add a folder of the server", icon=":material/folder:"):
+        sub = st.text_input("Folder below the one the operator allows", key="server_folder")
+        if st.button("Add the folder", key="add_folder"):
+            try:
+                jobs.ingest_folder(name, _below(allowed, sub or ""), choice)
+                st.rerun()
+            except GapscopeError as error:
+                say_error(str(error))
+
+
+def _below(allowed: Path, sub: str) -> Path:
+    folder = (allowed / sub).resolve()
+    if not folder.is_relative_to(allowed.resolve()) or not folder.is_dir():
+        raise QueryError("There is no such folder below the one the operator allows.")
+    return folder
+
+
+def describe(info: CollectionInfo) -> None:
+    """Say what a collection holds and what made it."""
+    counts = " and ".join(f"{count:,} {plural(modality)}" for modality, count in info.counts.items())
+    made, by = time.strftime("%Y-%m-%d", time.localtime(info.created_at)), info.made_by
+    prompts = [f"prompt of {what} {value!r}" for what, value in _prompts(by) if value]
+    limits = [f"{by.min_pixels:,} to {by.max_pixels:,} pixels"] if by.max_pixels else []
+    more = " · ".join([by.dtype, *prompts, *limits])
+    st.caption(plain(f"{counts} · {by} · {more} · made {made}"))
+
+
+def _prompts(by: Provenance) -> tuple[tuple[str, str], ...]:
+    return ("questions", by.query_prompt), ("what is stored", by.document_prompt)
+
+
+def remake(workspace: Workspace, jobs: Jobs, info: CollectionInfo) -> None:
+    """Offer to embed everything in a collection again with another model, from the stored files."""
+    asked = st.query_params.get("remake") == "yes"  # from an error on the Search page
+    with st.expander("Make it again with another model", icon=":material/autorenew:", expanded=asked):
+        st.text(
+            f"Embeds the {info.total:,} items again from the files kept here, in the background. The "
+            f"collection stays as it is until the new one is whole."
+        )
+        choice = picker.pick(workspace, key="remake", items=info.total)
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            where = st.segmented_control(
+                "Where", [IN_PLACE, BESIDE], default=IN_PLACE, required=True, key="remake_where"
+            )
+            into = None
+            if where == BESIDE:
+                into = st.text_input("Its name", f"{info.name}-2"[:60], key="remake_name", width=240)
+        if jobs.uses(info.name):
+            st.caption("A job is working on it: wait for it, or cancel it first.")
+        elif choice and st.button("Make it again", key="remake_go", icon=":material/autorenew:"):
+            jobs.remake(info.name, choice, into)
+            st.rerun()
+
+
+def browse(workspace: Workspace, info: CollectionInfo) -> None:
+    """Draw the stored items of one modality, filtered by label, a page at a time."""
+    from engine.types import Filters
+
+    present: list[Modality] = [modality for modality, count in info.counts.items() if count]
+    if not present:
+        st.info("This collection is empty.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        start = present.index("image") if "image" in present else 0
+        modality = st.segmented_control(
+            "Kind",
+            present,
+            default=present[start],
+            required=True,
+            format_func=lambda value: plural(value).capitalize(),
+            key="kind",
+        )
+        labels = st.multiselect(
+            "Labels",
+            labels_of(workspace, info.name, info.total),
+            key="browse_labels",
+            placeholder="any",
+            width=320,
+        )
+    filters = Filters(labels=tuple(labels))
+    total = info.counts[modality]
+    if labels:
+        total = len(workspace.store.items(info.name, modality, filters, limit=MOST))
+    rows = cards.pager(total, key=f"browse_page_{info.name}_{modality}_{hash(tuple(labels))}")
+    page = workspace.store.items(info.name, modality, filters, limit=cards.PAGE_SIZE, offset=rows.start)
+    more = " (the first ones with these labels; there are more)" if labels and total == MOST else ""
+    st.caption(f"Showing {rows.start + 1:,} to {rows.start + len(page):,} of {total:,}{more}")
+    cards.grid(workspace, info.name, [(item, None) for item in page], key="item")
+
+
+def danger(info: CollectionInfo, jobs: Jobs) -> None:
+    """Offer to delete the collection, after its name was typed."""
+    with st.expander("Delete this collection", icon=":material/delete:"):
+        st.text(f"This deletes {info.total:,} items and the files only they use. It cannot be undone.")
+        typed = st.text_input("Type the collection's name to confirm", key="confirm_delete")
+        in_use = jobs.uses(info.name)
+        if in_use:
+            st.caption("A job is adding to it: cancel that first.")
+        if st.button("Delete it", key="delete_collection", disabled=typed != info.name or in_use):
+            jobs.delete_collection(info.name)
+            st.rerun()
+
+
+def credits(name: str) -> None:
+    """List source, author and licence of every bundled photograph."""
+    if name != SAMPLES:
+        return
+    from engine.ingest.samples import list_samples
+
+    with st.expander("Sources, authors and licences of the sample photographs", icon=":material/copyright:"):
+        rows = [
+            {
+                "file": sample.file_name,
+                "author": sample.author,
+                "licence": sample.licence,
+                "source": sample.source,
+            }
+            for sample in list_samples()
+        ]
+        st.dataframe(rows, hide_index=True, width="stretch")

@@ -1,0 +1,159 @@
+"""How far a map can be believed, and the modality gap as the vectors have it: two tables that are not one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from engine.jobs import map_computations
+from pages.ui.frame import errors
+from pages.ui.map import waiting
+from pages.ui.wording import plain, plural
+
+if TYPE_CHECKING:
+    from engine.analysis.gap import PairGap
+    from engine.maps.quality import MapQuality
+    from engine.workspace import Workspace
+    from pages.ui.map.selected import DrawnMap
+
+K, SEED = 15, 0
+NOT_THE_GAP = (
+    "Distances on the map are not the gap: a map may draw one where there is none, or hide one. The gap is "
+    "measured here from the vectors."
+)
+
+
+def draw_section(workspace: Workspace, drawn: DrawnMap, other: DrawnMap | None) -> None:
+    """Draw the numbers of one map or two, and the gap; all tables where they were asked for."""
+    both = [one for one in (drawn, other) if one is not None]
+
+    @st.fragment
+    def show() -> None:
+        with errors():
+            tasks = [map_computations.quality_of(workspace, one, K, SEED) for one in both]
+            tasks.append(map_computations.gaps_of(workspace, drawn, K, SEED))
+            measured = waiting.results(tasks, label="Measure the map and the gap", key="map_measure")
+            if measured is None:
+                st.caption(NOT_THE_GAP)
+                return
+            *found, gap = measured
+            st.html(_strip(found, gap))
+            st.caption(NOT_THE_GAP)
+            with st.expander(
+                "All numbers, and what they mean", icon=":material/straighten:", key="map_tables"
+            ):
+                _quality(both, found)
+                st.divider()
+                _gaps(gap, drawn.map.made_by.model)
+
+    show()
+
+
+def _strip(found: list[MapQuality], gap: list[PairGap]) -> str:
+    """Return the numbers that matter most, those of two maps with a bar between them."""
+
+    def fact(label: str, values: list[str]) -> str:
+        return f"<div><b>{' | '.join(values)}</b>{label}</div>"
+
+    names = ("trustworthiness", "continuity", "overlap")
+    shown = [fact(name, [_short(getattr(one, name)) for one in found]) for name in names]
+    if any(one.cross_modal_map is not None for one in found):
+        shares = [f"{_short(one.cross_modal_original)} → {_short(one.cross_modal_map)}" for one in found]
+        shown.append(fact("of other modality: vectors → map", shares))
+    if gap:
+        one = max(gap, key=lambda pair: min(pair.n_a, pair.n_b))
+        shown.append(fact(f"L2M of the vectors, {plural(one.a)}–{plural(one.b)}", [_short(one.l2m)]))
+        shown.append(fact("separability", [_short(one.separability)]))
+    about = f"k = {found[0].k}, n = {found[0].n:,}, seed {SEED}"
+    if found[0].sample < found[0].n:
+        about += f", asked {found[0].sample:,}"
+    return f'<div class="gs-facts gs-small">{"".join(shown)}</div><div class="gs-note">{about}</div>'
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _quality(drawn: list[DrawnMap], found: list[MapQuality]) -> None:
+    rows = []
+    names = ["this map"] if len(found) == 1 else ["left", "right"]
+    for label, _, values in _quality_rows(found):
+        rows.append({"": label, **dict(zip(names, values, strict=True))})
+    if not rows:
+        st.info("Fewer than 3 items have no neighbours to keep.")
+        return
+    st.dataframe(rows, hide_index=True, width="stretch")
+    for one, name in zip(found, names, strict=True):
+        which = f"{name}: " if len(found) > 1 else ""
+        st.caption(
+            plain(
+                f"{which}k = {one.k}, n = {one.n:,}, asked {one.sample:,} among {one.pool:,}, "
+                f"seed {one.seed}, model {drawn[names.index(name)].map.made_by.model}. {one.note}"
+            )
+        )
+    st.caption(
+        "Trustworthiness falls where the map shows neighbours that are none; continuity where it tears "
+        "neighbours apart (1 is best). Overlap is the share of the k nearest in the original space that "
+        "are among the k nearest on the map."
+    )
+
+
+def _quality_rows(found: list[MapQuality]) -> list[tuple[str, str, list[str]]]:
+    def row(label: str, values: list[float | None]) -> tuple[str, str, list[str]]:
+        return label, "", ["–" if value is None else f"{value:.3f}" for value in values]
+
+    if all(one.trustworthiness is None for one in found):
+        return []
+    kinds = dict.fromkeys(kind for one in found for kind in one.overlap_by_modality or {})
+    return [
+        row("trustworthiness", [one.trustworthiness for one in found]),
+        row("continuity", [one.continuity for one in found]),
+        row("neighbour overlap, all", [one.overlap for one in found]),
+        *(
+            row(
+                f"neighbour overlap, {plural(kind)}",
+                [(one.overlap_by_modality or {}).get(kind) for one in found],
+            )
+            for kind in kinds
+        ),
+        row("neighbours of another modality, original space", [one.cross_modal_original for one in found]),
+        row("neighbours of another modality, on the map", [one.cross_modal_map for one in found]),
+        row("the same by chance", [one.cross_modal_chance for one in found]),
+    ]
+
+
+def _gaps(found: list[PairGap], model: str) -> None:
+    rows = [
+        {
+            "between": f"{plural(one.a)} and {plural(one.b)}",
+            "L2M": _number(one.l2m),
+            "L2M unbiased": _number(one.l2m_unbiased),
+            "null p": "–" if one.null is None else f"{one.null.p:.3f}",
+            "RMG": _number(one.rmg),
+            "separability": _number(one.separability),
+            "purity": _number(one.purity),
+            "purity if mixed": _number(one.purity_baseline),
+            "n": f"{one.n_a:,} + {one.n_b:,}",
+            "pairs": f"{one.pairs:,}",
+        }
+        for one in found
+    ]
+    if not found:
+        st.info("One modality alone has no gap: add captions or texts to see one.")
+        return
+    st.dataframe(rows, hide_index=True, width="stretch")
+    one = found[0]
+    st.caption(
+        plain(
+            f"Model {model}, k = {one.k}, seed {one.seed}, 200 permutations; null, separability and purity "
+            f"on {one.sample_a:,} + {one.sample_b:,} items. L2M is the distance of centroids (0 to 2); RMG "
+            f"compares pairs with random rows (0.5: a pair is as far apart as those); separability is the "
+            f"held-out accuracy of a linear classifier of the modality; purity the share of the k nearest "
+            f"neighbours of the own modality."
+        )
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

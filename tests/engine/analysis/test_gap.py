@@ -1,0 +1,268 @@
+"""The gap metrics: golden values of real CLIP, and the properties of GAP_SCIENCE.md section 6 by number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.spatial.distance import pdist
+from sklearn.neighbors import NearestNeighbors
+
+from engine.analysis.gap import (
+    alignment,
+    cone,
+    gaps,
+    joined,
+    knn_purity,
+    l2i,
+    l2m,
+    l2m_null,
+    l2m_squared_unbiased,
+    purity_baseline,
+    rmg,
+    separability,
+    uniformity,
+    unit,
+)
+from engine.types import VectorTable
+from tests.conftest import ROOT, unit_table
+
+GOLDEN = ROOT.parent / "shared" / "golden"
+quick = settings(max_examples=40, deadline=None)
+
+
+def golden(name: str) -> tuple[np.ndarray, np.ndarray]:
+    path: Path = GOLDEN / name
+    if not path.exists():
+        pytest.skip(
+            f"{name} (real CLIP embeddings, test data that is not shipped) is not beside this checkout"
+        )
+    both = np.load(path).astype(np.float64)
+    return unit(both[0]), unit(both[1])
+
+
+@st.composite
+def pairs(draw: st.DrawFn, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Draw two modalities of n unit rows, that may coincide, repeat or be opposite."""
+    shape = (draw(st.integers(least, 12)), draw(st.integers(2, 6)))
+    numbers = st.floats(-3, 3, allow_nan=False).map(lambda value: round(value, 2))
+    rows = [draw(hnp.arrays(np.float64, shape, elements=numbers)) + 1e-3 for _ in range(2)]
+    return tuple(unit(np.where(np.abs(one).max(1, keepdims=True) < 1e-6, 1.0, one)) for one in rows)
+
+
+def rotation(dim: int, seed: int = 0) -> np.ndarray:
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(dim, dim)))[0]
+
+
+def all_of(x: np.ndarray, y: np.ndarray) -> list[float]:
+    return [l2m(x, y), rmg(x, y), l2i(x, y), alignment(x, y), cone(x), cone(y), uniformity(x), uniformity(y)]
+
+
+def test_p26_golden_values_of_clip():
+    x, y = golden("features_clip.npy")
+    found = [l2m(x, y), l2m_squared_unbiased(x, y) ** 0.5, *all_of(x, y)[1:], knn_purity(x, y)]
+    wanted = [0.8514, 0.850, 0.5915, 1.1745, 1.380, 0.5315, 0.5152, -1.794, -1.841, 1.0]
+    assert found == pytest.approx(wanted, abs=1e-3)
+    assert separability(x, y, groups=[*range(500)] * 2) == 1.0
+
+
+def test_p27_an_untrained_model_has_a_gap_too():
+    x, y = golden("features_clip_random.npy")
+    assert [l2m(x, y), rmg(x, y), cone(x), cone(y)] == pytest.approx([1.136, 0.748, 0.681, 0.664], abs=1e-3)
+    assert separability(x, y, groups=[*range(500)] * 2) == 1.0
+
+
+@given(pairs())
+@quick
+def test_p1_the_same_on_both_sides_is_no_gap(drawn):
+    x, _ = drawn
+    assert (l2m(x, x), rmg(x, x), alignment(x, x)) == pytest.approx((0, 0, 0), abs=1e-12)
+
+
+def test_p1_rows_that_nearly_coincide_have_no_gap_to_themselves():
+    for seed in range(200):
+        rows = 1 + 1e-7 * np.random.default_rng(seed).normal(size=(7, 5))
+        assert rmg(unit(rows), unit(rows)) == 0
+
+
+def test_p1_a_classifier_of_twins_is_right_half_the_time():
+    x = unit(np.random.default_rng(0).normal(size=(60, 8)))
+    assert separability(x, x, groups=[*range(60)] * 2) == 0.5
+
+
+@given(pairs(), st.integers(0, 9))
+@quick
+def test_p2_turning_both_changes_nothing(drawn, seed):
+    x, y = drawn
+    turn = rotation(x.shape[1], seed)
+    assert all_of(x @ turn, y @ turn) == pytest.approx(all_of(x, y), abs=1e-9)
+
+
+@given(pairs(), st.randoms(use_true_random=False))
+@quick
+def test_p3_the_order_of_pairs_does_not_matter_and_the_pairing_does_not_for_l2m(drawn, chance):
+    x, y = drawn
+    order = list(range(len(x)))
+    chance.shuffle(order)
+    assert all_of(x[order], y[order]) == pytest.approx(all_of(x, y), abs=1e-9)
+    shuffled, own = all_of(x, y[order]), all_of(x, y)
+    for place in (0, 4, 5, 6, 7):  # L2M, cones and uniformity know no pairs
+        assert shuffled[place] == pytest.approx(own[place], abs=1e-9)
+
+
+@given(pairs())
+@quick
+def test_p4_to_p8_relations(drawn):
+    x, y = drawn
+    assert [l2m(y, x), rmg(y, x), alignment(y, x)] == pytest.approx([l2m(x, y), rmg(x, y), alignment(x, y)])
+    lengths = np.linalg.norm(x.mean(0)) + np.linalg.norm(y.mean(0))
+    assert 0 <= l2m(x, y) <= lengths + 1e-12 <= 2 + 1e-9
+    assert l2m(x, -x) == pytest.approx(2 * np.linalg.norm(x.mean(0)))
+    c_xx, c_yy, c_xy = (x @ x.T).mean(), (y @ y.T).mean(), (x @ y.T).mean()
+    assert l2m(x, y) ** 2 == pytest.approx(c_xx + c_yy - 2 * c_xy, abs=1e-9)
+    assert alignment(x, y) == pytest.approx(2 - 2 * (x * y).sum(1).mean(), abs=1e-9)
+    assert l2m(x, y) <= l2i(x, y) + 1e-9 and l2i(x, y) <= alignment(x, y) ** 0.5 + 1e-9
+
+
+@given(pairs(), st.floats(0.01, 100))
+@quick
+def test_p9_lengths_do_not_count_and_no_direction_is_refused(drawn, scale):
+    x, _ = drawn
+    assert unit(x * scale) == pytest.approx(x, abs=1e-12)
+    for bad in (0.0, np.nan, np.inf):
+        rows = x.copy()
+        rows[0] = bad
+        with pytest.raises(ValueError, match="zero or not finite"):
+            unit(rows)
+
+
+@given(pairs())
+@quick
+def test_p10_uniformity_stays_in_its_range(drawn):
+    x, _ = drawn
+    n = len(x)
+    assert -2 * 2 * n / (n - 1) - 1e-9 <= uniformity(x) <= 1e-9
+    squared = pdist(x, "sqeuclidean")
+    assert uniformity(x) == pytest.approx(np.log(np.exp(-2 * squared).mean()), abs=1e-9)
+    assert cone(x) == pytest.approx(1 - squared.mean() / 2, abs=1e-9)
+
+
+def test_p10_a_random_sphere():
+    x, y = (unit(np.random.default_rng(seed).normal(size=(2_000, 64))) for seed in (0, 1))
+    assert uniformity(x) == pytest.approx(-4 + 8 / 64, abs=0.01)
+    assert l2m(x, y) == pytest.approx((2 / 2_000) ** 0.5, rel=0.3)
+    assert rmg(x, y) == pytest.approx(0.5, abs=0.01)
+
+
+def test_p11_shuffled_labels_cannot_be_told_and_p_is_never_nothing():
+    rows = unit(np.random.default_rng(5).normal(size=(2_000, 16)))
+    assert separability(rows[:1000], rows[1000:]) == pytest.approx(0.5, abs=0.05)
+    x, y = unit(rows + 5)[:200], unit(rows - 5)[:200]
+    null = l2m_null(x, y, permutations=99)
+    assert null.p == 1 / 100 and null.mean < null.high < l2m(x, y)
+    assert l2m_null(rows[:1000], rows[1000:], permutations=99).p > 0.05
+    assert l2m_null(x, y, permutations=99) == null
+
+
+def test_p12_half_a_shift_each_closes_the_gap_and_no_shift_leaves_it():
+    x, y = (unit(np.random.default_rng(seed).normal(size=(50, 8)) + seed) for seed in (1, 2))
+    delta = x.mean(0) - y.mean(0)
+    assert l2m(x - delta / 2, y + delta / 2) == pytest.approx(0, abs=1e-12)
+    assert l2m(unit(x), unit(y)) == pytest.approx(l2m(x, y), abs=1e-12)
+
+
+@given(pairs())
+@quick
+def test_p13_everything_twice_is_the_same_distance(drawn):
+    x, y = drawn
+    assert l2m(np.repeat(x, 2, 0), np.repeat(y, 2, 0)) == pytest.approx(l2m(x, y), abs=1e-12)
+
+
+def test_p14_the_unbiased_distance_of_the_same_averages_nothing_and_may_be_below():
+    chance, found = np.random.default_rng(0), []
+    for _ in range(300):
+        rows = unit(chance.normal(size=(40, 8)) + 1)
+        found.append(l2m_squared_unbiased(rows[:20], rows[20:]))
+    assert abs(np.mean(found)) < 3 * np.std(found) / 300**0.5 and min(found) < 0
+    assert np.mean([l2m(rows[:20], rows[20:]) ** 2]) > 0
+
+
+def test_p25_a_larger_offset_is_a_larger_gap():
+    chance = np.random.default_rng(0)
+    shared, noise = chance.normal(size=(2, 100, 8))
+    u = np.eye(8)[7]
+    shared[:, 7] = 0
+    sizes = [
+        l2m(unit(shared + a * u + 0.1 * noise), unit(shared - a * u - 0.1 * noise)) for a in (0.1, 0.5, 1, 2)
+    ]
+    assert sizes == sorted(sizes)
+
+
+def test_purity_agrees_with_scikit_learn_and_its_baseline_with_mixing():
+    x, y = unit_table(700, seed=1).vectors, unit_table(500, seed=2).vectors
+    rows, labels = np.concatenate([x, y]), np.repeat([0, 1], [700, 500])
+    near = NearestNeighbors(n_neighbors=6, metric="cosine").fit(rows).kneighbors(return_distance=False)
+    assert knn_purity(x, y, k=6) == pytest.approx((labels[near] == labels[:, None]).mean(), abs=1e-4)
+    assert knn_purity(x, y, k=6) == pytest.approx(purity_baseline(700, 500), abs=0.02)
+    with pytest.raises(ValueError, match="1 to 1199"):
+        knn_purity(x, y, k=1200)
+
+
+def test_a_picture_and_its_captions_are_joined_once_each():
+    pair_of = {"p1": "p1", "p2": "p2", "c1": "p1", "c2": "p1", "c3": "gone"}
+    assert joined(["p1", "p2"], ["c3", "c1", "c2"], pair_of) == ([0], [1])
+    assert joined(["c1", "c2"], ["p1"], pair_of) == ([0], [0])
+    assert joined([], ["c1"], pair_of) == ([], [])
+
+
+def test_every_two_modalities_get_their_numbers():
+    tables = {
+        "text": unit_table(12, seed=1),
+        "image": unit_table(20, seed=2, start=100),
+        "audio": unit_table(1, seed=3, start=900),
+        "video": VectorTable((), np.zeros((0, 8), np.float32)),
+    }
+    pair_of = {f"{row:064x}": f"{row + 100:064x}" for row in range(12)}
+    found = {(one.a, one.b): one for one in gaps(tables, pair_of, k=5)}
+    assert set(found) == {("text", "image"), ("text", "audio"), ("image", "audio")}
+    words = found["text", "image"]
+    assert (words.n_a, words.n_b, words.pairs, words.k) == (12, 20, 12, 5)
+    assert words.rmg == pytest.approx(
+        rmg(unit(tables["text"].vectors), unit(tables["image"].vectors[:12])), abs=1e-12
+    )
+    alone = found["image", "audio"]
+    assert (alone.rmg, alone.l2m_unbiased, alone.null, alone.purity) == (None, None, None, None)
+    assert alone.separability is None and alone.l2m > 0
+
+
+def test_a_large_modality_is_sampled_and_says_so():
+    tables = {"text": unit_table(300, seed=1), "image": unit_table(400, seed=2, start=1000)}
+    [found] = gaps(tables, {}, sample=100)
+    assert (found.n_a, found.n_b, found.sample_a, found.sample_b) == (300, 400, 100, 100)
+    assert found.l2m == l2m(unit(tables["text"].vectors), unit(tables["image"].vectors))
+    assert found.pairs == 0 and found.rmg is None
+
+
+@pytest.mark.parametrize("same", [1, 2, 3, 30])
+def test_all_vectors_the_same_are_no_gap(same):
+    table = VectorTable(tuple(map(str, range(same))), np.ones((same, 4), np.float32))
+    other = VectorTable(tuple(f"o{n}" for n in range(same)), np.ones((same, 4), np.float32))
+    [found] = gaps({"text": table, "image": other}, {f"o{n}": str(n) for n in range(same)})
+    assert found.l2m == 0 and found.rmg in (0, None)
+
+
+def test_pairs_need_as_many_on_both_sides():
+    with pytest.raises(ValueError, match="as many rows on both sides"):
+        rmg(np.ones((2, 2)), np.ones((3, 2)))
+    with pytest.raises(ValueError):
+        cone(np.ones((1, 2)))
+    with pytest.raises(ValueError):
+        uniformity(np.ones((1, 2)))
+    with pytest.raises(ValueError):
+        l2m_squared_unbiased(np.ones((1, 2)), np.ones((2, 2)))
+    with pytest.raises(ValueError, match="five groups"):
+        separability(np.ones((2, 2)), np.ones((2, 2)))

@@ -1,0 +1,255 @@
+"""Maps are the same twice, stay honest on small and odd inputs, and hold the islands of real CLIP."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
+
+from engine.analysis.gap import l2m
+from engine.errors import ProjectionError
+from engine.maps.projection import FitCancelledError, ProjectionSettings, fit, place
+from engine.types import Projection, VectorTable
+from tests.conftest import unit_table
+from tests.engine.analysis.test_gap import golden
+
+UMAP, PCA_2 = ProjectionSettings(), ProjectionSettings(method="pca")
+
+
+def clip() -> tuple[VectorTable, list[str]]:
+    x, y = golden("features_clip.npy")
+    rows = np.concatenate([x, y]).astype(np.float32)
+    return VectorTable(tuple(f"{n}" for n in range(1000)), rows), ["image"] * 500 + ["text"] * 500
+
+
+def islands(places: np.ndarray) -> float:
+    """Return how far two halves lie apart, in their own spread."""
+    half = len(places) // 2
+    parts = places[:half], places[half:]
+    spread = np.mean([np.linalg.norm(part - part.mean(0), axis=1).mean() for part in parts])
+    return float(np.linalg.norm(parts[0].mean(0) - parts[1].mean(0)) / spread)
+
+
+def test_the_same_settings_give_the_same_map_and_another_seed_another():
+    table = unit_table(120, 16)
+    names = ["image"] * 120
+    one, again = fit(table, names, UMAP), fit(table, names, UMAP)
+    other = fit(table, names, ProjectionSettings(seed=1))
+    assert one.ids == table.ids and one.places.shape == (120, 2) and not one.placed.any()
+    assert (one.places == again.places).all() and not np.allclose(one.places, other.places)
+
+
+def test_real_clip_falls_into_two_islands_that_keep_their_neighbours():
+    table, names = clip()
+    seen: list[float] = []
+    found = fit(table, names, UMAP, on_progress=seen.append)
+    assert islands(found.places) > 2
+    assert trustworthiness(table.vectors, found.places, n_neighbors=15, metric="cosine") > 0.85
+    assert seen[-1] == 1 and seen == sorted(seen) and len(seen) > 2
+
+
+def test_pca_agrees_with_scikit_learn():
+    table = unit_table(300, 20)
+    ours = fit(table, ["image"] * 300, ProjectionSettings(method="pca", dims=3)).places
+    theirs = PCA(3, svd_solver="full").fit_transform(table.vectors.astype(np.float64))
+    assert np.abs(ours) == pytest.approx(np.abs(theirs), abs=1e-4)
+
+
+def test_p24_a_pca_shows_no_more_than_the_gap_and_along_its_axis_all_of_it():
+    table, names = clip()
+    x, y = golden("features_clip.npy")
+    for dims in (2, 3):
+        places = fit(table, names, ProjectionSettings(method="pca", dims=dims)).places
+        assert np.linalg.norm(places[:500].mean(0) - places[500:].mean(0)) <= l2m(x, y) + 1e-6
+    along = fit(table, names, ProjectionSettings(method="pca", gap_axis=("image", "text"))).places
+    gap = along[:500].mean(0) - along[500:].mean(0)
+    assert gap == pytest.approx([l2m(x, y), 0], abs=1e-4)
+
+
+@pytest.mark.parametrize("settings", [UMAP, PCA_2, ProjectionSettings(dims=3)])
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 15, 16])
+def test_few_items_make_a_map_too(settings, count):
+    found = fit(unit_table(count), ["image"] * count, settings)
+    assert found.places.shape == (count, settings.dims)
+    assert (found.method == "pca") == (settings.method == "pca" or count < 15)
+    assert bool(found.note) == (settings.method != found.method)
+
+
+@pytest.mark.parametrize("settings", [UMAP, PCA_2])
+def test_vectors_that_are_all_the_same_make_a_map(settings):
+    table = VectorTable(tuple(map(str, range(40))), np.ones((40, 6), np.float32))
+    assert fit(table, ["image"] * 40, settings).places.shape == (40, 2)
+
+
+def test_more_neighbours_than_items_are_cut():
+    table = unit_table(20)
+    assert len(fit(table, ["image"] * 20, ProjectionSettings(n_neighbors=500))) == 20
+
+
+def test_nothing_and_no_direction_are_refused():
+    with pytest.raises(ProjectionError, match="nothing to project"):
+        fit(VectorTable((), np.zeros((0, 4), np.float32)), [], UMAP)
+    with pytest.raises(ProjectionError, match="cannot be projected"):
+        fit(VectorTable(("a", "b"), np.zeros((2, 4), np.float32)), ["image"] * 2, PCA_2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"method": "tsne"}, "umap or pca"),
+        ({"dims": 4}, "2 or 3"),
+        ({"n_neighbors": 1}, "n_neighbors is 1; it must be 2 to 500"),
+        ({"min_dist": -0.1}, "0 to 1"),
+        ({"metric": "jaccard"}, "cosine or euclidean"),
+        ({"seed": -1}, "seed is -1"),
+        ({"fit_on": "smell"}, "fit_on is 'smell'"),
+        ({"gap_axis": ("image", "text")}, "Only a PCA"),
+        ({"method": "pca", "gap_axis": ("image", "image")}, "between two of"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(wrong, says):
+    with pytest.raises(ProjectionError, match=says):
+        ProjectionSettings(**wrong)
+
+
+def test_a_gap_axis_needs_both_modalities_and_a_gap():
+    settings = ProjectionSettings(method="pca", gap_axis=("image", "text"))
+    with pytest.raises(ProjectionError, match="one has no items"):
+        fit(unit_table(5), ["image"] * 5, settings)
+    twice = np.repeat(unit_table(3).vectors, 2, axis=0)
+    with pytest.raises(ProjectionError, match="no gap axis"):
+        fit(VectorTable(tuple("abcdef"), twice), ["image", "text"] * 3, settings)
+
+
+def test_a_fit_can_be_cancelled_and_the_next_one_works():
+    table, calls = unit_table(200, 16), []
+
+    def cancelled() -> bool:
+        calls.append(1)
+        return len(calls) > 3
+
+    with pytest.raises(FitCancelledError):
+        fit(table, ["image"] * 200, UMAP, cancelled=cancelled)
+    assert len(fit(table, ["image"] * 200, UMAP)) == 200
+
+
+def test_new_items_are_placed_among_their_neighbours_and_marked():
+    table, names = clip()
+    rows = np.random.default_rng(0).permutation(1000)
+    old, new = (table.take([table.ids[row] for row in part]) for part in (rows[100:], rows[:100]))
+    fitted = fit(old, [names[row] for row in rows[100:]], UMAP)
+    grown = place(fitted, table, new)
+    assert grown.ids == (*fitted.ids, *new.ids) and grown.placed.sum() == 100 and not grown.placed[:900].any()
+    assert (grown.places[:900] == fitted.places).all()
+    ordered = grown.take(table.ids)
+    assert islands(ordered.places) > 2
+    score = trustworthiness(table.vectors, ordered.places, n_neighbors=15, metric="cosine")
+    assert score > trustworthiness(table.vectors, fit(table, names, UMAP).places, n_neighbors=15) - 0.1
+    with pytest.raises(ValueError, match="on the map already"):
+        place(grown, table, new)
+
+
+def test_fitted_on_one_modality_the_others_are_placed_in_the_order_of_the_table():
+    table, names = clip()
+    found = fit(table, names, ProjectionSettings(fit_on="image"))
+    assert found.ids == table.ids and found.placed.tolist() == [False] * 500 + [True] * 500
+    with pytest.raises(ProjectionError, match="no audio to fit"):
+        fit(table, names, ProjectionSettings(fit_on="audio"))
+
+
+def test_a_projection_checks_itself():
+    good = Projection(("a", "b"), np.zeros((2, 2), np.float32), np.zeros(2, bool), "pca")
+    assert good.take(["b"]).ids == ("b",)
+    for wrong in (
+        {"ids": ("a",)},
+        {"ids": ("a", "a")},
+        {"places": np.zeros((2, 4), np.float32)},
+        {"places": np.zeros((2, 2))},
+        {"places": np.full((2, 2), np.nan, np.float32)},
+        {"placed": np.zeros(2)},
+        {"placed": np.zeros(3, bool)},
+    ):
+        with pytest.raises(ValueError):
+            Projection(
+                **{"ids": good.ids, "places": good.places, "placed": good.placed, "method": "pca", **wrong}
+            )
+
+
+def test_of_too_many_a_sample_is_fitted_and_the_others_are_placed_in_it():
+    table = two_islands(300)
+    kinds = ["image"] * 280 + ["text"] * 20
+    shares: list[float] = []
+    found = fit(table, kinds, UMAP_SMALL, most=100, on_progress=shares.append)
+    assert found.ids == table.ids and not found.added.any()
+    fitted = np.flatnonzero(~found.placed)
+    assert 95 <= len(fitted) <= 110 and 7 <= (fitted >= 280).sum() <= 12
+    assert f"fitted on {len(fitted)} of 300 items" in found.note
+    assert shares == sorted(shares) and shares[-1] <= 1
+    again = fit(table, kinds, UMAP_SMALL, most=100)
+    assert (again.places == found.places).all() and (again.placed == found.placed).all()
+    other = fit(table, kinds, replace(UMAP_SMALL, seed=7), most=100)
+    assert (other.placed != found.placed).any()
+
+
+def test_what_is_placed_lies_in_its_own_island():
+    table = two_islands(300)
+    found = fit(table, ["image"] * 300, UMAP_SMALL, most=100)
+    middles = np.stack([found.places[~found.placed & (np.arange(300) % 2 == odd)].mean(0) for odd in (0, 1)])
+    nearest = np.linalg.norm(found.places[:, None] - middles, axis=2).argmin(1)
+    assert (nearest == np.arange(300) % 2).all()
+
+
+def test_a_modality_fitted_alone_is_sampled_too():
+    table = two_islands(300)
+    kinds = ["image"] * 250 + ["text"] * 50
+    found = fit(table, kinds, replace(UMAP_SMALL, fit_on="image"), most=100)
+    assert found.placed[250:].all() and (~found.placed[:250]).sum() == 100
+
+
+def test_placing_can_be_cancelled():
+    table = two_islands(300)
+    shares: list[float] = []
+    with pytest.raises(FitCancelledError):
+        fit(
+            table,
+            ["image"] * 300,
+            UMAP_SMALL,
+            most=100,
+            on_progress=shares.append,
+            cancelled=lambda: bool(shares) and shares[-1] >= 0.5,
+        )
+
+
+def test_anchors_are_drawn_where_asking_all_of_them_takes_too_long(monkeypatch):
+    table = two_islands(400)
+    fitted = fit(table.take(table.ids[:300]), ["image"] * 300, ProjectionSettings("pca"))
+    rest = table.take(table.ids[300:])
+    all_of_them = place(fitted, table, rest)
+    monkeypatch.setattr("engine.maps.projection._PLACE_PAIRS", 100 * 50)
+    monkeypatch.setattr("engine.maps.projection._LEAST_FITTED", 20)
+    some = place(fitted, table, rest)
+    assert (some.places != all_of_them.places).any()
+    assert np.linalg.norm(some.places - all_of_them.places, axis=1).max() < 1.0
+
+
+def test_a_pca_in_blocks_is_that_of_scikit_learn(monkeypatch):
+    monkeypatch.setattr("engine.maps.projection._QR_BLOCK", 37)
+    table = two_islands(200)
+    found = fit(table, ["image"] * 200, ProjectionSettings("pca"))
+    expected = PCA(2).fit_transform(table.vectors.astype(np.float64))
+    assert np.abs(np.abs(found.places) - np.abs(expected)).max() < 1e-4
+
+
+def two_islands(count: int) -> VectorTable:
+    """Return unit vectors round two directions, even rows round the one and odd rows round the other."""
+    rng = np.random.default_rng(5)
+    middle = np.where((np.arange(count) % 2)[:, None], 1.0, -1.0) * np.eye(16)[0] * 3
+    rows = (middle + rng.normal(size=(count, 16))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return VectorTable(tuple(f"{row:064x}" for row in range(count)), rows)
+
+
+UMAP_SMALL = ProjectionSettings(n_neighbors=5)

@@ -1,0 +1,103 @@
+"""The Library page takes a file of vectors, shows what became of it, and what an item's other columns say."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.conftest import jpeg
+from tests.engine.jobs.test_queue import TWICE, vector_file
+from tests.pages.test_pages import app_folder, page, words  # noqa: F401 - app_folder is a fixture
+
+pytestmark = pytest.mark.usefixtures("app_folder")
+LIBRARY = "pages/6_Library.py"
+
+
+def pressed(name: str, data: bytes, *, skip_bad: bool = False, collection: str = "mine") -> AppTest:
+    """Upload a file of vectors and press the button."""
+    app = page(LIBRARY)
+    assert app.button(key="import").disabled
+    app.file_uploader(key="vectors_0").set_value((name, data, "application/octet-stream"))
+    app.text_input(key="vectors_name").set_value(collection)
+    app.text_input(key="vectors_label").set_value("CLIP <b>")
+    app.checkbox(key="vectors_skip_bad").set_value(skip_bad)
+    return app.run().button(key="import").click().run()
+
+
+def give(name: str, data: bytes, **options: bool) -> AppTest:
+    """Upload a file of vectors, and return the page once its job has ended."""
+    return settled(pressed(name, data, **options))
+
+
+def settled(app: AppTest) -> AppTest:
+    """Run the page again once no job is active, as its own fragment does."""
+    from pages.ui import resources
+
+    jobs, ends = resources.boot().jobs, time.monotonic() + 240
+    while jobs and jobs.active() and time.monotonic() < ends:
+        time.sleep(0.05)
+    app.run()
+    assert not app.exception
+    return app
+
+
+def links(app: AppTest) -> list[tuple[str, str]]:
+    return [(link.proto.label, link.proto.query_string) for link in app.get("page_link")]
+
+
+def test_uploaded_vectors_become_a_collection_one_click_from_its_map():
+    app = give("my clip.npz", vector_file().getvalue())
+    assert not app.error and "Done: 6 items stored" in words(app)
+    assert "imported: CLIP <b>" in words(app)
+    assert ("Open the map", "collection=mine") in links(app)
+    assert "Larger than 1,000 MB: `python -m engine import`" in "".join(one.value for one in app.caption)
+
+
+def test_notes_of_an_import_are_shown():
+    given = vector_file(2, modality=["image", "image"], media_path=["/etc/hostname", ""])
+    app = give("x.npz", given.getvalue())
+    assert "media_path of 1 rows of kind image was not read" in words(app)
+
+
+def test_bad_rows_refuse_the_file_until_they_are_left_out():
+    app = give("x.npz", vector_file(id=TWICE).getvalue())
+    [error] = app.error
+    assert "2 rows are bad of 6, and nothing was imported" in error.value
+    [again] = [button for button in app.button if button.label == "Leave bad rows out"]
+    app = settled(again.click().run())
+    assert not app.error and "Done: 4 items stored, 0 were there already, 2 failed" in words(app)
+    assert "row 1 has the same one" in app.dataframe[0].value["reason"][0]
+
+
+def test_bad_rows_are_left_out_by_the_checkbox():
+    app = give("x.npz", vector_file(id=TWICE).getvalue(), skip_bad=True)
+    assert not app.error and "2 failed" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [(b"", "it is empty"), (jpeg(1), "neither Parquet nor NPZ"), (b"PAR1 no", "cannot be read")],
+)
+def test_what_is_no_file_of_vectors_is_refused_in_words(data, says):
+    app = give("x.parquet", data)
+    [error] = app.error
+    assert says in error.value and "unexpected" not in words(app)
+
+
+def test_a_name_that_cannot_be_is_refused_at_once():
+    app = pressed("x.npz", vector_file().getvalue(), collection="a/b")
+    assert "cannot name a collection" in app.error[0].value
+
+
+def test_an_item_shows_what_other_columns_say_as_plain_text():
+    rows = {"year": [1999] * 6, "note": ["**bold** <b>x</b>"] * 6}
+    app = give("x.npz", vector_file(**rows).getvalue())
+    assert app.selectbox(key="target").options == ["New collection …"]  # no picture can go into these
+    app.button(key=next(one.key for one in app.button if (one.key or "").startswith("open_item_"))).click()
+    app.run()
+    facts = app.dataframe[-1].value
+    said = dict(zip(facts[""], facts["value"], strict=True))
+    assert (said["year"], said["note"]) == ("1999", "**bold** <b>x</b>") and "size" not in said
+    assert not app.exception and not app.error
