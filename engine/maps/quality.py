@@ -1,7 +1,7 @@
 """What a map keeps of the original neighbours, in numbers: how far its picture can be believed.
 
 Original space: cosine of the vectors; the map: Euclidean distance of the places. Nothing here is the modality
-gap, nor may it be presented so (`analysis/gap.py` measures that, from the vectors). Pure; knows no store. Sources:
+gap, nor may it be presented so (`analysis/gap.py` measures that, from the vectors). Pure. Sources:
 Venna and Kaski 2001 (trustworthiness, continuity), as in `sklearn.manifold.trustworthiness`.
 """
 
