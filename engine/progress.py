@@ -1,11 +1,46 @@
-"""Hearing a cancel and telling the share done, in work of several parts, whatever the work is."""
+"""How far long work is, hearing a cancel, and telling the share done in work of several parts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.maps.projection import FitCancelledError
+from engine.types import Failure
+
+
+class CancelledError(Exception):
+    """Work was cancelled before its end; what was kept before it began stays as it was."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is. Counts are of `unit`, `stored`/`skipped` of items; times in seconds."""
+
+    stage: str
+    done: int
+    total: int
+    stored: int = 0
+    skipped: int = 0
+    failed: tuple[Failure, ...] = ()
+    elapsed_seconds: float = 0.0
+    unit: str = "files"
+
+    @property
+    def share(self) -> float:
+        """Return the finished share in [0, 1]."""
+        return min(1.0, self.done / self.total) if self.total else 0.0
+
+    @property
+    def done_per_second(self) -> float:
+        """Return the mean rate since the job began."""
+        return self.done / self.elapsed_seconds if self.elapsed_seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Return the time left at the mean rate, or None before the first file is done."""
+        if not self.done or self.elapsed_seconds <= 0:
+            return None
+        return (self.total - self.done) / self.done_per_second
 
 
 @dataclass(frozen=True)
@@ -18,9 +53,9 @@ class Watch:
     high: float = 1.0
 
     def at(self, share: float) -> None:
-        """Tell that a share of this part, 0 to 1, is done. Raises projection.FitCancelledError."""
+        """Tell that a share of this part, 0 to 1, is done. Raises CancelledError."""
         if self.cancelled():
-            raise FitCancelledError
+            raise CancelledError
         self.on_progress(self.low + share * (self.high - self.low))
 
     def part(self, low: float, high: float) -> Watch:

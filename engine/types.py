@@ -369,34 +369,3 @@ class IngestReport:
     def per_second(self) -> float:
         """Items handled (stored or skipped) per second."""
         return (self.stored + self.skipped) / self.seconds if self.seconds > 0 else 0.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is. Counts are of `unit`, `stored`/`skipped` of items; times in seconds."""
-
-    stage: str
-    done: int
-    total: int
-    stored: int = 0
-    skipped: int = 0
-    failed: tuple[Failure, ...] = ()
-    elapsed_seconds: float = 0.0
-    unit: str = "files"
-
-    @property
-    def share(self) -> float:
-        """Return the finished share in [0, 1]."""
-        return min(1.0, self.done / self.total) if self.total else 0.0
-
-    @property
-    def done_per_second(self) -> float:
-        """Return the mean rate since the job began."""
-        return self.done / self.elapsed_seconds if self.elapsed_seconds > 0 else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Return the time left at the mean rate, or None before the first file is done."""
-        if not self.done or self.elapsed_seconds <= 0:
-            return None
-        return (self.total - self.done) / self.done_per_second

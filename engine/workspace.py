@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.disk import folder_error
 from engine.errors import MediaError, SlowModelError
 from engine.evaluation.archive import Evaluations
 from engine.evaluation.results import Evaluation, Plan
@@ -27,15 +28,16 @@ from engine.models.catalog import DEFAULT_MODEL
 from engine.models.hub.download import Downloads
 from engine.models.in_memory import LoadedModels
 from engine.models.load import Loader
+from engine.progress import Progress
 from engine.search.rerank import Opened, rerank
 from engine.search.search import Query, Reranking, content_of, search
 from engine.settings import Settings
 from engine.storage.chroma import Store, check_name
 from engine.storage.ledger import Ledger
-from engine.storage.library import Library, folder_error
+from engine.storage.library import Library
 from engine.storage.repair import delete_unused, drop_staging, finish_swaps, mend
 from engine.storage.staging import Stagings
-from engine.types import MODALITIES, Filters, Hit, IngestReport, Item, Progress, Reranked, SearchTrace
+from engine.types import MODALITIES, Filters, Hit, IngestReport, Item, Reranked, SearchTrace
 
 if TYPE_CHECKING:
     from engine.vector_files.export import ExportReport

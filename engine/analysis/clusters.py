@@ -81,7 +81,7 @@ def cluster(
     of 500, one per modality; each by itself, as 7). Of more than SAMPLE rows a sample is clustered, with
     min_cluster_size scaled down to it, but not below 10. The same items give the same clusters, in whatever
     order. Fewer than 2 min_cluster_size rows, or rows all the same, are noise. Raises ValueError for a zero
-    row, a min_cluster_size below 2 or an item without modality, and projection.FitCancelledError.
+    row, a min_cluster_size below 2 or an item without modality, and CancelledError.
 
     A cancel is heard between blocks, but not inside scikit-learn's PCA and HDBSCAN: of SAMPLE rows these
     take a few seconds, and what they return is dropped.

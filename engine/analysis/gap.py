@@ -93,7 +93,7 @@ def l2m_null(
 ) -> Null:
     """Return the distribution of L2M where modality labels are shuffled; p is never 0.
 
-    Raises projection.FitCancelledError where the watch hears a cancel.
+    Raises CancelledError where the watch hears a cancel.
     """
     both, chance, found = np.concatenate([x, y]), np.random.default_rng(seed), []
     total = both.sum(0)
@@ -184,7 +184,7 @@ def knn_purity(x: np.ndarray, y: np.ndarray, *, k: int = 15, watch: Watch = _UNH
     """Return the mean share of the k nearest neighbours (cosine, itself left out) of the own modality.
 
     Over the rows of both, x (n, d) and y (m, d), k < n + m. Raises ValueError for another k, and
-    projection.FitCancelledError where the watch hears a cancel.
+    CancelledError where the watch hears a cancel.
     """
     rows = np.concatenate([x, y]).astype(np.float32)
     if not 1 <= k < len(rows):
@@ -219,7 +219,7 @@ def gaps(
     """Return the gap of every two modalities that have rows.
 
     pair_of maps an item's id to what it belongs to. Raises ValueError for a zero or not finite row, and
-    projection.FitCancelledError. A cancel is not heard while scikit-learn fits the classifier: on SAMPLE
+    CancelledError. A cancel is not heard while scikit-learn fits the classifier: on SAMPLE
     rows of each that takes a second or two, and what it returns is dropped.
     """
     some: dict[Modality, VectorTable] = {name: table for name, table in tables.items() if len(table)}

@@ -89,7 +89,7 @@ def find(
     1e-6 below the threshold counts, as float32 knows no better. Time grows with the square of a modality's
     items; memory is two float32 copies of its vectors and 16 MB tiles. To keep is suggested the largest in
     pixels, then with the longest caption, then the oldest, then by id. Raises ValueError for a threshold
-    outside (0, 1], a zero row or an id without modality, and projection.FitCancelledError.
+    outside (0, 1], a zero row or an id without modality, and CancelledError.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"the threshold must be above 0 and at most 1, not {threshold}")

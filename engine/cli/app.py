@@ -21,9 +21,10 @@ from engine.cli.maps import gap, project
 from engine.cli.vectors import export, import_
 from engine.errors import GapscopeError, MediaError, QueryError
 from engine.models.base import ModelChoice
+from engine.progress import Progress
 from engine.settings import Settings, load_settings
 from engine.text import clean_text
-from engine.types import MODALITIES, Filters, Hit, IngestReport, Item, Modality, Progress, SearchTrace
+from engine.types import MODALITIES, Filters, Hit, IngestReport, Item, Modality, SearchTrace
 from engine.workspace import Workspace
 
 app = typer.Typer(

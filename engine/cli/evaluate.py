@@ -16,8 +16,8 @@ import typer
 
 from engine.errors import EvaluationError
 from engine.models.base import ModelChoice
+from engine.progress import Progress
 from engine.settings import load_settings
-from engine.types import Progress
 from engine.workspace import Workspace
 
 if TYPE_CHECKING:

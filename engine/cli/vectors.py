@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine.progress import Progress
 from engine.settings import load_settings
-from engine.types import Progress
 from engine.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from engine.disk import folder_error
 from engine.errors import EvaluationError
 from engine.evaluation.metrics import Interval
 from engine.evaluation.questions import Direction
 from engine.evaluation.results import Answer, Evaluation, Plan, Summary
 from engine.evaluation.trec import write_qrels, write_run, write_topics
-from engine.storage.library import folder_error
 from engine.types import Failure, Provenance
 
 log = logging.getLogger(__name__)

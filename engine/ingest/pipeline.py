@@ -14,15 +14,17 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+from engine.disk import check_space
 from engine.errors import CollectionError, MediaError, StoreFailedError
 from engine.media.images import THUMBNAIL_PX
 from engine.models.base import Embedder
+from engine.progress import Progress
 from engine.settings import Settings
 from engine.storage.chroma import Store, check_name
 from engine.storage.ledger import Ledger
-from engine.storage.library import Library, check_space
+from engine.storage.library import Library
 from engine.storage.repair import rebuild
-from engine.types import MODALITIES, Failure, Item, MediaItem, Modality, Progress, VectorTable
+from engine.types import MODALITIES, Failure, Item, MediaItem, Modality, VectorTable
 
 Rows = list[tuple[Modality, list[Item], VectorTable]]
 _IN_FLIGHT = 2  # batches being embedded: one alone leaves a core idle whenever it ends

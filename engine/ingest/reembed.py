@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
 
+from engine.disk import check_space
 from engine.errors import CollectionError, MediaError, ModalityError, UnreadableMediaError
 from engine.ingest.pipeline import Batch, Pipeline, Ready, tried
 from engine.media.images import open_image
 from engine.storage.chroma import Store, check_name
 from engine.storage.ledger import Ledger
-from engine.storage.library import check_space
 from engine.storage.repair import by_modality, delete_unused, drop_staging, finish_swaps, restore
 from engine.storage.staging import Key, Staging, Stagings, dropped_error
 from engine.types import MODALITIES, Failure, IngestReport, Item, MediaItem, Modality, Provenance

@@ -33,9 +33,10 @@ from engine.media.plain_text import MAX_CHARS
 from engine.media.sniff import IMAGE_SUFFIXES, TEXT_MIME, sniff
 from engine.media.sources import file_reader
 from engine.models.base import ModelSpec
+from engine.progress import Progress
 from engine.storage.chroma import check_name
 from engine.text import clean_name, clean_text
-from engine.types import MODALITIES, Failure, IngestReport, Item, Metadata, Modality, Progress, Provenance
+from engine.types import MODALITIES, Failure, IngestReport, Item, Metadata, Modality, Provenance
 from engine.vector_files.rows import VectorRow, is_item_id, item_id
 from engine.vector_files.table import VectorFile
 from engine.vectors import normalise

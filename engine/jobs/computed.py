@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import GapscopeError
-from engine.maps.projection import FitCancelledError
+from engine.progress import CancelledError
 
 KEPT = 50  # results; of 100,000 items the largest is under a megabyte
 UNEXPECTED = "An unexpected error; the server's log has it."
@@ -25,7 +25,7 @@ class Task:
     """What to compute: `key` tells results apart, `title` names it to people, `items` how much it is.
 
     `compute` is given a callback for the share done and one that tells whether nobody wants it any more; it
-    may raise FitCancelledError. A `quick` task takes about a second, and does not wait for its turn.
+    may raise CancelledError. A `quick` task takes about a second, and does not wait for its turn.
     """
 
     key: Hashable
@@ -123,7 +123,7 @@ class Works:
             work.state = "running"
         try:
             result = task.compute(lambda share: setattr(work, "share", share), work.stop.is_set)
-        except FitCancelledError:
+        except CancelledError:
             self._end(work, "cancelled")
         except GapscopeError as error:
             self._end(work, "failed", error=str(error))

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from engine.disk import check_space, folder_error
 from engine.errors import GapscopeError, QueryError, SlowModelError, VectorFileError
 from engine.evaluation.results import Plan
 from engine.ingest import samples
@@ -25,10 +26,10 @@ from engine.ingest.reembed import check_remake
 from engine.media.sources import SourceList, find_sources, from_files
 from engine.models.base import ModelChoice
 from engine.models.pocket.recipe import PROVENANCE
+from engine.progress import Progress
 from engine.storage.chroma import check_name
-from engine.storage.library import check_space, folder_error
 from engine.text import clean_name
-from engine.types import Failure, IngestReport, Progress
+from engine.types import Failure, IngestReport
 from engine.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -380,7 +381,8 @@ class Jobs:
         job.state = "done"
 
     def _projected(self, job: Job) -> None:
-        from engine.maps.projection import FitCancelledError, ProjectionSettings
+        from engine.maps.projection import ProjectionSettings
+        from engine.progress import CancelledError
         from engine.storage.columns import content_of
 
         def report(share: float) -> None:
@@ -391,7 +393,7 @@ class Jobs:
         try:
             content = content_of(self._workspace, job.spec.collection)
             self._workspace.maps.fit(content, settings, on_progress=report, cancelled=job.stop.is_set)
-        except FitCancelledError:
+        except CancelledError:
             job.state = "cancelled"
             return
         self._remove(job.spec)

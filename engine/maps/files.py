@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.disk import folder_error
 from engine.storage.columns import Category, Columns
-from engine.storage.library import folder_error
 from engine.types import Projection
 
 log = logging.getLogger(__name__)

@@ -19,10 +19,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.disk import folder_error
 from engine.errors import FolderError
 from engine.maps.files import read_columns_file, read_projection, write_columns, write_projection
 from engine.maps.projection import ProjectionSettings, fit, place
-from engine.storage.library import folder_error
 from engine.types import Modality, Projection, Provenance
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Maps:
     ) -> Map:
         """Fit a map of everything in a collection, and keep it in place of an older one.
 
-        Raises ProjectionError, projection.FitCancelledError, StoreError.
+        Raises ProjectionError, CancelledError, StoreError.
         """
         columns, table = content.columns, content.vectors()  # in the order of the columns
         names = _modalities(columns)

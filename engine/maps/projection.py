@@ -16,6 +16,7 @@ from typing import Any, Literal, TypedDict, get_args
 import numpy as np
 
 from engine.errors import ProjectionError
+from engine.progress import CancelledError
 from engine.types import MODALITIES, Modality, Projection, VectorTable
 from engine.vectors import normalise
 
@@ -30,10 +31,6 @@ _BLOCK, _QR_BLOCK = 2_000, 20_000
 _EXACT_KNN = 4_096  # as UMAP's own: below, an exact search is quicker than NN-descent
 # One fit at a time: with numba's "workqueue" threads two of them at once end the process.
 _lock = threading.Lock()
-
-
-class FitCancelledError(Exception):
-    """Raised inside a fit that nobody wants any more."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def fit(
 
     The same settings, vectors and libraries give the same map. Below MIN_UMAP items PCA takes UMAP's
     place; of more than `most` UMAP fits a sample by the seed, and the others are placed in it: a note says
-    either. Raises ProjectionError where there is nothing to fit, and FitCancelledError.
+    either. Raises ProjectionError where there is nothing to fit, and CancelledError.
     """
     if not len(table):
         raise ProjectionError("There is nothing to project: the collection is empty.")
@@ -140,7 +137,7 @@ def place(
     fitted: the vectors that the projection's fitted rows were made of; where comparing all of them would
     take too long, as many as is affordable are drawn. The fitted rows stay where they are, and the new ones
     are marked as placed, and as `added` where they came after the fit. Raises ValueError where ids are
-    there already, and FitCancelledError.
+    there already, and CancelledError.
     """
     if set(projection.ids) & set(new.ids):
         raise ValueError("some of these items are on the map already")
@@ -153,7 +150,7 @@ def place(
     known, found = _directions(fitted.vectors[anchors]), []
     for start in range(0, len(new), _BLOCK):
         if cancelled():
-            raise FitCancelledError
+            raise CancelledError
         on_progress(start / len(new))
         asked = _directions(new.vectors[start : start + _BLOCK])
         found.append(np.median(xy[_nearest(asked @ known.T, min(_PLACED_BY, len(anchors)))], axis=1))
@@ -292,7 +289,7 @@ class _Ear:
 
     def check(self) -> None:
         if self._cancelled():
-            raise FitCancelledError
+            raise CancelledError
 
     def write(self, text: str) -> None:
         self.check()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.maps.projection import FitCancelledError
+from engine.progress import CancelledError
 from engine.types import MODALITIES, Modality, Projection, VectorTable
 from engine.vectors import normalise
 
@@ -81,7 +81,7 @@ def quality(
     Over the items that are in the table and on the map, placed ones too. k is lowered to below half of the
     pool, and a note says so; below 3 items there is no number. Ties: an item as near as another is not held
     against the map, and of equally near ones any are the nearest, by the seed. Raises ValueError for a zero
-    row, an item without modality, or k or sample below 1, and projection.FitCancelledError.
+    row, an item without modality, or k or sample below 1, and CancelledError.
     """
     if k < 1 or sample < 1:
         raise ValueError(f"k and sample must be 1 or more, not {k} and {sample}")
@@ -141,7 +141,7 @@ def _neighbours(
     parts = []
     for start in range(0, asked, step):
         if cancelled():
-            raise FitCancelledError
+            raise CancelledError
         block = slice(start, min(start + step, asked))
         original = _without_own(np.round(1 - unit[block] @ unit.T, _DECIMALS), start)
         on_map = _without_own(_squared(places[block], places), start)

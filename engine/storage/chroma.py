@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.disk import folder_error
 from engine.errors import (
     CollectionModelError,
     CollectionNameError,
@@ -28,7 +29,6 @@ from engine.errors import (
 )
 from engine.media.metadata import from_keys, to_keys
 from engine.storage.chroma_folder import crash_marker, own, put_aside, sweep_deleted
-from engine.storage.library import folder_error
 from engine.storage.staging import StagingName
 from engine.types import MODALITIES, Filters, Item, Modality, Provenance, VectorTable
 

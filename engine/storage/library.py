@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import re
-import shutil
 import tempfile
 import threading
 from collections import Counter
@@ -14,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.disk import folder_error
 from engine.errors import FolderError, GapscopeError, MediaError
 from engine.media.sniff import IMAGE_SUFFIXES
 
@@ -22,31 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _HASH = re.compile(r"[0-9a-f]{64}")
-
-
-def folder_error(path: Path, error: OSError) -> FolderError:
-    """Turn an OSError of a write into the sentence that says which trouble it is."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return FolderError(path, "is on a full disk", "Free some space, then try again.")
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return FolderError(path, "cannot be written", "Give it write permission, or set GAPSCOPE_DATA_DIR.")
-    problem = f"cannot be used ({error.strerror})"
-    return FolderError(path, problem, "Set GAPSCOPE_DATA_DIR to a folder that can be written.")
-
-
-def check_space(folder: Path, *, min_free_bytes: int) -> None:
-    """Raise FolderError while the disk has less free than wanted: Chroma reports no failed write."""
-    try:
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise folder_error(folder, error) from error
-    if free < min_free_bytes:
-        raise FolderError(
-            folder,
-            f"is on a disk with only {free / 1e6:,.0f} MB free; {min_free_bytes / 1e6:,.0f} MB are kept "
-            f"free (setting GAPSCOPE_MIN_FREE_DISK_MB)",
-            "Free some space, then try again: what was stored is kept.",
-        )
 
 
 class Library:

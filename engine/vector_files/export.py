@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from engine.errors import CollectionError
 from engine.media.metadata import kind_of
+from engine.progress import Progress
 from engine.text import clean_name
-from engine.types import MODALITIES, Item, Progress
+from engine.types import MODALITIES, Item
 from engine.vector_files.rows import VectorRow
 from engine.vector_files.table import writing
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from engine.progress import Progress
 from engine.types import (
     MODALITIES,
     Failure,
@@ -13,7 +14,6 @@ from engine.types import (
     Hit,
     IngestReport,
     Item,
-    Progress,
     Provenance,
     Sound,
     VectorTable,

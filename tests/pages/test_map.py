@@ -194,12 +194,12 @@ def test_a_question_to_imported_vectors_says_why_and_the_map_stays():
 
 
 def test_a_cancelled_fit_can_be_begun_again(monkeypatch):
-    from engine.maps.projection import FitCancelledError
+    from engine.progress import CancelledError
 
     put(np.random.default_rng(0).normal(size=(20, 8)))
 
     def cancelled(*args, **more):
-        raise FitCancelledError
+        raise CancelledError
 
     with monkeypatch.context() as patch:
         patch.setattr("engine.maps.kept.fit", cancelled)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.errors import ProjectionError
-from engine.maps.projection import FitCancelledError
+from engine.progress import CancelledError
 from engine.types import VectorTable
 from tests.conftest import unit_table
 from tests.pages.test_map import put, shown, texts, until_fitted, workspace
@@ -42,7 +42,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], threading.Event]:
             on_progress(0.25)
             while not go.wait(0.01):
                 if cancelled():
-                    raise FitCancelledError
+                    raise CancelledError
             return real(*args, on_progress=on_progress, cancelled=cancelled, **more)
 
         monkeypatch.setattr(name, waits)

@@ -30,6 +30,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from engine.disk import check_space
 from engine.errors import GapscopeError, MediaError, ModelError, RayIngestError, SlowModelError
 from engine.ingest.files import Found, Ingest
 from engine.ingest.pipeline import Batch, Ready
@@ -48,10 +49,10 @@ from engine.media.decode import Probe, captions_of
 from engine.media.sources import SourceList
 from engine.models.base import ModelChoice, slowest_ingested
 from engine.models.catalog import describe
+from engine.progress import Progress
 from engine.settings import PROJECT_DIR, Settings
 from engine.storage.chroma import check_name
-from engine.storage.library import check_space
-from engine.types import IngestReport, MediaItem, Progress
+from engine.types import IngestReport, MediaItem
 from engine.workspace import SLOW_SECONDS, Workspace
 
 if TYPE_CHECKING:

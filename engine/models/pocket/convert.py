@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from engine.disk import folder_error
 from engine.errors import WeightsError
 from engine.models.pocket.labels import class_texts
 from engine.models.pocket.recipe import RECIPE, verified
 from engine.models.pocket.reranker.regions import FILES as REGION_FILES
 from engine.models.pocket.text import TextTower
 from engine.settings import PROJECT_DIR
-from engine.storage.library import folder_error
 from engine.vectors import normalise
 
 FILES = ("text.onnx", "image.onnx", "tokenizer.json", "anchors.npy")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from engine.disk import folder_error
 from engine.errors import GapscopeError, MediaError
-from engine.storage.library import folder_error
 from pages.ui.resources import data_uri
 from pages.ui.wording import say_error
 

@@ -12,8 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import engine.analysis.clusters as clusters
 from engine.analysis.clusters import NOISE, Clusters, cluster
-from engine.maps.projection import FitCancelledError
-from engine.progress import Watch
+from engine.progress import CancelledError, Watch
 from engine.types import VectorTable
 from tests.conftest import unit_table
 from tests.engine.maps.test_projection import clip
@@ -166,7 +165,7 @@ def test_bad_input_is_refused_and_a_cancel_is_heard():
     with pytest.raises(ValueError, match="zero"):
         cluster(VectorTable(("a", "b"), np.zeros((2, 3), np.float32)), {})
     seen: list[float] = []
-    with pytest.raises(FitCancelledError):
+    with pytest.raises(CancelledError):
         cluster(table, {}, on_progress=seen.append, cancelled=lambda: bool(seen) and seen[-1] >= 0.3)
     assert 0.3 <= seen[-1] < 0.8
     cluster(table, {}, on_progress=seen.append, modalities=dict.fromkeys(table.ids, "image"))

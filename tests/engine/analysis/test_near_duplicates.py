@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 import engine.analysis.near_duplicates as near_duplicates
 from engine.analysis.near_duplicates import Duplicates, Group
-from engine.maps.projection import FitCancelledError
+from engine.progress import CancelledError
 from engine.types import Item, VectorTable
 from tests.conftest import plain_items, unit_table
 
@@ -227,7 +227,7 @@ def test_bad_input_is_refused_and_a_cancel_is_heard(monkeypatch):
         )
     monkeypatch.setattr(near_duplicates, "_TILE", 8)
     seen: list[float] = []
-    with pytest.raises(FitCancelledError):
+    with pytest.raises(CancelledError):
         find(table, items, on_progress=seen.append, cancelled=lambda: len(seen) > 3)
     assert len(seen) == 4
     find(table, items, on_progress=seen.append)

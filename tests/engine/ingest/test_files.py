@@ -20,8 +20,9 @@ from engine.ingest.files import Ingest
 from engine.media.decode import caption_id
 from engine.media.images import open_image
 from engine.media.sources import Source, SourceList
+from engine.progress import Progress
 from engine.storage.repair import rebuild, restore
-from engine.types import Failure, Filters, Item, Progress
+from engine.types import Failure, Filters, Item
 from engine.workspace import Workspace
 from tests.conftest import ROOT, cli_env, generated_photos, jpeg, make_settings, sources, write_captions
 
@@ -235,7 +236,7 @@ def test_a_disk_that_fills_on_the_way_keeps_what_was_stored(workspace, monkeypat
     usage = shutil.disk_usage(workspace.settings.data_dir)
     answers = iter([usage, usage])
     low = usage._replace(free=0)
-    monkeypatch.setattr("engine.storage.library.shutil.disk_usage", lambda path: next(answers, low))
+    monkeypatch.setattr("engine.disk.shutil.disk_usage", lambda path: next(answers, low))
     found = mixed_sources(12)
     with pytest.raises(FolderError):
         run(workspace, found, batch_files=4)

@@ -27,10 +27,11 @@ from engine.errors import (
     StoreUnreachableError,
 )
 from engine.models.base import ModelChoice
+from engine.progress import Progress
 from engine.search.search import Query
 from engine.settings import load_settings
 from engine.storage.staging import StagingName, Stagings
-from engine.types import Filters, Item, Progress, Provenance
+from engine.types import Filters, Item, Provenance
 from engine.workspace import Workspace
 from tests.conftest import ROOT, cli_env, generated_photos, plain_items, real_photos, sources, unit_table
 from tests.engine.storage.test_chroma_server import Server

@@ -8,7 +8,7 @@ import weakref
 
 from engine.errors import QueryError
 from engine.jobs.computed import UNEXPECTED, Task, Works
-from engine.maps.projection import FitCancelledError
+from engine.progress import CancelledError
 
 SECONDS = 120  # that a thread may take on a busy machine; nothing here waits so long where all is well
 
@@ -26,7 +26,7 @@ class Held:
         on_progress(0.5)
         while not self.go.wait(0.01):
             if self.hears and cancelled():
-                raise FitCancelledError
+                raise CancelledError
         if isinstance(self.result, Exception):
             raise self.result
         return self.result

@@ -599,11 +599,11 @@ def test_a_map_is_fitted_in_the_background_once(workspace: Workspace):
 
 def test_a_fit_that_waits_is_not_begun_twice_and_can_be_cancelled(workspace: Workspace, monkeypatch):
     from engine.maps import kept as maps
-    from engine.maps.projection import FitCancelledError
+    from engine.progress import CancelledError
 
     def slow(table, names, settings, *, on_progress, cancelled):
         wait(cancelled)
-        raise FitCancelledError
+        raise CancelledError
 
     jobs, settings = Jobs(workspace), ProjectionSettings()
     ended(jobs.upload("mine", files(1)))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from engine.errors import CollectionNotFoundError, FolderError, ProjectionError
-from engine.maps.projection import FitCancelledError, ProjectionSettings, place
+from engine.maps.projection import ProjectionSettings, place
+from engine.progress import CancelledError
 from engine.storage.columns import content_of
 from engine.types import VectorTable
 from tests.conftest import MADE_BY, plain_items, unit_table
@@ -116,7 +117,7 @@ def test_nothing_there_is_said(maps):
 def test_a_cancelled_fit_leaves_the_old_map(maps):
     umap = ProjectionSettings(n_neighbors=5)
     made = maps.fit("some", umap)
-    with pytest.raises(FitCancelledError):
+    with pytest.raises(CancelledError):
         maps.fit("some", umap, cancelled=lambda: True)
     assert maps.open("some", umap).fitted_at == made.fitted_at
 

@@ -11,7 +11,8 @@ from sklearn.manifold import trustworthiness
 
 from engine.analysis.gap import l2m
 from engine.errors import ProjectionError
-from engine.maps.projection import FitCancelledError, ProjectionSettings, fit, place
+from engine.maps.projection import ProjectionSettings, fit, place
+from engine.progress import CancelledError
 from engine.types import Projection, VectorTable
 from tests.conftest import unit_table
 from tests.engine.analysis.test_gap import golden
@@ -131,7 +132,7 @@ def test_a_fit_can_be_cancelled_and_the_next_one_works():
         calls.append(1)
         return len(calls) > 3
 
-    with pytest.raises(FitCancelledError):
+    with pytest.raises(CancelledError):
         fit(table, ["image"] * 200, UMAP, cancelled=cancelled)
     assert len(fit(table, ["image"] * 200, UMAP)) == 200
 
@@ -212,7 +213,7 @@ def test_a_modality_fitted_alone_is_sampled_too():
 def test_placing_can_be_cancelled():
     table = two_islands(300)
     shares: list[float] = []
-    with pytest.raises(FitCancelledError):
+    with pytest.raises(CancelledError):
         fit(
             table,
             ["image"] * 300,

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sklearn.manifold import trustworthiness
 
 import engine.maps.quality as map_quality
-from engine.maps.projection import FitCancelledError, ProjectionSettings, fit
+from engine.maps.projection import ProjectionSettings, fit
 from engine.maps.quality import MapQuality, quality
+from engine.progress import CancelledError
 from engine.types import Projection, VectorTable
 from tests.conftest import unit_table
 from tests.engine.maps.test_projection import clip
@@ -161,7 +162,7 @@ def test_what_cannot_be_measured_is_refused_and_a_cancel_is_heard():
         quality(table, projection, {**names, "3": "smell"})
     with pytest.raises(ValueError, match="zero"):
         quality(VectorTable(table.ids, table.vectors * 0), projection, names)
-    with pytest.raises(FitCancelledError):
+    with pytest.raises(CancelledError):
         quality(table, projection, names, cancelled=lambda: True)
     seen: list[float] = []
     assert isinstance(quality(table, projection, names, on_progress=seen.append), MapQuality)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.disk import check_space, folder_error
 from engine.errors import FolderError, GapscopeError, MediaError
 from engine.media.sniff import IMAGE_SUFFIXES
-from engine.storage.library import Library, check_space, folder_error
+from engine.storage.library import Library
 
 DATA = b"picture bytes" * 1000
 MEDIA = hashlib.sha256(DATA).hexdigest()
