@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 import numpy as np
 
 from engine.models.pocket.reranker.evidence import Evidence
-from engine.models.pocket.reranker.question import Question
+from engine.models.pocket.reranker.question import ParsedQuestion
 from engine.models.pocket.reranker.recipe import RECIPE
 
 _FOCUS = 10.0  # how sharply the cells that show a thing are told from the others
@@ -16,7 +16,7 @@ _LEAST_SHARE = 0.02  # so that a colour that is not there costs much, and not ev
 _ALIKE = 0.8  # "SCHO0L" is read for "school"
 
 
-def features(question: Question, pictures: Sequence[Evidence], kinds: np.ndarray) -> np.ndarray:
+def features(question: ParsedQuestion, pictures: Sequence[Evidence], kinds: np.ndarray) -> np.ndarray:
     """Return the features of n pictures: (n, len(FEATURES)) float32; kinds: the classes (1000, d).
 
     Every row depends on its own picture alone.
@@ -26,22 +26,22 @@ def features(question: Question, pictures: Sequence[Evidence], kinds: np.ndarray
     return np.array(rows, np.float32).reshape(len(pictures), len(FEATURES))
 
 
-def _whole(question: Question, picture: Evidence, likely: np.ndarray) -> float:
+def _whole(question: ParsedQuestion, picture: Evidence, likely: np.ndarray) -> float:
     """Return the similarity of the whole picture, seen at two sizes."""
     return float(picture.whole @ question.vector)
 
 
-def _region(question: Question, picture: Evidence, likely: np.ndarray) -> float:
+def _region(question: ParsedQuestion, picture: Evidence, likely: np.ndarray) -> float:
     """Return the similarity of the region that fits best: a small thing in a corner counts."""
     return float((picture.regions @ question.vector).max())
 
 
-def _classes(question: Question, picture: Evidence, likely: np.ndarray) -> float:
+def _classes(question: ParsedQuestion, picture: Evidence, likely: np.ndarray) -> float:
     """Return log Σ_c p(c | picture) exp(β cos(question, class)): any class may be the one that is meant."""
     return float(np.log(picture.probabilities.astype(np.float32) @ likely))
 
 
-def _common(question: Question, picture: Evidence, likely: np.ndarray) -> float:
+def _common(question: ParsedQuestion, picture: Evidence, likely: np.ndarray) -> float:
     """Return how unlike all kinds at once the picture is: one that is near everything answers anything.
 
     The normaliser of an inverted softmax (Smith et al. 2017) over the classes, in place of questions.
@@ -49,14 +49,14 @@ def _common(question: Question, picture: Evidence, likely: np.ndarray) -> float:
     return -float(picture.common)
 
 
-def _words(question: Question, picture: Evidence, likely: np.ndarray) -> float:
+def _words(question: ParsedQuestion, picture: Evidence, likely: np.ndarray) -> float:
     """Return the mean over words of the cell that shows each best (MaxSim, Khattab and Zaharia 2020)."""
     if not len(question.words):
         return 0.0
     return float((_cells(picture) @ question.words.T).max(axis=0).mean())
 
 
-def _colour(question: Question, picture: Evidence, likely: np.ndarray) -> float:
+def _colour(question: ParsedQuestion, picture: Evidence, likely: np.ndarray) -> float:
     """Return the mean log share of each colour asked for, where the thing that has it is seen."""
     if not question.colours:
         return 0.0
@@ -69,14 +69,14 @@ def _colour(question: Question, picture: Evidence, likely: np.ndarray) -> float:
     return float(np.mean(found))
 
 
-def _count(question: Question, picture: Evidence, likely: np.ndarray) -> float:
+def _count(question: ParsedQuestion, picture: Evidence, likely: np.ndarray) -> float:
     """Return 1 for as many things as asked for, down to -1; 0 where nothing is asked or can be counted."""
     if question.count is None or not picture.things:
         return 0.0
     return 1.0 - min(abs(question.count - picture.things), 2)
 
 
-def _read(question: Question, picture: Evidence, likely: np.ndarray) -> float:
+def _read(question: ParsedQuestion, picture: Evidence, likely: np.ndarray) -> float:
     """Return the share of the words to be read that are read in the picture."""
     return _share_read(question.said, picture.text)
 
@@ -101,7 +101,7 @@ def _cells(picture: Evidence) -> np.ndarray:
     return picture.cells.reshape(-1, picture.cells.shape[-1]).astype(np.float32)
 
 
-FEATURES: dict[str, Callable[[Question, Evidence, np.ndarray], float]] = {
+FEATURES: dict[str, Callable[[ParsedQuestion, Evidence, np.ndarray], float]] = {
     "whole": _whole,
     "region": _region,
     "classes": _classes,

@@ -34,7 +34,7 @@ _PROMPT = "a photo of {}"  # as the classes are worded; the mean of both did bes
 
 
 @dataclass(frozen=True)
-class Question:
+class ParsedQuestion:
     """A question in parts; vectors are unit length around the middle of Pocket's text space.
 
     vector: (d,) of the whole; words: (w, d) of its content words and of each two in a row, colours and
@@ -50,14 +50,14 @@ class Question:
     said: tuple[str, ...] = ()
 
 
-def parse(text: str, encode: Callable[[Sequence[str]], np.ndarray], middle: np.ndarray) -> Question:
+def parse(text: str, encode: Callable[[Sequence[str]], np.ndarray], middle: np.ndarray) -> ParsedQuestion:
     """Take a question apart. encode gives unit vectors (n, d) of n texts; middle: (d,)."""
     tokens = [token for token in _WORD.findall(text.lower()) if token not in _STOP][:_MOST_WORDS]
     plain = [token for token in tokens if colours.asked(token) is None and token not in _NUMBERS]
     pairs = [f"{one} {other}" for one, other in pairwise(plain)]
     vectors = encode([text, _PROMPT.format(text), *plain, *pairs])
     around = normalise(vectors - middle)
-    return Question(
+    return ParsedQuestion(
         vector=normalise(around[:2].mean(0, keepdims=True))[0],
         words=around[2:],
         colours=tuple(_colours(tokens)),

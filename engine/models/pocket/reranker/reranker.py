@@ -16,7 +16,7 @@ from engine.models.base import Kind, ModelChoice, ModelSpec
 from engine.models.pocket.convert import ensure_converted, ensure_regions
 from engine.models.pocket.reranker.evidence import Evidence, EvidenceKept, examine
 from engine.models.pocket.reranker.features import FEATURES, features
-from engine.models.pocket.reranker.question import Question, parse
+from engine.models.pocket.reranker.question import ParsedQuestion, parse
 from engine.models.pocket.reranker.reading import Reader
 from engine.models.pocket.reranker.recipe import PROVENANCE, RECIPE
 from engine.models.pocket.reranker.regions import RegionNetwork
@@ -81,7 +81,7 @@ class PocketReranker:
         read = [one if isinstance(one, Evidence) else self.prepare("image", one) for one in pictures]
         return features(self._parse(text), read, self._network.kinds)
 
-    def _taken_apart(self, text: str) -> Question:
+    def _taken_apart(self, text: str) -> ParsedQuestion:
         return parse(text, self._text.encode, self._network.middle)
 
 

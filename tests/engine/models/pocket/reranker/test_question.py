@@ -9,7 +9,7 @@ import pytest
 
 from engine.models.pocket.reranker import colours
 from engine.models.pocket.reranker.features import FEATURES, features
-from engine.models.pocket.reranker.question import Question, parse
+from engine.models.pocket.reranker.question import ParsedQuestion, parse
 from engine.vectors import normalise
 from tests.engine.models.pocket.reranker.test_evidence import some
 
@@ -29,7 +29,7 @@ class Encoder:
         )
 
 
-def taken(text: str) -> tuple[Question, list[str]]:
+def taken(text: str) -> tuple[ParsedQuestion, list[str]]:
     """Return the question and what its vectors stand for."""
     encoder = Encoder()
     return parse(text, encoder, np.zeros(8, np.float32)), encoder.texts[2:]
