@@ -39,7 +39,7 @@ _LISTS = ("gains", "retrieved", "reranked")  # in the qrels and the runs
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptEvaluation:
     """An evaluation that is kept, under its id; its `answers` are empty until `Evaluations.load`."""
 
     id: str
@@ -64,12 +64,12 @@ class Evaluations:
             raise folder_error(self._folder, error) from error
         return id_
 
-    def list(self, collection: str | None = None) -> list[Kept]:
+    def list(self, collection: str | None = None) -> list[KeptEvaluation]:
         """Return what is kept, of one collection or of all, newest first; damaged files are left out."""
         found = []
         for path in sorted(self._folder.glob("*.zip"), reverse=True):
             try:
-                found.append(Kept(path.stem, _evaluation(_read(path, _SUMMARY), [])))
+                found.append(KeptEvaluation(path.stem, _evaluation(_read(path, _SUMMARY), [])))
             except _BROKEN as error:
                 log.warning("the evaluation %s cannot be read: %s", path.name, error)
         return [one for one in found if collection in (None, one.evaluation.plan.collection)]

@@ -22,7 +22,7 @@ from pages.ui.wording import duration, plain, plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.evaluation.archive import Kept
+    from engine.evaluation.archive import KeptEvaluation
     from engine.evaluation.metrics import Interval
     from engine.evaluation.results import Answer, Evaluation
     from engine.jobs.queue import Jobs
@@ -45,7 +45,7 @@ _HELP = (
 )
 
 
-def choose(jobs: Jobs, kept: Sequence[Kept]) -> Kept:
+def choose(jobs: Jobs, kept: Sequence[KeptEvaluation]) -> KeptEvaluation:
     """Draw the choice of a kept evaluation; the address names it."""
     names = {one.id: _name(one.evaluation) for one in kept}
     asked_for = st.query_params.get("e", "")
@@ -62,7 +62,7 @@ def choose(jobs: Jobs, kept: Sequence[Kept]) -> Kept:
     return next(one for one in kept if one.id == chosen)
 
 
-def draw(workspace: Workspace, chosen: Kept, kept: Sequence[Kept]) -> None:
+def draw(workspace: Workspace, chosen: KeptEvaluation, kept: Sequence[KeptEvaluation]) -> None:
     """Draw one evaluation, beside those of the same questions."""
     st.html(_STYLE)
     evaluation = workspace.evaluations.load(chosen.id)
@@ -177,7 +177,7 @@ def _metrics(evaluation: Evaluation) -> None:
     st.dataframe(rows, hide_index=True, width="stretch", key="evaluation_metrics")
 
 
-def _others(workspace: Workspace, chosen: Kept, kept: Sequence[Kept]) -> None:
+def _others(workspace: Workspace, chosen: KeptEvaluation, kept: Sequence[KeptEvaluation]) -> None:
     """Draw every evaluation of the same questions and documents, each with its interval."""
     from engine.figures.charts import interval_chart
 
@@ -220,7 +220,9 @@ def _orders(evaluation: Evaluation, metric: str) -> list[tuple[str, Interval, bo
     return found
 
 
-def _differences(workspace: Workspace, chosen: Kept, same: Sequence[Kept], metric: str) -> None:
+def _differences(
+    workspace: Workspace, chosen: KeptEvaluation, same: Sequence[KeptEvaluation], metric: str
+) -> None:
     from engine.evaluation.results import difference
 
     shown, rows = workspace.evaluations.load(chosen.id), []
