@@ -69,7 +69,7 @@ def first_looks(reranker: PocketReranker, photographs: list[Image.Image]) -> Non
     told("first look at a photograph that stops at the gate", prepare, plain)
     told("first look at any photograph", prepare, photographs)
     told("first look at a photograph with a sign", prepare, signs)
-    sizes = [len(reranker.kept.pack(prepare(one))) for one in plain[:20]]
+    sizes = [len(reranker.codec.pack(prepare(one))) for one in plain[:20]]
     print(f"kept of a picture: {np.mean(sizes) / 1000:.0f} KB")
 
 

@@ -265,11 +265,11 @@ class Workspace:
 
         Raises MediaError, ModelError.
         """
-        if reranker.kept is None or item.media is None:
+        if reranker.codec is None or item.media is None:
             return Opened(reranker.prepare(item.modality, self.open_item(item)))
         return Opened(
             *self.library.evidence(
-                item.media, reranker.kept, lambda: reranker.prepare(item.modality, self.open_item(item))
+                item.media, reranker.codec, lambda: reranker.prepare(item.modality, self.open_item(item))
             )
         )
 

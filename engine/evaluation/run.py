@@ -231,7 +231,7 @@ class Run:
         return done
 
     def _document(self, item: Item) -> Opened:
-        if self.reranker is None or self.reranker.kept is None:
+        if self.reranker is None or self.reranker.codec is None:
             return self._open(item)  # a decoded picture is too large to be kept
         return Opened(self._kept(item).content)
 

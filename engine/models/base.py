@@ -157,7 +157,7 @@ class Embedder(Protocol):
         ...
 
 
-class Kept(Protocol):
+class EvidenceCodec(Protocol):
     """How a reranker's prepared documents are kept between questions.
 
     `revision` changes whenever what is prepared does.
@@ -180,7 +180,8 @@ class Reranker(Protocol):
     spec: ModelSpec
     provenance: Provenance
     modalities: tuple[Modality, ...]
-    kept: Kept | None  # None: preparing costs nothing, or what it gives is too large to be worth keeping
+    # None: preparing costs nothing, or what it gives is too large to be worth keeping
+    codec: EvidenceCodec | None
 
     def can_read(self, query: Modality, document: Modality) -> bool:
         """Tell whether the model reads a question of one modality against a document of another."""

@@ -17,7 +17,7 @@ from engine.errors import FolderError, GapscopeError, MediaError
 from engine.media.sniff import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
-    from engine.models.base import Kept
+    from engine.models.base import EvidenceCodec
 
 log = logging.getLogger(__name__)
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -56,19 +56,19 @@ class Library:
             raise MediaError(f"{name!r} is not the hash of a picture (64 hexadecimal digits).")
         return self.data_dir / "questions" / f"{name}.webp"
 
-    def evidence(self, media: str, kept: Kept, make: Callable[[], Any]) -> tuple[Any, bool]:
+    def evidence(self, media: str, codec: EvidenceCodec, make: Callable[[], Any]) -> tuple[Any, bool]:
         """Return what a reranker prepared of a medium, and whether it was made just now; it is kept.
 
         Where it cannot be kept (a full disk) it is made again the next time.
         """
-        path = self.evidence_path(media, kept.revision)
+        path = self.evidence_path(media, codec.revision)
         try:
-            return kept.unpack(path.read_bytes()), False
+            return codec.unpack(path.read_bytes()), False
         except (OSError, ValueError):  # never made, or damaged
             prepared = make()
         try:
             path.unlink(missing_ok=True)  # what is damaged may be as long as what is right
-            self._write(path, kept.pack(prepared))
+            self._write(path, codec.pack(prepared))
         except (OSError, FolderError) as error:
             log.warning("what was read from a medium is not kept: %s", str(error))
         return prepared, True

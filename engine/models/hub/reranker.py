@@ -144,7 +144,7 @@ class RerankerWeights:
 class SentenceReranker:
     """A `base.Reranker` over loaded weights."""
 
-    kept = None
+    codec = None
 
     def __init__(self, weights: RerankerWeights) -> None:
         self._weights, self.spec, self.modalities = weights, weights.spec, weights.modalities

@@ -126,7 +126,7 @@ def test_cancelling_ends_with_nothing(shared):
 class Told:
     """A reranker that scores pictures by a function of the question and the picture."""
 
-    kept = None
+    codec = None
 
     def __init__(self, score) -> None:
         self.spec = ModelSpec("told", "reranker", ("text", "image"), "MIT", "")

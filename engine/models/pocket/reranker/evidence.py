@@ -48,7 +48,7 @@ class Evidence:
     text: tuple[str, ...] = ()
 
 
-class EvidenceKept:
+class NpzEvidence:
     """Evidence as bytes, to be kept between questions: the SHA-256 of what follows, then NumPy's npz."""
 
     revision = RECIPE.features_revision

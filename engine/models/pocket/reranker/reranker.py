@@ -14,7 +14,7 @@ import numpy as np
 from engine.errors import ModalityError, ModelOptionError, WeightsError
 from engine.models.base import Kind, ModelChoice, ModelSpec
 from engine.models.pocket.convert import ensure_converted, ensure_regions
-from engine.models.pocket.reranker.evidence import Evidence, EvidenceKept, examine
+from engine.models.pocket.reranker.evidence import Evidence, NpzEvidence, examine
 from engine.models.pocket.reranker.features import FEATURES, features
 from engine.models.pocket.reranker.question import ParsedQuestion, parse
 from engine.models.pocket.reranker.reading import Reader
@@ -31,7 +31,7 @@ _OPTIONS = ("dim", "query_prompt", "document_prompt", "min_pixels", "max_pixels"
 class PocketReranker:
     """Scores pictures for a question in words; see CARD.md for what it was trained on and where it loses."""
 
-    kept = EvidenceKept()
+    codec = NpzEvidence()
     provenance = PROVENANCE
 
     def __init__(self, spec: ModelSpec, text: TextTower, network: RegionNetwork, reader: Reader) -> None:

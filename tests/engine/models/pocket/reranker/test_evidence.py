@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw
 from engine.models.pocket.reranker import colours
 from engine.models.pocket.reranker.evidence import (
     Evidence,
-    EvidenceKept,
+    NpzEvidence,
     fitted,
     plain_background,
     windows,
 )
 
-kept = EvidenceKept()
+codec = NpzEvidence()
 
 
 def some(seed: int = 0, text: tuple[str, ...] = (), things: int = 0) -> Evidence:
@@ -58,7 +58,7 @@ def same(one: Evidence, other: Evidence) -> bool:
 )
 def test_what_is_packed_comes_back_exactly(seed, text, things):
     evidence = some(seed, tuple(text), things)
-    back = kept.unpack(kept.pack(evidence))
+    back = codec.unpack(codec.pack(evidence))
     assert same(back, evidence)
     assert (type(back.things), type(back.text)) == (int, tuple)
 
@@ -66,18 +66,18 @@ def test_what_is_packed_comes_back_exactly(seed, text, things):
 @pytest.mark.parametrize("data", [b"", b"x", b"x" * 32, b"PK\x03\x04" * 100])
 def test_bytes_of_something_else_are_refused(data):
     with pytest.raises(ValueError, match="no evidence"):
-        kept.unpack(data)
+        codec.unpack(data)
 
 
 def test_damaged_bytes_are_refused_wherever_the_damage_is():
-    data = kept.pack(some(text=("EXIT",)))
+    data = codec.pack(some(text=("EXIT",)))
     for place in range(0, len(data), 97):
         damaged = bytearray(data)
         damaged[place] ^= 0x40
         with pytest.raises(ValueError, match="damaged"):
-            kept.unpack(bytes(damaged))
+            codec.unpack(bytes(damaged))
         with pytest.raises(ValueError, match="damaged"):
-            kept.unpack(data[:place])
+            codec.unpack(data[:place])
 
 
 # ── colours ──────────────────────────────────────────────────────────────────────────────────────

@@ -258,7 +258,7 @@ def test_evidence_is_kept_by_the_library_and_never_read_twice(reranker, photos, 
         return reranker.prepare("image", photos[2])
 
     (first, is_new), (second, is_new_again) = (
-        library.evidence("0" * 64, reranker.kept, make) for _ in range(2)
+        library.evidence("0" * 64, reranker.codec, make) for _ in range(2)
     )
     assert (len(made), is_new, is_new_again) == (1, True, False)
     assert ask(reranker, "a red bicycle", [first]) == ask(reranker, "a red bicycle", [second])
