@@ -74,7 +74,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Task:
+class QuestionSet:
     """Questions of one truth and direction against documents of one modality; `total` before sampling."""
 
     truth: Truth
@@ -83,7 +83,7 @@ class Task:
     documents: Mapping[str, Item] = field(repr=False)
     total: int
 
-    def sample(self, limit: int | None, seed: int) -> Task:
+    def sample(self, limit: int | None, seed: int) -> QuestionSet:
         """Return a random part of the questions, the same for the same seed, in their order."""
         if limit is None or limit >= len(self.questions):
             return self
@@ -91,9 +91,9 @@ class Task:
         return replace(self, questions=tuple(self.questions[place] for place in kept))
 
 
-def find_task(
+def find_questions(
     store: Store, ledger: Ledger, collection: str, truth: Truth | None, direction: Direction | None
-) -> Task:
+) -> QuestionSet:
     """Return the questions of a truth and a direction; where these are None, of the first that has any.
 
     Raises CollectionNotFoundError, or EvaluationError where there is nothing to ask.
@@ -105,7 +105,7 @@ def find_task(
             found = tuple(_questions(one, way, items, ledger, collection))
             questions = _askable(found, imported)
             if questions:
-                return Task(one, way, questions, items[way.answers], len(questions))
+                return QuestionSet(one, way, questions, items[way.answers], len(questions))
             unaskable = unaskable or bool(found)
     raise _only_words(collection, imported) if unaskable else _nothing(collection, truth, direction)
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from engine.errors import EvaluationError, MediaError, ModelError
 from engine.evaluation.metrics import measures, ranks_by_score
-from engine.evaluation.questions import Question, Task, find_task
+from engine.evaluation.questions import Question, QuestionSet, find_questions
 from engine.evaluation.results import Answer, Evaluation, Plan, summarise
 from engine.models.base import Embedder, ModelChoice, Reranker
 from engine.search.rerank import Content, Opened, rerank
@@ -48,11 +48,13 @@ def evaluate(
     nothing to ask or the reranker cannot read what is asked.
     """
     started = time.time()
-    task = find_task(workspace.store, workspace.ledger, plan.collection, plan.truth, plan.direction)
+    question_set = find_questions(
+        workspace.store, workspace.ledger, plan.collection, plan.truth, plan.direction
+    )
     made_by = workspace.store.info(plan.collection).made_by
     lent = workspace.reranker(plan.reranker) if plan.reranker else nullcontext(None)
     with _embedder(plan.collection, made_by, workspace) as embedder, lent as reranker:
-        run = Run(plan, task, workspace, embedder, reranker)
+        run = Run(plan, question_set, workspace, embedder, reranker)
         answers: list[Answer] = []
         on_progress(0, len(run.questions))
         for answer in run.answers():
@@ -65,11 +67,11 @@ def evaluate(
         raise EvaluationError(f"None of the questions could be asked: {reason}")
     return Evaluation(
         plan=plan,
-        truth=task.truth,
-        direction=task.direction,
+        truth=question_set.truth,
+        direction=question_set.direction,
         made_by=made_by,
         reranked_by=reranker.provenance if reranker else None,
-        total=task.total,
+        total=question_set.total,
         documents=len(run.ids),
         documents_digest=_digest(run.ids),
         questions_digest=_digest(f"{one.qid} {sorted(one.gains.items())}" for one in answers),
@@ -102,27 +104,27 @@ class Run:
     def __init__(
         self,
         plan: Plan,
-        task: Task,
+        question_set: QuestionSet,
         workspace: Workspace,
         embedder: Embedder | None,
         reranker: Reranker | None,
     ) -> None:
         self.plan, self.workspace, self.embedder, self.reranker = plan, workspace, embedder, reranker
-        self.direction, self.documents = task.direction, task.documents
+        self.direction, self.documents = question_set.direction, question_set.documents
         self.fresh, self.unasked = 0, list[Failure]()
         self._worked, self._refused = False, 0
-        table = workspace.store.vectors(plan.collection, task.direction.answers)
+        table = workspace.store.vectors(plan.collection, question_set.direction.answers)
         # By id, so that ties at the end of the head fall the same way every time.
-        table = table.take(sorted(id_ for id_ in table.ids if id_ in task.documents))
+        table = table.take(sorted(id_ for id_ in table.ids if id_ in question_set.documents))
         self.ids, self._vectors = table.ids, table.vectors
         self._row = {id_: row for row, id_ in enumerate(table.ids)}
         if embedder is None:
-            table = workspace.store.vectors(plan.collection, task.direction.asks)
+            table = workspace.store.vectors(plan.collection, question_set.direction.asks)
             self._asking, self._asking_row = table.vectors, {id_: row for row, id_ in enumerate(table.ids)}
-        known = replace(task, questions=tuple(filter(self._can_be_answered, task.questions)))
+        known = replace(question_set, questions=tuple(filter(self._can_be_answered, question_set.questions)))
         self.questions = known.sample(plan.limit, plan.seed).questions
         if reranker:
-            _check_reads(reranker, task)
+            _check_reads(reranker, question_set)
         self._kept = lru_cache(_KEPT_DOCUMENTS)(self._open)
 
     def answers(self) -> Iterator[Answer]:
@@ -278,10 +280,10 @@ def _listed(
     return tuple(zip(ids, scores, strict=True))[:KEPT_DEPTH]
 
 
-def _check_reads(reranker: Reranker, task: Task) -> None:
+def _check_reads(reranker: Reranker, question_set: QuestionSet) -> None:
     """Raise EvaluationError where a reranker reads neither the answers nor any captions of theirs."""
-    asks, answers = task.direction.asks, task.direction.answers
-    captioned = any(item.caption for item in task.documents.values())
+    asks, answers = question_set.direction.asks, question_set.direction.answers
+    captioned = any(item.caption for item in question_set.documents.values())
     if not (reranker.can_read(asks, answers) or (captioned and reranker.can_read(asks, "text"))):
         raise EvaluationError(
             f"{reranker.spec.id} cannot rerank items of kind {answers} for questions of kind {asks}. Choose "
