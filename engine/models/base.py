@@ -14,7 +14,7 @@ from engine.types import Modality, Provenance
 
 Kind = Literal["embedder", "reranker", "multi-vector"]
 INGESTED: tuple[Modality, ...] = ("text", "image")
-Task = Literal["query", "document"]
+EncodingTask = Literal["query", "document"]
 Runner = Literal["pocket", "sentence-transformers"]
 
 
@@ -145,7 +145,9 @@ class Embedder(Protocol):
         """
         ...
 
-    def encode_mixed(self, task: Task, contents: Sequence[Sequence[tuple[Modality, Any]]]) -> np.ndarray:
+    def encode_mixed(
+        self, task: EncodingTask, contents: Sequence[Sequence[tuple[Modality, Any]]]
+    ) -> np.ndarray:
         """Embed n inputs of several parts each, such as a picture with its caption: (n, dim) float32.
 
         Raises ModalityError where the model takes no such mixture.

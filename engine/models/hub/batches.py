@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import ModelError
-from engine.models.base import Task
+from engine.models.base import EncodingTask
 from engine.models.device import Device, is_out_of_memory, release
 from engine.models.hub.opening import first_line, library_errors
 from engine.models.question_first import Turns
@@ -46,7 +46,7 @@ class Batches:
 
     def run(
         self,
-        task: Task,
+        task: EncodingTask,
         modality: Modality,
         items: Sequence[Any],
         forward: Callable[[list[Any]], np.ndarray],
@@ -67,7 +67,11 @@ class Batches:
         return parts
 
     def _forward(
-        self, task: Task, modality: Modality, part: list[Any], forward: Callable[[list[Any]], np.ndarray]
+        self,
+        task: EncodingTask,
+        modality: Modality,
+        part: list[Any],
+        forward: Callable[[list[Any]], np.ndarray],
     ) -> np.ndarray | None:
         """Return the rows of one batch, or None where memory ran out and a smaller one may do."""
         try:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import ModalityError, ModelError, ModelOptionError, WeightsError
-from engine.models.base import INGESTED, Kind, ModelChoice, ModelSpec, Task
+from engine.models.base import INGESTED, EncodingTask, Kind, ModelChoice, ModelSpec
 from engine.models.device import Device
 from engine.models.hub.batches import Batches
 from engine.models.hub.inputs import (
@@ -101,7 +101,12 @@ class EmbedderWeights:
         return self._towers[modality]
 
     def encode(
-        self, task: Task, modality: Modality, inputs: Sequence[Any], prompt: str, processing: dict[str, Any]
+        self,
+        task: EncodingTask,
+        modality: Modality,
+        inputs: Sequence[Any],
+        prompt: str,
+        processing: dict[str, Any],
     ) -> np.ndarray:
         """Embed n inputs of sentence-transformers: (n, full width) float32 as the model gives them.
 
@@ -231,7 +236,9 @@ class SentenceEmbedder:
         prepared = [self.prepare(modality, one) for one in contents]
         return self._encode("query", modality, prepared, self.provenance.query_prompt)
 
-    def encode_mixed(self, task: Task, contents: Sequence[Sequence[tuple[Modality, Any]]]) -> np.ndarray:
+    def encode_mixed(
+        self, task: EncodingTask, contents: Sequence[Sequence[tuple[Modality, Any]]]
+    ) -> np.ndarray:
         """Embed n inputs of several parts each, such as a picture with its caption: (n, dim) float32.
 
         task is "query" or "document". Of sound longer than the model's window the first window counts.
@@ -274,7 +281,9 @@ class SentenceEmbedder:
         prepared = self.prepare(modality, content)
         return prepared[0] if modality == "audio" else prepared
 
-    def _encode(self, task: Task, modality: Modality, prepared: Sequence[Any], prompt: str) -> np.ndarray:
+    def _encode(
+        self, task: EncodingTask, modality: Modality, prepared: Sequence[Any], prompt: str
+    ) -> np.ndarray:
         self._weights.tower(modality)
         if modality == "audio":
             return self._encode_windows(task, prepared, prompt)
@@ -283,7 +292,7 @@ class SentenceEmbedder:
         inputs = [to_input(modality, one) for one in prepared]
         return self._finish(self._weights.encode(task, modality, inputs, prompt, self._processing()))
 
-    def _encode_windows(self, task: Task, prepared: Sequence[list[Sound]], prompt: str) -> np.ndarray:
+    def _encode_windows(self, task: EncodingTask, prepared: Sequence[list[Sound]], prompt: str) -> np.ndarray:
         """Embed each clip as the mean of its windows' vectors, weighted by their length."""
         cut = list(chain.from_iterable(prepared))
         inputs = [to_input("audio", window) for window in cut]
@@ -293,7 +302,7 @@ class SentenceEmbedder:
         sums = [part.sum(axis=0) for part in np.split(weighted, ends)] if prepared else []
         return normalise(np.stack(sums)) if sums else rows
 
-    def _encode_videos(self, task: Task, prepared: Sequence[Frames], prompt: str) -> np.ndarray:
+    def _encode_videos(self, task: EncodingTask, prepared: Sequence[Frames], prompt: str) -> np.ndarray:
         """Embed videos one by one: their times go to the processor beside them, not with them."""
         rows = [
             self._weights.encode(task, "video", [to_input("video", one)], prompt, self._processing([one]))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import ModalityError, ModelOptionError
-from engine.models.base import Kind, ModelChoice, ModelSpec, Task
+from engine.models.base import EncodingTask, Kind, ModelChoice, ModelSpec
 from engine.models.pocket import image
 from engine.models.pocket.convert import ensure_converted
 from engine.models.pocket.recipe import PROVENANCE
@@ -55,7 +55,9 @@ class Pocket:
         """Embed questions; Pocket has no prompts, so they meet documents on the same terms."""
         return self.encode_document(modality, [self.prepare(modality, one) for one in contents])
 
-    def encode_mixed(self, task: Task, contents: Sequence[Sequence[tuple[Modality, Any]]]) -> np.ndarray:
+    def encode_mixed(
+        self, task: EncodingTask, contents: Sequence[Sequence[tuple[Modality, Any]]]
+    ) -> np.ndarray:
         """Pocket joins one modality at a time. Raises ModalityError."""
         raise ModalityError(self.spec.id, "several modalities in one input", self.modalities)
 
