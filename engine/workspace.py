@@ -30,7 +30,7 @@ from engine.models.in_memory import LoadedModels
 from engine.models.load import Loader
 from engine.progress import Progress
 from engine.search.rerank import Opened, rerank
-from engine.search.search import Query, Reranking, content_of, search
+from engine.search.search import Query, Reranking, query_content, search
 from engine.settings import Settings
 from engine.storage.chroma import Store, check_name
 from engine.storage.ledger import Ledger
@@ -240,7 +240,7 @@ class Workspace:
         Raises QueryError, ModelError.
         """
         with self.reranker(choice) as model:
-            return rerank(content_of(query), hits, model, top=top, open_item=partial(self.open_for, model))
+            return rerank(query_content(query), hits, model, top=top, open_item=partial(self.open_for, model))
 
     def evaluate(
         self,

@@ -22,7 +22,7 @@ from engine.evaluation.metrics import measures, ranks_by_score
 from engine.evaluation.questions import Question, QuestionSet, find_questions
 from engine.evaluation.results import Answer, Evaluation, Plan, summarise
 from engine.models.base import Embedder, ModelChoice, Reranker
-from engine.search.rerank import Content, Opened, rerank
+from engine.search.rerank import Opened, RerankInput, rerank
 from engine.types import Failure, Hit, Item, Provenance, Reranked
 from engine.vectors import cosine
 
@@ -209,7 +209,7 @@ class Run:
             score_ms=done.timings_ms["score"],
         )
 
-    def _rerank(self, asked: Content, hits: Sequence[Hit]) -> Reranked:
+    def _rerank(self, asked: RerankInput, hits: Sequence[Hit]) -> Reranked:
         """Rerank one question; one that the reranker refuses keeps its order, and counts as unscored.
 
         Raises ModelError where it refuses the first few: then it is the reranker.

@@ -12,7 +12,7 @@ from engine.errors import MediaError, ModelError
 from engine.models.base import Reranker
 from engine.types import Hit, Item, Modality, Reranked
 
-Content = tuple[Modality, Any]
+RerankInput = tuple[Modality, Any]  # a question or a document, with its modality
 _AT_ONCE = 8  # hits opened at once: a decoded photograph takes tens of megabytes
 _NAMED = 3  # failures that a note names; all are in `Reranked.failed`
 _UNREADABLE = "it does not read {kind}"
@@ -41,7 +41,12 @@ class _Head:
 
 
 def rerank(
-    query: Content, hits: Sequence[Hit], reranker: Reranker, *, top: int, open_item: Callable[[Item], Opened]
+    query: RerankInput,
+    hits: Sequence[Hit],
+    reranker: Reranker,
+    *,
+    top: int,
+    open_item: Callable[[Item], Opened],
 ) -> Reranked:
     """Score the first `top` hits against the question and put them in the order of their scores.
 
@@ -76,7 +81,7 @@ def rerank(
 
 
 def _read(
-    query: Content,
+    query: RerankInput,
     hits: Sequence[Hit],
     reranker: Reranker,
     open_item: Callable[[Item], Opened],
@@ -84,7 +89,7 @@ def _read(
 ) -> None:
     """Open and score a few hits."""
     started = time.perf_counter()
-    documents: dict[str, Content] = {}
+    documents: dict[str, RerankInput] = {}
     for hit in hits:
         try:
             document, fresh = _readable(query[0], hit.item, reranker, open_item)
@@ -101,7 +106,7 @@ def _read(
     state.score_seconds += time.perf_counter() - opened
 
 
-def _score(query: Content, documents: dict[str, Content], reranker: Reranker, state: _Head) -> None:
+def _score(query: RerankInput, documents: dict[str, RerankInput], reranker: Reranker, state: _Head) -> None:
     """Score documents together, or one by one where that fails, so that the culprit is alone."""
     if not documents:
         return
@@ -124,7 +129,7 @@ def _score(query: Content, documents: dict[str, Content], reranker: Reranker, st
 
 def _readable(
     asked: Modality, item: Item, reranker: Reranker, open_item: Callable[[Item], Opened]
-) -> tuple[Content, bool]:
+) -> tuple[RerankInput, bool]:
     """Return what the reranker reads of an item, and whether it was prepared anew. Raises MediaError."""
     if reranker.can_read(asked, item.modality):
         content, fresh = open_item(item)

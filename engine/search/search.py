@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.errors import CollectionError, QueryError
 from engine.models.base import Embedder, Reranker
-from engine.search.rerank import Content, Opened, rerank
+from engine.search.rerank import Opened, RerankInput, rerank
 from engine.storage.chroma import Store, model_error
 from engine.text import MAX_QUERY_CHARS, clean_text
 from engine.types import MODALITIES, Filters, Hit, Item, Modality, Reranked, SearchTrace
@@ -48,7 +48,7 @@ class Reranking:
 
 
 @dataclass(frozen=True)
-class _Question:
+class _EmbeddedQuery:
     shown: str
     modality: Modality
     vector: np.ndarray
@@ -114,7 +114,7 @@ def search(
     )
 
 
-def content_of(query: Query) -> Content:
+def query_content(query: Query) -> RerankInput:
     """Return what a question asks with, as models read it. Raises QueryError where that is nothing."""
     if query.like:
         raise QueryError('"More like this" has no question to rerank by: ask with words or a picture.')
@@ -126,29 +126,29 @@ def content_of(query: Query) -> Content:
     return "text", text
 
 
-def _embedded(query: Query, model: Embedder) -> _Question:
-    modality, content = content_of(query)
+def _embedded(query: Query, model: Embedder) -> _EmbeddedQuery:
+    modality, content = query_content(query)
     vector = model.encode_query(modality, [content])[0]
     if modality == "image":
-        return _Question(query.name or "a picture", modality, vector)
+        return _EmbeddedQuery(query.name or "a picture", modality, vector)
     length = len(clean_text(query.text or ""))
     cut = f"Only the first {MAX_QUERY_CHARS:,} of {length:,} characters were read."
-    return _Question(content, modality, vector, notes=(cut,) if length > MAX_QUERY_CHARS else ())
+    return _EmbeddedQuery(content, modality, vector, notes=(cut,) if length > MAX_QUERY_CHARS else ())
 
 
-def _like(id_: str, collection: str, store: Store) -> _Question:
+def _like(id_: str, collection: str, store: Store) -> _EmbeddedQuery:
     """Ask with a stored item's own vector; nothing is embedded again."""
     if not re.fullmatch(r"[0-9a-f]{64}", id_):
         raise QueryError("An item's id is 64 hexadecimal digits; this is none.")
     for modality in MODALITIES:
         table = store.vectors(collection, modality, [id_])
         if len(table):
-            return _Question(f"more like {id_[:12]}", modality, table.vectors[0], exclude=id_)
+            return _EmbeddedQuery(f"more like {id_[:12]}", modality, table.vectors[0], exclude=id_)
     raise QueryError(f"There is no item {id_!r} in the collection {collection!r}.")
 
 
 def _retrieve(
-    question: _Question, collection: str, store: Store, modality: Modality, k: int, filters: Filters
+    question: _EmbeddedQuery, collection: str, store: Store, modality: Modality, k: int, filters: Filters
 ) -> tuple[Hit, ...]:
     extra = 1 if question.exclude else 0
     rows = store.query(collection, modality, question.vector, k + extra, filters)
@@ -169,7 +169,7 @@ def _merged(retrieved: dict[Modality, tuple[Hit, ...]], k: int) -> tuple[Hit, ..
 
 
 def _reranked(query: Query, hits: tuple[Hit, ...], reranking: Reranking) -> Reranked:
-    asked = content_of(query)
+    asked = query_content(query)
     with reranking.model() as model:
         return rerank(asked, hits, model, top=reranking.top, open_item=partial(reranking.open_for, model))
 

@@ -243,8 +243,8 @@ def column_of(
 @st.cache_resource(show_spinner=False, max_entries=50)
 def question_vector(_workspace: Workspace, collection: str, made_by: str, text: str) -> np.ndarray:
     """Return the unit vector (d,) of a question in words. Raises ModelError, QueryError."""
-    from engine.search.search import Query, content_of
+    from engine.search.search import Query, query_content
 
-    modality, content = content_of(Query(text=text))
+    modality, content = query_content(Query(text=text))
     with _workspace.embedder(_workspace.choice_of(collection)) as embedder:
         return embedder.encode_query(modality, [content])[0]
