@@ -26,7 +26,7 @@ from engine.maps.projection import ProjectionSettings, fit, place
 from engine.types import Modality, Projection, Provenance
 
 if TYPE_CHECKING:
-    from engine.storage.columns import Columns, Content
+    from engine.storage.columns import Columns, MapContent
 
 log = logging.getLogger(__name__)
 _FORMAT = 2
@@ -72,7 +72,7 @@ class Maps:
         # One for each file: what follows the collection must not be written over a newer fit.
         self._locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
-    def open(self, content: Content, settings: ProjectionSettings) -> Map | None:
+    def open(self, content: MapContent, settings: ProjectionSettings) -> Map | None:
         """Return the kept map brought up to the collection as it is, or None where it must be fitted.
 
         Items that are new are placed, and kept as added; deleted ones are gone. Raises StoreError,
@@ -94,7 +94,7 @@ class Maps:
 
     def fit(
         self,
-        content: Content,
+        content: MapContent,
         settings: ProjectionSettings,
         *,
         on_progress: Callable[[float], None] = lambda share: None,
@@ -157,7 +157,7 @@ class Maps:
     def _columns_path(self, collection: str) -> Path:
         return self._folder / f"{_slug(collection)}.columns.npz"
 
-    def _path(self, content: Content, settings: ProjectionSettings) -> Path:
+    def _path(self, content: MapContent, settings: ProjectionSettings) -> Path:
         made_by = content.made_by
         parts = {
             "format": _FORMAT,
@@ -169,7 +169,7 @@ class Maps:
         return self._folder / f"{_slug(content.collection)}.{key}.npz"
 
 
-def _followed(projection: Projection, content: Content) -> Projection | None:
+def _followed(projection: Projection, content: MapContent) -> Projection | None:
     """Return a projection of what there is now, or None where nothing of what was fitted is left."""
     there, known = set(content.columns.ids), set(projection.ids)
     if not any(id_ in there for id_ in projection.fitted_ids):
@@ -185,7 +185,7 @@ def _followed(projection: Projection, content: Content) -> Projection | None:
     return projection.take(id_ for id_ in content.columns.ids if id_ in known)
 
 
-def _map(content: Content, settings: ProjectionSettings, projection: Projection, fitted_at: int) -> Map:
+def _map(content: MapContent, settings: ProjectionSettings, projection: Projection, fitted_at: int) -> Map:
     modality = _modalities(content.columns)
     if len(projection) < len(modality):  # some went while it was fitted
         modality = {id_: modality[id_] for id_ in projection.ids}

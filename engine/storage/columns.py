@@ -145,7 +145,7 @@ def _from_store(
 
 
 @dataclass(frozen=True)
-class Content:
+class MapContent:
     """What a map is made of: a collection as it was when this was read, and what made its vectors."""
 
     workspace: Workspace = field(repr=False)
@@ -158,10 +158,10 @@ class Content:
         return read_vectors(self.workspace, self.collection, self.columns.ids if ids is None else ids)
 
 
-def content_of(workspace: Workspace, collection: str) -> Content:
+def content_of(workspace: Workspace, collection: str) -> MapContent:
     """Return a collection as maps take it; raises as `read_columns` does."""
     made_by = workspace.store.info(collection).made_by
-    return Content(workspace, collection, made_by, read_columns(workspace, collection))
+    return MapContent(workspace, collection, made_by, read_columns(workspace, collection))
 
 
 def read_vectors(workspace: Workspace, collection: str, ids: Sequence[str]) -> VectorTable:
