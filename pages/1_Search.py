@@ -7,8 +7,7 @@ import streamlit as st
 from engine.evaluation.judgements import question_key
 from engine.types import Filters, Modality, SearchTrace
 from pages.ui import cards, frame, resources
-from pages.ui.ask import marks, picture, search
-from pages.ui.ask import question as ask_view
+from pages.ui.ask import marks, picture, question, search
 from pages.ui.wording import plain, plural
 
 SHOWN: dict[str, Modality | None] = {"Pictures": "image", "Texts": "text", "All by score": None}
@@ -17,21 +16,21 @@ workspace, jobs = resources.opened()
 
 
 @st.fragment
-def show_hits(trace: SearchTrace, question: str, page_key: str) -> None:
+def show_hits(trace: SearchTrace, asked_key: str, page_key: str) -> None:
     """Draw the hits; a mark or another page of them draws this again, without asking again."""
     with frame.errors():
-        marks.summary(workspace, trace.collection, question)
+        marks.summary(workspace, trace.collection, asked_key)
         rows = cards.pager(len(trace.results), key=page_key)
         shown = [(hit.item, hit) for hit in trace.results[rows]]
-        cards.grid(workspace, trace.collection, shown, key="hit", question=question)
+        cards.grid(workspace, trace.collection, shown, key="hit", question=asked_key)
 
 
 with frame.errors():
-    infos = ask_view.need_collections(workspace, jobs, to="search")
-    words = ask_view.question_box(workspace)
+    infos = question.need_collections(workspace, jobs, to="search")
+    words = question.question_box(workspace)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        collection = ask_view.collection_box(infos)
-        show = ask_view.show_box(list(SHOWN))
+        collection = question.collection_box(infos)
+        show = question.show_box(list(SHOWN))
         with st.popover("Filters", icon=":material/tune:"):
             k = st.selectbox("Results (k)", [24, 48, 96, 240, 1000], key="k", bind="query-params")
             labels = st.multiselect(

@@ -9,8 +9,7 @@ import streamlit as st
 from engine.evaluation.judgements import question_key
 from engine.types import Filters, Modality
 from pages.ui import frame, resources
-from pages.ui.ask import picture, search
-from pages.ui.ask import question as ask_view
+from pages.ui.ask import picture, question, search
 from pages.ui.rerank import models, summary, wording
 from pages.ui.wording import plain, plural
 
@@ -29,12 +28,12 @@ def depth_box(label: str, key: str, words: str) -> int:
 
 
 with frame.errors():
-    infos = ask_view.need_collections(workspace, jobs, to="rerank")
+    infos = question.need_collections(workspace, jobs, to="rerank")
     st.query_params.pop("like", None)  # "more like this" asks with no words that could be read again
-    words = ask_view.question_box(workspace)
+    words = question.question_box(workspace)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        collection = ask_view.collection_box(infos)
-        show = ask_view.show_box(list(SHOWN))
+        collection = question.collection_box(infos)
+        show = question.show_box(list(SHOWN))
         k = depth_box("Retrieve", "k", "How many hits the collection is asked for.")
         top = depth_box("Rerank", "top", "How many of them, from the first on, the reranker reads.")
     chosen = models.choose(workspace)
@@ -46,13 +45,13 @@ with frame.errors():
 
     search.need_model(workspace, infos[collection])
     modality = SHOWN[show]
-    question = question_key(query, st.query_params.get("picture"))
+    asked_key = question_key(query, st.query_params.get("picture"))
     filters = Filters((modality,) if modality else ())
-    trace = models.traced(workspace, query, question, infos[collection], k, filters)
+    trace = models.traced(workspace, query, asked_key, infos[collection], k, filters)
     for note in (*trace.notes, *wording.warnings(trace, chosen, k)):
         st.caption(plain(note))
     if not trace.retrieval:
         st.info(f"This collection has no {plural(modality) if modality else 'items'}. Choose another kind.")
         st.stop()
     found = models.compared(workspace, query, trace.retrieval, chosen, min(top, k))
-    summary.draw(workspace, summary.View(question, trace, found, modality))
+    summary.draw(workspace, summary.View(asked_key, trace, found, modality))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import frame, resources
-from pages.ui.evaluate import form, judgements
-from pages.ui.evaluate import results as evaluation_view
+from pages.ui.evaluate import form, judgements, results
 from pages.ui.jobs import show_jobs
 
 frame.start(
@@ -24,13 +23,13 @@ with frame.errors():
         st.stop()
     collections = form.ask(workspace, jobs, infos)
     show_jobs(jobs, evaluations=True)
-    results, marks = st.tabs(["Results", "Your marks"], key="evaluate_tabs")
-    with results:
+    measured, marked = st.tabs(["Results", "Your marks"], key="evaluate_tabs")
+    with measured:
         kept = workspace.evaluations.list()
         if kept:
-            evaluation_view.draw(workspace, evaluation_view.choose(jobs, kept), kept)
+            results.draw(workspace, results.choose(jobs, kept), kept)
         else:
             st.info("Nothing is measured yet: choose what to ask above, and press Measure.")
-    with marks:
+    with marked:
         for name in collections[:1]:
             judgements.draw(workspace, name)

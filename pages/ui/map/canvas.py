@@ -12,9 +12,8 @@ import streamlit as st
 from engine.storage.columns import read_items
 from pages.ui import cards, resources
 from pages.ui.frame import errors
-from pages.ui.map import colours as map_colours
-from pages.ui.map import paint as map_paint
-from pages.ui.map import plain_plot
+from pages.ui.map import paint, plain_plot
+from pages.ui.map.colours import colouring
 from pages.ui.map.component import Paint, draw
 from pages.ui.map.selected import Chosen, DrawnMap
 from pages.ui.wording import plain, plural
@@ -58,8 +57,8 @@ def canvas(
     height_px: int = _HEIGHT_PX,
 ) -> None:
     """Draw one map with its legend; a hover draws the canvas again and nothing else."""
-    colours = map_colours.colouring(workspace, drawn, choice, landed)
-    paint = _paint(drawn, colours, choice, landed)
+    colours = colouring(workspace, drawn, choice, landed)
+    painted = _paint(drawn, colours, choice, landed)
     symbols = len(drawn.columns.present) > 1 and choice.colour != "modality"
     changed = f"map_changed_{name}"
 
@@ -67,7 +66,7 @@ def canvas(
     def show() -> None:
         with errors():
             told = {"height_px": height_px, "on_select": partial(st.session_state.__setitem__, changed, True)}
-            parts = (name, drawn.map.projection.places, drawn.version, paint)
+            parts = (name, drawn.map.projection.places, drawn.version, painted)
             if choice.plain:
                 heard = plain_plot.draw(*parts, **told, words_of=partial(_words, workspace, drawn))
             else:
@@ -79,7 +78,7 @@ def canvas(
                 _open(workspace, drawn, heard.picked)
 
     show()
-    st.html(map_paint.legend_html(colours))
+    st.html(paint.legend_html(colours))
     if symbols:
         shapes = {"image": "discs", "text": "squares", "audio": "triangles", "video": "diamonds"}
         words = ", ".join(f"{plural(one)} are {shapes[one]}" for one in drawn.columns.present)
@@ -88,11 +87,11 @@ def canvas(
 
 def _paint(drawn: DrawnMap, colours: Colouring, choice: Choice, landed: Landed | None) -> Paint:
     columns, picked = drawn.columns, chosen()
-    size, opacity = map_paint.size_of(len(columns))
+    size, opacity = paint.size_of(len(columns))
     selected = drawn.rows(picked.ids)
     lines, total = np.zeros(0, np.int32), 0
     if choice.lines != "none":
-        lines, total = map_paint.pair_lines(columns.pair, selected if choice.lines == "selected" else None)
+        lines, total = paint.pair_lines(columns.pair, selected if choice.lines == "selected" else None)
     if total > len(lines) // 2:
         st.caption(f"Showing {len(lines) // 2:,} of {total:,} lines.")
     where = landed.place(drawn) if landed else None
@@ -101,7 +100,7 @@ def _paint(drawn: DrawnMap, colours: Colouring, choice: Choice, landed: Landed |
         marked.append(drawn.rows([picked.marked]))
     return Paint(
         colours.group,
-        map_paint.symbols(columns.modality),
+        paint.symbols(columns.modality),
         colours.palette,
         size,
         opacity,

@@ -10,8 +10,8 @@ import streamlit as st
 from pages.ui import resources
 from pages.ui.frame import errors
 from pages.ui.jobs import POLL_SECONDS, progress_line
-from pages.ui.map import settings as map_settings
 from pages.ui.map.component import MANY
+from pages.ui.map.settings import in_words
 from pages.ui.wording import plain, say_error
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def about(jobs: Jobs, info: CollectionInfo, drawn: DrawnMap, *, name: str) -> No
     """Say how the map was made, and offer a new fit where items were placed since."""
     found, projection = drawn.map, drawn.map.projection
     parts = [_shown(len(projection), info.total)]
-    parts += [map_settings.in_words(found.settings, projection.method), f"model {found.made_by.model}"]
+    parts += [in_words(found.settings, projection.method), f"model {found.made_by.model}"]
     st.caption(plain(" · ".join(parts)))
     if projection.note:
         st.caption(plain(projection.note))

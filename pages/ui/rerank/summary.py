@@ -12,7 +12,7 @@ import streamlit as st
 from engine.types import MODALITIES, Modality
 from pages.ui import frame
 from pages.ui.ask import marks
-from pages.ui.evaluate import results as evaluation_results
+from pages.ui.evaluate.results import worse_questions
 from pages.ui.rerank import lists, wording
 from pages.ui.wording import plain, plural
 
@@ -95,7 +95,7 @@ def draw(workspace: Workspace, view: View) -> None:
             _banners(view, known)
             _summaries(view, gains)
             for one in view.found.values():
-                evaluation_results.worse_questions(workspace, view.trace.collection, one.reranked.model)
+                worse_questions(workspace, view.trace.collection, one.reranked.model)
         marks.summary(workspace, view.trace.collection, view.question)
         rows = _rows(view)
         lists.draw(
