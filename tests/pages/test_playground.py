@@ -24,7 +24,7 @@ SCRIPT = """
 import streamlit as st
 from pages.ui.models import playground
 if not st.session_state.get("away"):
-    playground.draw(*playground_view.stage)
+    playground.draw(*playground.stage)
 """
 
 
