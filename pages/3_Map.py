@@ -9,6 +9,7 @@ import streamlit as st
 from pages.ui import frame, resources
 from pages.ui.jobs import show_jobs
 from pages.ui.map import canvas, colours, duplicates, fit, numbers, question, selection, settings
+from pages.ui.map.selected import chosen
 
 frame.start("Map")
 st.html(canvas.STYLE)
@@ -29,10 +30,10 @@ with frame.errors():
     if drawn is None:
         st.stop()
     other = None
-    chosen = canvas.chosen()
-    chosen.follow(f"{choice.info.name} {drawn.version}")
+    picked = chosen()
+    picked.follow(f"{choice.info.name} {drawn.version}")
     if item := st.query_params.get("item"):
-        chosen.marked = item
+        picked.marked = item
     landed = question.ask(workspace, choice.info, choice.question)
     if landed:
         question.say(landed, drawn)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from engine.analysis.clusters import Clusters
     from engine.analysis.gap import PairGap
     from engine.analysis.near_duplicates import Duplicates
+    from engine.maps.drawn import DrawnMap
     from engine.maps.quality import MapQuality
     from engine.types import Modality, VectorTable
     from engine.workspace import Workspace
-    from pages.ui.map.selected import DrawnMap
 
 AT_ONCE = 3_000  # items; more are computed when somebody asks for it
 PAIRS_AT_ONCE = 20_000  # items whose every pair is compared without being asked

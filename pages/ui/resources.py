@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.errors import GapscopeError
-from pages.ui.map.selected import DrawnMap
+from engine.maps.drawn import DrawnMap
 from pages.ui.wording import say_error
 
 if TYPE_CHECKING:

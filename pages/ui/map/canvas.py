@@ -15,17 +15,17 @@ from pages.ui.frame import errors
 from pages.ui.map import paint, plain_plot
 from pages.ui.map.colours import colouring
 from pages.ui.map.component import Paint, draw
-from pages.ui.map.selected import Chosen, DrawnMap
+from pages.ui.map.selected import chosen
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
+    from engine.maps.drawn import DrawnMap
     from engine.types import Item
     from engine.workspace import Workspace
     from pages.ui.map.paint import Colouring
     from pages.ui.map.question import Landed
     from pages.ui.map.settings import Choice
 
-_STATE = "map_chosen"
 _HEIGHT_PX = 560
 STYLE = """<style>
 .gs-legend {display: flex; flex-wrap: wrap; gap: .25rem 1rem; font-size: .85rem; line-height: 1.5;
@@ -40,11 +40,6 @@ STYLE = """<style>
 .gs-small b {font-size: 1.25rem;} .gs-small {padding-bottom: 0;}
 @media (max-width: 640px) {[class*="st-key-map_a"], [class*="st-key-map_b"] {--gs-height: 400px !important;}}
 </style>"""
-
-
-def chosen() -> Chosen:
-    """Return what this visitor has selected."""
-    return st.session_state.setdefault(_STATE, Chosen())
 
 
 def canvas(

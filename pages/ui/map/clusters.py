@@ -14,9 +14,9 @@ from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
     from engine.analysis.clusters import Clusters
+    from engine.maps.drawn import DrawnMap
     from engine.workspace import Workspace
     from pages.ui.map.paint import Colouring
-    from pages.ui.map.selected import DrawnMap
 
 
 def colouring(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) -> Colouring | None:

@@ -16,11 +16,11 @@ from pages.ui.map.settings import COLUMN
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
+    from engine.maps.drawn import DrawnMap
     from engine.storage.chroma import CollectionInfo
     from engine.workspace import Workspace
     from pages.ui.map.paint import Colouring
     from pages.ui.map.question import Landed
-    from pages.ui.map.selected import DrawnMap
     from pages.ui.map.settings import Choice
 
 

@@ -11,14 +11,14 @@ from engine.storage.columns import read_items
 from pages.ui import cards, resources
 from pages.ui.frame import errors
 from pages.ui.map import waiting
-from pages.ui.map.canvas import chosen
+from pages.ui.map.selected import chosen
 from pages.ui.wording import plural
 
 if TYPE_CHECKING:
     from engine.analysis.near_duplicates import Duplicates, Group
     from engine.jobs.queue import Jobs
+    from engine.maps.drawn import DrawnMap
     from engine.workspace import Workspace
-    from pages.ui.map.selected import DrawnMap
 
 _GROUPS_SHOWN, _CARDS_SHOWN = 5, 8
 

@@ -16,10 +16,10 @@ from pages.ui.wording import plain, say_error
 
 if TYPE_CHECKING:
     from engine.jobs.queue import Job, Jobs
+    from engine.maps.drawn import DrawnMap
     from engine.maps.projection import ProjectionSettings
     from engine.storage.chroma import CollectionInfo
     from engine.workspace import Workspace
-    from pages.ui.map.selected import DrawnMap
 
 _STARTED = "map_started"  # the fits that this visit has begun by itself: each one once
 

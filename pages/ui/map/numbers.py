@@ -13,9 +13,9 @@ from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
     from engine.analysis.gap import PairGap
+    from engine.maps.drawn import DrawnMap
     from engine.maps.quality import MapQuality
     from engine.workspace import Workspace
-    from pages.ui.map.selected import DrawnMap
 
 K, SEED = 15, 0
 NOT_THE_GAP = (

@@ -17,10 +17,10 @@ from pages.ui.models import picker
 from pages.ui.wording import plain, plural, say_error
 
 if TYPE_CHECKING:
+    from engine.maps.drawn import DrawnMap
     from engine.storage.chroma import CollectionInfo
     from engine.types import SearchTrace
     from engine.workspace import Workspace
-    from pages.ui.map.selected import DrawnMap
 
 HITS, NEAREST = 20, 10
 _SHOWN = 24  # characters of a question on the canvas

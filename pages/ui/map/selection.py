@@ -13,12 +13,12 @@ from engine.maps import selection
 from engine.storage.columns import read_items
 from pages.ui import cards, resources
 from pages.ui.frame import SEARCH, errors
-from pages.ui.map.canvas import chosen
-from pages.ui.map.selected import Chosen, DrawnMap
+from pages.ui.map.selected import Chosen, chosen
 from pages.ui.wording import plain, plural, say_error
 
 if TYPE_CHECKING:
     from engine.jobs.queue import Jobs
+    from engine.maps.drawn import DrawnMap
     from engine.types import Item
     from engine.workspace import Workspace
 
