@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import real_photos
 from tests.helpers.chromium import JOB_MS, MARKS, READY, becomes, overflow, pick, served, steady
+from tests.helpers.data import real_photos
 from tests.pages.test_pages import fill
 
 pytestmark = MARKS

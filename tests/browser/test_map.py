@@ -13,8 +13,8 @@ from playwright.sync_api import expect
 
 from engine.maps.files import read_projection
 from engine.storage.ledger import Ledger
-from tests.conftest import real_photos
 from tests.helpers.chromium import JOB_MS, MARKS, READY, becomes, overflow, pick, served, steady
+from tests.helpers.data import real_photos
 from tests.pages.test_pages import fill
 
 pytestmark = MARKS

@@ -28,8 +28,8 @@ from tests.browser.test_map import (
     settled,
     some_of,
 )
-from tests.conftest import generated_photos, real_photos
 from tests.helpers.chromium import JOB_MS, MARKS, READY, becomes, chromium, give_files, steady, tab_of
+from tests.helpers.data import generated_photos, real_photos
 
 pytestmark = MARKS
 LABEL = "Save the selection as a label"

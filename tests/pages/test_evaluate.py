@@ -10,7 +10,7 @@ import pytest
 from engine.evaluation.questions import Direction
 from pages.ui.evaluate.form import in_words
 from pages.ui.evaluate.results import rerank_link
-from tests.conftest import generated_photos, real_photos
+from tests.helpers.data import generated_photos, real_photos
 from tests.pages.test_pages import _new, app_folder, fill, page, words
 
 __all__ = ["app_folder"]

@@ -7,8 +7,8 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import jpeg
 from tests.engine.jobs.test_queue import TWICE, vector_file
+from tests.helpers.data import jpeg
 from tests.pages.test_pages import app_folder, page, words  # noqa: F401 - app_folder is a fixture
 
 pytestmark = pytest.mark.usefixtures("app_folder")

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.conftest import real_photos
+from tests.helpers.data import real_photos
 from tests.pages.test_pages import app_folder, fill, page, words
 
 pytestmark = pytest.mark.usefixtures("app_folder")

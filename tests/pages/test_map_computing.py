@@ -11,7 +11,7 @@ import pytest
 from engine.errors import ProjectionError
 from engine.progress import CancelledError
 from engine.types import VectorTable
-from tests.conftest import unit_table
+from tests.helpers.data import unit_table
 from tests.pages.test_map import put, shown, texts, until_fitted, workspace
 from tests.pages.test_pages import app_folder, page, words
 

@@ -11,7 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from engine.evaluation.judgements import Judgements, qid_of
-from tests.conftest import real_photos
+from tests.helpers.data import real_photos
 from tests.pages.test_pages import app_folder, fill, page, words  # noqa: F401 - app_folder is a fixture
 
 pytestmark = pytest.mark.usefixtures("app_folder")

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import ROOT, cli_env, generated_photos, real_photos
+from tests.helpers.data import ROOT, generated_photos, real_photos
+from tests.helpers.workspaces import cli_env
 
 PAGES = [
     "streamlit_app.py",

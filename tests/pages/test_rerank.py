@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from engine.types import Reranked
 from pages.ui.rerank import wording
-from tests.conftest import generated_photos, real_photos
+from tests.helpers.data import generated_photos, real_photos
 from tests.pages.test_marks import marks, workspace
 from tests.pages.test_pages import app_folder, fill, page, until_loaded, words  # noqa: F401 - app_folder is a fixture
 

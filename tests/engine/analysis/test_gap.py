@@ -29,7 +29,7 @@ from engine.analysis.gap import (
     unit,
 )
 from engine.types import VectorTable
-from tests.conftest import ROOT, unit_table
+from tests.helpers.data import ROOT, unit_table
 
 GOLDEN = ROOT.parent / "shared" / "golden"
 quick = settings(max_examples=40, deadline=None)

@@ -24,7 +24,8 @@ from engine.progress import Progress
 from engine.storage.repair import rebuild, restore
 from engine.types import Failure, Filters, Item
 from engine.workspace import Workspace
-from tests.conftest import ROOT, cli_env, generated_photos, jpeg, make_settings, sources, write_captions
+from tests.helpers.data import ROOT, generated_photos, jpeg, sources, write_captions
+from tests.helpers.workspaces import cli_env, make_settings
 
 
 def listed(workspace: Workspace, modality: str, name: str = "photos") -> list[Item]:

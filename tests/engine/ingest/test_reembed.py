@@ -33,8 +33,9 @@ from engine.settings import load_settings
 from engine.storage.staging import StagingName, Stagings
 from engine.types import Filters, Item, Provenance
 from engine.workspace import Workspace
-from tests.conftest import ROOT, cli_env, generated_photos, plain_items, real_photos, sources, unit_table
 from tests.engine.storage.test_chroma_server import Server
+from tests.helpers.data import ROOT, generated_photos, plain_items, real_photos, sources, unit_table
+from tests.helpers.workspaces import cli_env
 
 PHOTOS = 24
 MODALITIES = ("text", "image")

@@ -28,8 +28,8 @@ from engine.search.search import Query
 from engine.types import Failure, Provenance
 from engine.vector_files.rows import VectorRow, item_id
 from engine.vector_files.table import VectorFile
-from tests.conftest import ROOT, generated_photos, jpeg, sources
 from tests.engine.vector_files.test_vector_files import rows_of, save, vectors
+from tests.helpers.data import ROOT, generated_photos, jpeg, sources
 
 GOLDEN = ROOT.parent / "shared" / "golden" / "features_clip.npy"
 TEXT_IMAGE, IMAGE_TEXT = Direction("text", "image"), Direction("image", "text")

@@ -26,8 +26,9 @@ from engine.models.base import ModelChoice
 from engine.storage.columns import content_of
 from engine.types import Provenance
 from engine.workspace import Workspace
-from tests.conftest import give_model, jpeg, make_settings, plain_items, unit_table
 from tests.engine.ingest.test_reembed import NEW, OLD, Fake, hidden, lend
+from tests.helpers.data import jpeg, plain_items, unit_table
+from tests.helpers.workspaces import give_model, make_settings
 
 
 def wait(check: Callable[[], bool], seconds: float = 240) -> None:

@@ -14,8 +14,8 @@ from engine.errors import ProjectionError
 from engine.maps.projection import ProjectionSettings, fit, place
 from engine.progress import CancelledError
 from engine.types import Projection, VectorTable
-from tests.conftest import unit_table
 from tests.engine.analysis.test_gap import golden
+from tests.helpers.data import unit_table
 
 UMAP, PCA_2 = ProjectionSettings(), ProjectionSettings(method="pca")
 

@@ -17,17 +17,8 @@ from engine.search.search import Query
 from engine.storage.chroma import Store
 from engine.types import Filters
 from engine.workspace import Workspace
-from tests.conftest import (
-    MADE_BY,
-    ROOT,
-    cli_env,
-    generated_photos,
-    give_model,
-    make_settings,
-    plain_items,
-    sources,
-    unit_table,
-)
+from tests.helpers.data import MADE_BY, ROOT, generated_photos, plain_items, sources, unit_table
+from tests.helpers.workspaces import cli_env, give_model, make_settings
 
 
 def free_port() -> int:

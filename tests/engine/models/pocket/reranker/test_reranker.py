@@ -23,7 +23,7 @@ from engine.search.search import Query
 from engine.settings import PROJECT_DIR
 from engine.storage.library import Library
 from engine.types import Filters
-from tests.conftest import real_photos, sources
+from tests.helpers.data import real_photos, sources
 
 PHOTOS = PROJECT_DIR / "sample_data" / "photos"
 NAMES = ("giant-panda", "red-fire-truck", "bicycle", "strawberry")
