@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from tests.helpers.chromium import JOB_MS, MARKS, READY, becomes, overflow, pick, served, steady
 from tests.helpers.data import real_photos
-from tests.pages.test_pages import fill
+from tests.helpers.workspaces import fill
 
 pytestmark = MARKS
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from engine.media.sources import Source, SourceList
 from engine.settings import PROJECT_DIR
 from engine.types import Item, Provenance, VectorTable
 
@@ -30,6 +31,7 @@ def sample_rows() -> list[dict]:
 
 def real_photos(folder: Path, count: int) -> Path:
     """Copy every n-th sample photograph, with its caption and labels, into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     rows = sample_rows()
     rows = [row for row in rows[:: max(1, len(rows) // count)] if (SAMPLES / row["file_name"]).exists()]
     for row in rows[:count]:
@@ -75,3 +77,18 @@ def plain_items(table: VectorTable, modality: str = "image", **fields: object) -
 
 
 MADE_BY = Provenance("tester", "1", 8)
+
+
+def source(name: str, data: bytes, *captions: str) -> Source:
+    return Source(name, lambda: data, captions)
+
+
+def mixed_sources(good: int) -> SourceList:
+    """Return good pictures with a bad file after every third, all with captions."""
+    bad = [b"", b"\xff\xd8\xff" + b"junk" * 50, b"\x00\x01\x02" * 9, jpeg(0)[:300]]
+    found = []
+    for number in range(good):
+        found.append(source(f"{number}.jpg", jpeg(number), f"caption of {number}"))
+        if number % 3 == 0:
+            found.append(source(f"bad{number}.jpg", bad[number // 3 % len(bad)], f"bad caption {number}"))
+    return SourceList(tuple(found))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from engine.models.catalog import POCKET
 from engine.models.pocket.embedder import Pocket, PocketWeights
 from engine.settings import Settings, load_settings
+from engine.types import Item
 from engine.workspace import Workspace
+from tests.helpers.data import ROOT
 
 
 def load_pocket(models_dir: Path) -> Pocket:
@@ -43,3 +47,18 @@ def cli_env(data_dir: Path, **extra: str) -> dict[str, str]:
         "GAPSCOPE_WARM_UP": "false",  # half a minute of compiling in each of many servers
         **extra,
     }
+
+
+def listed(workspace: Workspace, modality: str, name: str = "photos") -> list[Item]:
+    return list(workspace.store.all_items(name, modality))
+
+
+def fill(folder: Path, photos: Path, name: str = "photos", *options: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "ingest", str(photos), "--collection", name, *options],
+        cwd=ROOT,
+        env=cli_env(folder),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
