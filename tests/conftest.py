@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import subprocess
 import sys
@@ -11,25 +9,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
-import numpy as np
 import pytest
 from filelock import FileLock
-from PIL import Image
 
-from engine.models.catalog import POCKET
-from engine.models.pocket.embedder import Pocket, PocketWeights
-from engine.settings import PROJECT_DIR, Settings, load_settings
-from engine.types import Item, Provenance, VectorTable
+from engine.settings import Settings
 from engine.workspace import Workspace
+from tests.helpers.data import ROOT, real_photos, sources
 from tests.helpers.tiny_models import BUILDERS
+from tests.helpers.workspaces import cli_env, give_model, load_pocket, make_settings
 
 # A machine that does other work too is no defect: examples have no deadline of their own.
 # Everything else stays: where CI is set, Hypothesis tries the same examples every time.
 hypothesis.settings.register_profile("no-deadline", parent=hypothesis.settings.default, deadline=None)
 hypothesis.settings.load_profile("no-deadline")
-
-SAMPLES = PROJECT_DIR / "sample_data"
-ROOT = PROJECT_DIR
 
 
 @pytest.fixture(autouse=True)
@@ -91,32 +83,10 @@ def pocket(models_dir: Path):
     return load_pocket(models_dir)
 
 
-def load_pocket(models_dir: Path) -> Pocket:
-    return Pocket.load(POCKET, models_dir, 2, lambda stage: None)
-
-
 @pytest.fixture
 def settings(tmp_path: Path, models_dir: Path) -> Settings:
     """Return settings on a fresh data folder where Pocket need not be converted again."""
     return make_settings(tmp_path / "data", models_dir)
-
-
-def make_settings(data_dir: Path, models_dir: Path, **overrides: object) -> Settings:
-    data_dir.mkdir(parents=True, exist_ok=True)
-    if not (data_dir / "models").exists():
-        (data_dir / "models").symlink_to(models_dir)
-    return load_settings(**{"data_dir": data_dir, "threads": 2, "min_free_disk_mb": 1, **overrides})
-
-
-def give_model(workspace: Workspace, pocket: object) -> Workspace:
-    """Let a workspace use the session's Pocket instead of loading its own."""
-    load = workspace.models._load
-
-    def given(choice, device, on_stage):
-        return PocketWeights(pocket) if choice.id == "pocket" else load(choice, device, on_stage)
-
-    workspace.models._load = given
-    return workspace
 
 
 @pytest.fixture
@@ -152,77 +122,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return folders[name]
 
     return folder_of
-
-
-def sources(paths: list[Path]):
-    from engine.media.sources import find_sources
-
-    return find_sources(paths, max_file_bytes=50_000_000)
-
-
-def sample_rows() -> list[dict]:
-    return [json.loads(line) for line in (SAMPLES / "metadata.jsonl").read_text("utf-8").splitlines()]
-
-
-def real_photos(folder: Path, count: int) -> Path:
-    """Copy every n-th sample photograph, with its caption and labels, into a folder."""
-    rows = sample_rows()
-    rows = [row for row in rows[:: max(1, len(rows) // count)] if (SAMPLES / row["file_name"]).exists()]
-    for row in rows[:count]:
-        row["file_name"] = Path(row["file_name"]).name
-        (folder / row["file_name"]).write_bytes((SAMPLES / "photos" / row["file_name"]).read_bytes())
-    write_captions(folder, rows[:count])
-    return folder
-
-
-def generated_photos(folder: Path, count: int, *, seed: int = 0, side: int = 96) -> Path:
-    """Write small distinct JPEGs 0000.jpg… with the captions 'picture number 0'… into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        (folder / f"{number:04}.jpg").write_bytes(jpeg(seed * 100_000 + number, side))
-    rows = [{"file_name": f"{n:04}.jpg", "caption": f"picture number {n}"} for n in range(count)]
-    write_captions(folder, rows)
-    return folder
-
-
-def jpeg(seed: int, side: int = 96) -> bytes:
-    """Return a JPEG of smooth random colours; every seed gives other bytes."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC).save(out, "JPEG", quality=80)
-    return out.getvalue()
-
-
-def write_captions(folder: Path, rows: list[dict]) -> None:
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
-
-
-def unit_table(count: int, dim: int = 8, *, seed: int = 0, start: int = 0) -> VectorTable:
-    """Return random unit vectors with ids of 64 hexadecimal digits."""
-    vectors = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return VectorTable(tuple(f"{start + row:064x}" for row in range(count)), vectors)
-
-
-def plain_items(table: VectorTable, modality: str = "image", **fields: object) -> list[Item]:
-    mime = "text/plain" if modality == "text" else "image/jpeg"
-    return [Item(id_, modality, f"{row}.jpg", mime, id_, **fields) for row, id_ in enumerate(table.ids)]
-
-
-MADE_BY = Provenance("tester", "1", 8)
-
-
-def cli_env(data_dir: Path, **extra: str) -> dict[str, str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("GAPSCOPE_")}
-    return {
-        **clean,
-        "GAPSCOPE_DATA_DIR": str(data_dir),
-        "GAPSCOPE_THREADS": "2",
-        "GAPSCOPE_MIN_FREE_DISK_MB": "1",
-        "GAPSCOPE_WARM_UP": "false",  # half a minute of compiling in each of many servers
-        **extra,
-    }
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,7 +10,7 @@ import pytest
 
 from engine.models.catalog import CATALOG
 from engine.settings import PREFIX, Settings
-from tests.conftest import ROOT
+from tests.helpers.data import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import SAMPLES, jpeg
 from tests.helpers.chromium import (
     JOB_MS,
     MARKS,
@@ -23,6 +22,7 @@ from tests.helpers.chromium import (
     steady,
     tab_of,
 )
+from tests.helpers.data import SAMPLES, jpeg
 
 pytestmark = MARKS
 CARD = '[class*="st-key-grid_hit"] .gs-card'

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import real_photos
 from tests.helpers.chromium import JOB_MS, MARKS, READY, becomes, overflow, pick, served, steady
-from tests.pages.test_pages import fill
+from tests.helpers.data import real_photos
+from tests.helpers.workspaces import fill
 
 pytestmark = MARKS
 

@@ -15,7 +15,9 @@ from playwright.sync_api import expect
 from engine.maps.files import read_projection
 from engine.storage.ledger import Ledger
 from engine.types import Item
-from tests.browser.test_map import (
+from tests.helpers.chromium import JOB_MS, MARKS, READY, becomes, chromium, give_files, steady, tab_of
+from tests.helpers.data import generated_photos, real_photos
+from tests.helpers.map_page import (
     around,
     canvas_box,
     cards_of,
@@ -28,8 +30,6 @@ from tests.browser.test_map import (
     settled,
     some_of,
 )
-from tests.conftest import generated_photos, real_photos
-from tests.helpers.chromium import JOB_MS, MARKS, READY, becomes, chromium, give_files, steady, tab_of
 
 pytestmark = MARKS
 LABEL = "Save the selection as a label"

@@ -10,8 +10,9 @@ from playwright.sync_api import expect
 
 from engine.jobs.queue import _SAMPLES_STATE, _samples_version
 from engine.workspace import Workspace
-from tests.conftest import give_model, make_settings, real_photos, sources
 from tests.helpers.chromium import JOB_MS, LOAD_MS, MARKS, READY, becomes, overflow, served, steady
+from tests.helpers.data import real_photos, sources
+from tests.helpers.workspaces import give_model, make_settings
 
 pytestmark = MARKS
 COUNT = 12

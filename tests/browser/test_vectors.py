@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import expect
 
 from engine.storage.ledger import Ledger
-from tests.engine.ingest.test_vectors import GOLDEN
 from tests.helpers.chromium import (
     JOB_MS,
     LOAD_MS,
@@ -24,6 +23,7 @@ from tests.helpers.chromium import (
     served,
     steady,
 )
+from tests.helpers.golden import CLIP
 
 pytestmark = MARKS
 
@@ -51,9 +51,9 @@ def upload(page, server: str, file: Path, collection: str) -> None:
     page.get_by_role("button", name="Import").click()
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason="the golden vectors of CLIP are not on this machine")
+@pytest.mark.skipif(not CLIP.exists(), reason="the golden vectors of CLIP are not on this machine")
 def test_golden_vectors_show_the_published_gap_on_the_map(page, server, tmp_path):
-    images, captions = np.load(GOLDEN)  # (500, 512) each; row i of one pairs with row i of the other
+    images, captions = np.load(CLIP)  # (500, 512) each; row i of one pairs with row i of the other
     pictures = [f"img-{n}" for n in range(len(images))]
     np.savez(
         tmp_path / "clip.npz",

@@ -20,15 +20,8 @@ from engine.search.search import Query
 from engine.settings import load_settings
 from engine.types import Filters
 from engine.workspace import Workspace
-from tests.conftest import (
-    MADE_BY,
-    generated_photos,
-    give_model,
-    make_settings,
-    plain_items,
-    sources,
-    unit_table,
-)
+from tests.helpers.data import MADE_BY, generated_photos, plain_items, sources, unit_table
+from tests.helpers.workspaces import give_model, make_settings
 
 
 def tree(folder: Path) -> dict[str, tuple[int, int]]:

@@ -19,7 +19,7 @@ from engine.models.hub.batches import Batches
 from engine.search.search import Query
 from engine.types import to_fingerprint
 from engine.workspace import Workspace
-from tests.conftest import generated_photos, real_photos, sources
+from tests.helpers.data import generated_photos, real_photos, sources
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from playwright.sync_api import Error as PageError
 from playwright.sync_api import TimeoutError as TooLong
 from playwright.sync_api import expect, sync_playwright
 
-from tests.conftest import ROOT, cli_env
+from tests.helpers.data import ROOT
+from tests.helpers.workspaces import cli_env
 
 T = TypeVar("T")
 PATIENCE_MS = 90_000  # of every wait and expectation; nothing takes so long where all is well

@@ -1,11 +1,13 @@
 """Builders of pictures, easy and tricky, as real bytes of every format that is read."""
 
+from __future__ import annotations
+
 import io
 import struct
 import zlib
 
 import pillow_heif
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 pillow_heif.register_heif_opener()
 
@@ -111,3 +113,13 @@ def _huge_jpeg() -> bytes:
     frame = data.index(b"\xff\xc0")
     data[frame + 5 : frame + 9] = struct.pack(">HH", 60000, 60000)
     return bytes(data)
+
+
+def sign(words: str, ground: Image.Image) -> Image.Image:
+    """Return the picture with a white panel that has the words on it."""
+    picture, font = ground.copy(), ImageFont.load_default(28)
+    draw = ImageDraw.Draw(picture)
+    left, top, right, bottom = draw.textbbox((30, 30), words, font=font)
+    draw.rectangle((left - 12, top - 12, right + 12, bottom + 12), "white", "black", 2)
+    draw.text((30, 30), words, "black", font)
+    return picture

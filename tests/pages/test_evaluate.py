@@ -10,10 +10,10 @@ import pytest
 from engine.evaluation.questions import Direction
 from pages.ui.evaluate.form import in_words
 from pages.ui.evaluate.results import rerank_link
-from tests.conftest import generated_photos, real_photos
-from tests.pages.test_pages import _new, app_folder, fill, page, words
+from tests.helpers.data import generated_photos, real_photos
+from tests.helpers.pages import page, words
+from tests.helpers.workspaces import fill
 
-__all__ = ["app_folder"]
 pytestmark = pytest.mark.usefixtures("app_folder")
 EVALUATE = "pages/5_Evaluate.py"
 
@@ -45,7 +45,7 @@ def test_one_captioned_picture_can_be_measured(app_folder):
 
 @pytest.mark.parametrize("query", [{"e": "../../etc/passwd"}, {"e": "x" * 5000}, {"e": "<script>"}])
 def test_hostile_addresses_never_show_an_exception(query, app_folder):
-    fill(app_folder, real_photos(_new(app_folder / "real"), 3))
+    fill(app_folder, real_photos(app_folder / "real", 3))
     from pages.ui import resources
 
     page(EVALUATE)
@@ -95,7 +95,7 @@ def test_questions_are_named_in_words(truth, way, said):
 
 
 def test_the_address_chooses_the_collection(app_folder):
-    photos = real_photos(_new(app_folder / "real"), 3)
+    photos = real_photos(app_folder / "real", 3)
     for name in ("first", "second"):
         fill(app_folder, photos, name)
     assert page(EVALUATE, collection="second").multiselect(key="evaluate_collections").value == ["second"]
@@ -107,7 +107,7 @@ def test_what_a_reranker_made_worse_is_one_click_from_the_rerank_page(app_folder
     from engine.models.base import ModelChoice
     from pages.ui import resources
 
-    fill(app_folder, real_photos(_new(app_folder / "real"), 12))
+    fill(app_folder, real_photos(app_folder / "real", 12))
     asked = {"q": "a wild animal", "k": "10", "top": "3"}
     assert "which get worse" in links(page("pages/2_Rerank.py", **asked))
     workspace = resources.boot().workspace

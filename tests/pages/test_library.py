@@ -7,9 +7,9 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import jpeg
-from tests.engine.jobs.test_queue import TWICE, vector_file
-from tests.pages.test_pages import app_folder, page, words  # noqa: F401 - app_folder is a fixture
+from tests.helpers.data import jpeg
+from tests.helpers.pages import page, words
+from tests.helpers.vector_files import TWICE, vector_file
 
 pytestmark = pytest.mark.usefixtures("app_folder")
 LIBRARY = "pages/6_Library.py"

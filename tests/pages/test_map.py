@@ -3,74 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
 
-from tests.conftest import real_photos
-from tests.pages.test_pages import app_folder, fill, page, words
+from tests.helpers.data import real_photos
+from tests.helpers.pages import page, put, shown, texts, until_fitted, words, workspace
+from tests.helpers.workspaces import fill
 
 pytestmark = pytest.mark.usefixtures("app_folder")
-__all__ = ["app_folder"]
-
-
-def workspace():
-    from pages.ui import resources
-
-    state = resources.boot()
-    state.ended.wait(240)
-    return state.workspace
-
-
-def until_fitted(app):
-    """Run the page again until its maps are there, as its own polling does in a browser."""
-    from pages.ui import resources
-
-    ends = time.monotonic() + 240
-    while time.monotonic() < ends:
-        jobs = resources.boot().jobs
-        if jobs is not None and not (jobs.active() and jobs.active().spec.projection is not None):
-            begun = len(jobs.list())
-            app = app.run()
-            if len(jobs.list()) == begun:  # a fit begun by this run may be over already, and not drawn
-                return app
-        time.sleep(0.2)
-    raise AssertionError("the map was not fitted")
-
-
-def shown(**query: str):
-    app = until_fitted(page("pages/3_Map.py", **query))
-    assert not app.exception
-    return app
-
-
-def texts(app) -> str:
-    return words(app) + "\n".join(str(block.proto.body) for block in app.get("html"))
-
-
-def put(vectors, modality="image", collection="mine", start=0, *, paired=True, **fields):
-    """Store given vectors, as an import does; of several modalities, the n-th of each belong together."""
-    from engine.types import Item, Provenance, VectorTable
-
-    open_ = workspace()
-    rows = np.asarray(vectors, np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    table = VectorTable(tuple(f"{start + n:064x}" for n in range(len(rows))), rows)
-    made_by = Provenance.of_import("test", rows.shape[1])
-    if open_.ledger.provenance(collection) is None:
-        open_.ledger.set_provenance(collection, made_by)
-    items = [
-        Item(id_, modality, f"{n}.jpg", "", f"pair {n}" if paired else id_, **fields)
-        for n, id_ in enumerate(table.ids)
-    ]
-    open_.ledger.put(collection, items, table)
-    open_.store.upsert(collection, made_by, modality, items, table)
-    return table
 
 
 def test_a_full_collection_is_fitted_drawn_and_judged(app_folder):
-    fill(app_folder, real_photos(_new(app_folder / "real"), 20))
+    fill(app_folder, real_photos(app_folder / "real", 20))
     app = shown(colour="label", lines="all")
     assert not app.error
     told = texts(app)
@@ -86,14 +31,14 @@ def test_a_full_collection_is_fitted_drawn_and_judged(app_folder):
     "colour", ["modality", "label", "cluster", "similarity", "media type", "column size in bytes", "column x"]
 )
 def test_every_colour_shows(colour, app_folder):
-    fill(app_folder, real_photos(_new(app_folder / "real"), 16))
+    fill(app_folder, real_photos(app_folder / "real", 16))
     app = shown(colour=colour, q="a bird", method="pca")
     assert not app.error
     assert "The cross is where 'a bird' lands" in texts(app)
 
 
 def test_a_plain_plot_shows_the_same_by_plotly(app_folder):
-    fill(app_folder, real_photos(_new(app_folder / "real"), 16))
+    fill(app_folder, real_photos(app_folder / "real", 16))
     app = shown(plain="true", q="a bird", method="pca", lines="all")
     assert not app.error
     [chart] = app.get("plotly_chart")
@@ -212,7 +157,7 @@ def test_a_cancelled_fit_can_be_begun_again(monkeypatch):
 def test_a_selection_shows_its_items_and_can_be_labelled_and_deleted(app_folder):
     from pages.ui.map.selected import Chosen
 
-    fill(app_folder, real_photos(_new(app_folder / "real"), 16))
+    fill(app_folder, real_photos(app_folder / "real", 16))
     app = shown()
     images = [id_ for some in workspace().store.id_pages("photos", "image") for id_ in some]
     chosen = app.session_state["map_chosen"]
@@ -234,14 +179,9 @@ def test_a_selection_shows_its_items_and_can_be_labelled_and_deleted(app_folder)
 
 
 def test_another_collection_of_the_same_files_can_stand_beside_it(app_folder):
-    photos = real_photos(_new(app_folder / "real"), 16)
+    photos = real_photos(app_folder / "real", 16)
     fill(app_folder, photos)
     fill(app_folder, photos, "twin")
     app = shown(collection="photos", beside="collection twin", q="a bird")
     assert not app.error and words(app).count("32 items · UMAP 2D") == 2
     assert "on both maps" not in words(app)
-
-
-def _new(path):
-    path.mkdir()
-    return path

@@ -11,12 +11,10 @@ import pytest
 from engine.errors import ProjectionError
 from engine.progress import CancelledError
 from engine.types import VectorTable
-from tests.conftest import unit_table
-from tests.pages.test_map import put, shown, texts, until_fitted, workspace
-from tests.pages.test_pages import app_folder, page, words
+from tests.helpers.data import unit_table
+from tests.helpers.pages import page, put, shown, texts, until_fitted, words, workspace
 
 pytestmark = pytest.mark.usefixtures("app_folder")
-__all__ = ["app_folder"]
 SECONDS = 120
 MEASURE = "map_measure"
 

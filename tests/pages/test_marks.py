@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from engine.evaluation.judgements import Judgements, qid_of
-from tests.conftest import real_photos
-from tests.pages.test_pages import app_folder, fill, page, words  # noqa: F401 - app_folder is a fixture
+from engine.evaluation.judgements import qid_of
+from tests.helpers.data import real_photos
+from tests.helpers.pages import marks, page, words, workspace
+from tests.helpers.workspaces import fill
 
 pytestmark = pytest.mark.usefixtures("app_folder")
 VIEW = """
@@ -24,20 +25,9 @@ with frame.errors():
 """
 
 
-def workspace():
-    from pages.ui import resources
-
-    return resources.boot().workspace
-
-
-def marks() -> Judgements:
-    return Judgements(workspace().ledger)
-
-
 @pytest.fixture
-def photos(app_folder: Path) -> None:  # noqa: F811
+def photos(app_folder: Path) -> None:
     folder = app_folder / "real"
-    folder.mkdir()
     fill(app_folder, real_photos(folder, 6))
 
 
@@ -81,7 +71,7 @@ def test_marks_are_of_their_question_and_stay(photos):
     assert "1 marked right" in words(page("pages/1_Search.py", q="a bird"))
 
 
-def test_a_picture_and_an_item_are_questions_too(photos, app_folder):  # noqa: F811
+def test_a_picture_and_an_item_are_questions_too(photos, app_folder):
     app = page("pages/1_Search.py", q="a bird")
     item = first_hit(app)
     app = page("pages/1_Search.py", like=item)

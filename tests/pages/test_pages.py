@@ -8,74 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from tests.conftest import ROOT, cli_env, generated_photos, real_photos
+from tests.helpers.data import ROOT, generated_photos, real_photos
+from tests.helpers.pages import PAGES, page, resources_closed, until_loaded, words
+from tests.helpers.workspaces import cli_env, fill
 
-PAGES = [
-    "streamlit_app.py",
-    "pages/1_Search.py",
-    "pages/2_Rerank.py",
-    "pages/3_Map.py",
-    "pages/5_Evaluate.py",
-    "pages/6_Library.py",
-    "pages/7_Models.py",
-]
 pytestmark = pytest.mark.usefixtures("app_folder")
-
-
-@pytest.fixture
-def app_folder(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch):
-    """Give the pages a data folder of their own, and close it afterwards."""
-    from pages.ui import resources
-
-    (tmp_path / "models").symlink_to(models_dir)
-    for key, value in cli_env(tmp_path).items():
-        if key.startswith("GAPSCOPE_"):
-            monkeypatch.setenv(key, value)
-    monkeypatch.setattr("engine.jobs.queue.Jobs.ingest_samples", lambda self: None)
-    resources.boot.clear()
-    resources.works.clear()
-    yield tmp_path
-    state = resources.boot()
-    state.ended.wait(240)
-    for job in state.jobs.list() if state.jobs else ():  # the Map page begins a fit by itself
-        if job.active:
-            state.jobs.cancel(job.spec.id)
-    ends = time.monotonic() + 240
-    while state.jobs and state.jobs.active() and time.monotonic() < ends:
-        time.sleep(0.05)
-    if state.workspace:
-        state.workspace.close()
-    resources.boot.clear()
-
-
-def page(path: str, **query: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / PAGES[0]), default_timeout=240)
-    if path != PAGES[0]:
-        app = app.switch_page(path)
-    for key, value in query.items():
-        app.query_params[key] = value
-    return app.run()
-
-
-def words(app: AppTest) -> str:
-    parts = [*app.info, *app.error, *app.warning, *app.caption, *app.markdown, *app.text]
-    return "\n".join(str(part.value) for part in parts).replace("\\", "")
-
-
-def fill(folder: Path, photos: Path, name: str = "photos", *options: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "engine", "ingest", str(photos), "--collection", name, *options],
-        cwd=ROOT,
-        env=cli_env(folder),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -89,14 +29,14 @@ def test_an_empty_folder_shows_what_to_do(path):
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_full_folder_shows(path, app_folder):
-    fill(app_folder, real_photos(_new(app_folder / "real"), 30))
+    fill(app_folder, real_photos(app_folder / "real", 30))
     app = page(path, q="a bird")
     assert not app.exception
     assert not app.error
 
 
 def test_a_search_says_what_was_searched_and_shows_cards(app_folder):
-    fill(app_folder, real_photos(_new(app_folder / "real"), 30))
+    fill(app_folder, real_photos(app_folder / "real", 30))
     app = page("pages/1_Search.py", q="a wild animal", k="48")
     assert not app.exception
     assert "30 of 30 pictures · model pocket" in words(app)
@@ -192,25 +132,6 @@ def test_a_collection_whose_model_changed_is_refused_with_the_button_that_makes_
     assert app.button(key="to_remake")
 
 
-def until_loaded(app: AppTest) -> AppTest:
-    """Run a page again until no model is being loaded for it, as the browser does."""
-    from pages.ui import resources
-
-    ends = time.monotonic() + 240
-    while resources.boot().workspace.loads.is_running() and time.monotonic() < ends:
-        time.sleep(0.2)
-    return app.run()
-
-
-def resources_closed() -> None:
-    """Forget the loaded models, as a restart does."""
-    from pages.ui import resources
-
-    workspace = resources.boot().workspace
-    for model in workspace.models.list():
-        workspace.models.unload(model.choice)
-
-
 def test_a_setting_that_is_wrong_is_named(app_folder, monkeypatch):
     monkeypatch.setenv("GAPSCOPE_THREADS", "many")
     app = page("streamlit_app.py")
@@ -238,11 +159,6 @@ def test_torch_is_not_loaded_by_a_page(app_folder):
         [sys.executable, "-c", code], cwd=ROOT, env=cli_env(app_folder), capture_output=True, text=True
     )
     assert done.stdout.strip().endswith("[]"), done.stderr
-
-
-def _new(path: Path) -> Path:
-    path.mkdir()
-    return path
 
 
 _HOLD = """

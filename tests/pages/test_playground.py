@@ -16,7 +16,7 @@ from engine.errors import ModelError
 from engine.models.base import LoadedModel, ModelChoice
 from engine.types import Provenance
 from pages.ui.models import playground
-from tests.conftest import jpeg
+from tests.helpers.data import jpeg
 
 POCKET = ModelChoice("pocket")
 JUDGE = ModelChoice("org/judge")

@@ -14,9 +14,9 @@ from streamlit.testing.v1 import AppTest
 
 from engine.types import Reranked
 from pages.ui.rerank import wording
-from tests.conftest import generated_photos, real_photos
-from tests.pages.test_marks import marks, workspace
-from tests.pages.test_pages import app_folder, fill, page, until_loaded, words  # noqa: F401 - app_folder is a fixture
+from tests.helpers.data import generated_photos, real_photos
+from tests.helpers.pages import marks, page, until_loaded, words, workspace
+from tests.helpers.workspaces import fill
 
 pytestmark = pytest.mark.usefixtures("app_folder")
 RERANK = "pages/2_Rerank.py"
@@ -49,10 +49,9 @@ class Told:
 
 
 @pytest.fixture
-def photos(app_folder: Path) -> list[str]:  # noqa: F811
+def photos(app_folder: Path) -> list[str]:
     """Ingest six photographs; returns their captions."""
     folder = app_folder / "real"
-    folder.mkdir()
     fill(app_folder, real_photos(folder, 6))
     lines = (folder / "metadata.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line)["caption"] for line in lines]
@@ -209,7 +208,7 @@ def test_texts_are_beyond_pockets_reranker_and_that_is_said(photos):
     assert "6 of 12 scored" in html(app)
 
 
-def test_a_picture_as_question_is_beyond_pockets_reranker(photos, app_folder):  # noqa: F811
+def test_a_picture_as_question_is_beyond_pockets_reranker(photos, app_folder):
     out = io.BytesIO()
     Image.new("RGB", (64, 64), "green").save(out, "WEBP")
     name = hashlib.sha256(out.getvalue()).hexdigest()
@@ -222,7 +221,7 @@ def test_a_picture_as_question_is_beyond_pockets_reranker(photos, app_folder):  
     assert len(marks().for_question("photos", f"image:{name}")) == 1
 
 
-def test_one_item_is_enough(app_folder):  # noqa: F811
+def test_one_item_is_enough(app_folder):
     fill(app_folder, generated_photos(app_folder / "made", 1))
     app = ask("a bird")
     assert not app.error and "it takes two scored hits" in html(app)
@@ -234,7 +233,7 @@ def test_without_a_question_one_is_asked_for(photos):
     assert not any((one.key or "").startswith("rerank_example") for one in app.button)  # of the samples only
 
 
-def test_the_samples_come_with_questions(app_folder):  # noqa: F811
+def test_the_samples_come_with_questions(app_folder):
     fill(app_folder, generated_photos(app_folder / "made", 3), "samples")
     app = page(RERANK)
     app = app.button(key="rerank_example_1").click().run()
@@ -271,7 +270,7 @@ HOSTILE = [
 ]
 
 
-def test_an_unknown_reranker_is_an_error_in_words_beside_what_was_retrieved(app_folder, monkeypatch):  # noqa: F811
+def test_an_unknown_reranker_is_an_error_in_words_beside_what_was_retrieved(app_folder, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(app_folder / "hub"))
     fill(app_folder, generated_photos(app_folder / "made", 3))
     for query, reason in UNKNOWN:
@@ -282,7 +281,7 @@ def test_an_unknown_reranker_is_an_error_in_words_beside_what_was_retrieved(app_
         assert html(app).count('class="gs-rr" tabindex="0"') >= 3, query
 
 
-def test_hostile_addresses_never_show_an_exception(app_folder):  # noqa: F811
+def test_hostile_addresses_never_show_an_exception(app_folder):
     fill(app_folder, generated_photos(app_folder / "made", 3))
     for query in HOSTILE:
         app = page(RERANK, **query)
@@ -290,7 +289,7 @@ def test_hostile_addresses_never_show_an_exception(app_folder):  # noqa: F811
         assert "unexpected" not in words(app), query
 
 
-def test_a_caption_is_no_markup(app_folder, monkeypatch):  # noqa: F811
+def test_a_caption_is_no_markup(app_folder, monkeypatch):
     folder = generated_photos(app_folder / "made", 2)
     bad = "![x](http://evil/p.png) <img src=x onerror=alert(1)>"
     rows = [{"file_name": "0000.jpg", "caption": bad}, {"file_name": "0001.jpg", "caption": "a dog"}]
@@ -322,7 +321,7 @@ def test_english_and_what_may_be_is_not_warned_of(asked):
     assert wording.in_english(asked)
 
 
-def test_a_second_reranker_gets_a_column_and_their_agreement(photos, tiny, app_folder, monkeypatch):  # noqa: F811
+def test_a_second_reranker_gets_a_column_and_their_agreement(photos, tiny, app_folder, monkeypatch):
     from pages.ui import resources
 
     hub = app_folder / "hub" / "models--Qwen--Qwen3-VL-Reranker-2B"

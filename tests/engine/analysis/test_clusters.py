@@ -14,8 +14,8 @@ import engine.analysis.clusters as clusters
 from engine.analysis.clusters import NOISE, Clusters, cluster
 from engine.progress import CancelledError, Watch
 from engine.types import VectorTable
-from tests.conftest import unit_table
-from tests.engine.maps.test_projection import clip
+from tests.helpers.data import unit_table
+from tests.helpers.golden import clip
 
 few = settings(max_examples=15, deadline=None)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,20 +27,10 @@ from engine.analysis.gap import (
     unit,
 )
 from engine.types import VectorTable
-from tests.conftest import ROOT, unit_table
+from tests.helpers.data import unit_table
+from tests.helpers.golden import golden
 
-GOLDEN = ROOT.parent / "shared" / "golden"
 quick = settings(max_examples=40, deadline=None)
-
-
-def golden(name: str) -> tuple[np.ndarray, np.ndarray]:
-    path: Path = GOLDEN / name
-    if not path.exists():
-        pytest.skip(
-            f"{name} (real CLIP embeddings, test data that is not shipped) is not beside this checkout"
-        )
-    both = np.load(path).astype(np.float64)
-    return unit(both[0]), unit(both[1])
 
 
 @st.composite

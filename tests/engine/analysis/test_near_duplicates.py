@@ -12,7 +12,7 @@ import engine.analysis.near_duplicates as near_duplicates
 from engine.analysis.near_duplicates import Duplicates, Group
 from engine.progress import CancelledError
 from engine.types import Item, VectorTable
-from tests.conftest import plain_items, unit_table
+from tests.helpers.data import plain_items, unit_table
 
 few = settings(max_examples=40, deadline=None)
 

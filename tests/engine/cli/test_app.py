@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from engine.cli.app import main
-from tests.conftest import ROOT, cli_env, generated_photos, jpeg, make_settings, real_photos, write_captions
+from tests.helpers.data import ROOT, generated_photos, jpeg, real_photos, write_captions
+from tests.helpers.workspaces import cli_env, make_settings
 
 INGEST = {"collection", "model", "stored", "skipped", "failed", "seconds", "per_second"}
 SEARCH = {"collection", "model", "query", "results", "timings_ms"}

@@ -10,7 +10,8 @@ import pyarrow.parquet
 import pytest
 
 from engine.analysis.gap import l2m, rmg, unit
-from tests.conftest import generated_photos, make_settings
+from tests.helpers.data import generated_photos
+from tests.helpers.workspaces import make_settings
 
 PCA = ("--method", "pca")
 

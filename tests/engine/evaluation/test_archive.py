@@ -122,7 +122,7 @@ def test_the_document_is_plain_json_with_the_means(made):
 def test_an_evaluation_of_pictures_can_be_imported_as_marks_of_those_pictures(workspace, tmp_path):
     from engine.evaluation.judgements import Judgements
     from engine.evaluation.questions import Direction
-    from tests.conftest import generated_photos, sources
+    from tests.helpers.data import generated_photos, sources
 
     workspace.ingest("mine", sources([generated_photos(tmp_path / "in", 3)]))
     made = workspace.evaluate(Plan("mine", direction=Direction("image", "text")))
@@ -154,7 +154,7 @@ def test_no_cell_is_a_formula(made):
 
 
 def test_deleting_a_collection_forgets_its_evaluations(workspace, tmp_path):
-    from tests.conftest import generated_photos, sources
+    from tests.helpers.data import generated_photos, sources
 
     workspace.ingest("mine", sources([generated_photos(tmp_path / "in", 2)]))
     workspace.evaluations.keep(workspace.evaluate(Plan("mine")))

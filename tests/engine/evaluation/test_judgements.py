@@ -17,8 +17,8 @@ from engine.evaluation.trec import parse_run
 from engine.search.search import Query
 from engine.storage.ledger import Ledger
 from engine.types import Item, Provenance
-from tests.conftest import MADE_BY, generated_photos, plain_items, sources, unit_table
-from tests.engine.ingest.test_reembed import NEW, OLD, Fake, lend
+from tests.helpers.data import MADE_BY, generated_photos, plain_items, sources, unit_table
+from tests.helpers.fake_embedder import NEW, OLD, Fake, lend
 
 A, B, C = (f"{number:064x}" for number in range(3))
 TEXT = "7" * 64

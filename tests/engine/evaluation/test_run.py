@@ -17,7 +17,7 @@ from engine.evaluation.results import Answer, Plan, difference, final, summarise
 from engine.evaluation.run import evaluate, ranks_after
 from engine.models.base import ModelChoice, ModelSpec
 from engine.types import Filters, Provenance
-from tests.conftest import generated_photos, sources, write_captions
+from tests.helpers.data import generated_photos, sources, write_captions
 
 TEXT_IMAGE, IMAGE_TEXT = Direction("text", "image"), Direction("image", "text")
 

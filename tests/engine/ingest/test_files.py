@@ -22,13 +22,10 @@ from engine.media.images import open_image
 from engine.media.sources import Source, SourceList
 from engine.progress import Progress
 from engine.storage.repair import rebuild, restore
-from engine.types import Failure, Filters, Item
+from engine.types import Failure, Filters
 from engine.workspace import Workspace
-from tests.conftest import ROOT, cli_env, generated_photos, jpeg, make_settings, sources, write_captions
-
-
-def listed(workspace: Workspace, modality: str, name: str = "photos") -> list[Item]:
-    return list(workspace.store.all_items(name, modality))
+from tests.helpers.data import ROOT, generated_photos, jpeg, mixed_sources, source, sources, write_captions
+from tests.helpers.workspaces import cli_env, listed, make_settings
 
 
 def run(workspace: Workspace, found: SourceList, embedder=None, **settings: object):
@@ -48,10 +45,6 @@ def run(workspace: Workspace, found: SourceList, embedder=None, **settings: obje
             **{key: value for key, value in settings.items() if key in ("on_progress", "cancelled")},
         )
         return job.run(found)
-
-
-def source(name: str, data: bytes, *captions: str) -> Source:
-    return Source(name, lambda: data, captions)
 
 
 class Watched:
@@ -117,17 +110,6 @@ def test_several_captions_and_one_caption_for_several_pictures(workspace, tmp_pa
     texts = listed(workspace, "text")
     assert len({(item.pair, item.caption) for item in texts}) == 4
     assert len({item.pair for item in texts if item.caption == "the same"}) == 2
-
-
-def mixed_sources(good: int) -> SourceList:
-    """Return good pictures with a bad file after every third, all with captions."""
-    bad = [b"", b"\xff\xd8\xff" + b"junk" * 50, b"\x00\x01\x02" * 9, jpeg(0)[:300]]
-    found = []
-    for number in range(good):
-        found.append(source(f"{number}.jpg", jpeg(number), f"caption of {number}"))
-        if number % 3 == 0:
-            found.append(source(f"bad{number}.jpg", bad[number // 3 % len(bad)], f"bad caption {number}"))
-    return SourceList(tuple(found))
 
 
 @pytest.mark.parametrize("batch", [1, 4, 32])

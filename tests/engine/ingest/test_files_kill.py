@@ -14,7 +14,8 @@ import pytest
 from engine.media.decode import caption_id, probe
 from engine.types import Filters
 from engine.workspace import Workspace
-from tests.conftest import ROOT, cli_env, generated_photos, give_model, make_settings, sources
+from tests.helpers.data import ROOT, generated_photos, sources
+from tests.helpers.workspaces import cli_env, give_model, make_settings
 
 PHOTOS = 160
 

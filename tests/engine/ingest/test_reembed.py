@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -11,9 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,71 +26,15 @@ from engine.errors import (
 from engine.models.base import ModelChoice
 from engine.progress import Progress
 from engine.search.search import Query
-from engine.settings import load_settings
 from engine.storage.staging import StagingName, Stagings
 from engine.types import Filters, Item, Provenance
 from engine.workspace import Workspace
-from tests.conftest import ROOT, cli_env, generated_photos, plain_items, real_photos, sources, unit_table
-from tests.engine.storage.test_chroma_server import Server
+from tests.helpers.chroma_server import Server
+from tests.helpers.data import ROOT, generated_photos, plain_items, real_photos, sources, unit_table
+from tests.helpers.fake_embedder import MODALITIES, NEW, OLD, Fake, hidden, lend, opened
+from tests.helpers.workspaces import cli_env
 
 PHOTOS = 24
-MODALITIES = ("text", "image")
-
-
-class Fake:
-    """An embedder of any width whose vectors depend on the content only; counts what it embeds."""
-
-    image_side_px = 64
-
-    def __init__(self, name: str, dim: int, modalities: tuple[str, ...] = MODALITIES) -> None:
-        self.provenance = Provenance(name, "1", dim)
-        self.spec, self.modalities = SimpleNamespace(id=name), modalities
-        self.embedded = 0
-        self.on_encode: Callable[[], None] = lambda: None
-        self._space = np.random.default_rng(dim).normal(size=(48, dim))
-
-    def prepare(self, modality, content):
-        if modality not in self.modalities:
-            raise ModalityError(self.spec.id, modality, self.modalities)
-        return content if modality == "text" else np.asarray(content.resize((4, 4)), float).ravel()
-
-    def encode_document(self, modality, prepared):
-        self.embedded += len(prepared)
-        self.on_encode()
-        rows = [self._pixels(one) if modality == "text" else one / 255 - 0.5 for one in prepared]
-        vectors = np.stack(rows) @ self._space
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-    def encode_query(self, modality, contents):
-        return self.encode_document(modality, [self.prepare(modality, one) for one in contents])
-
-    def spread(self, items, *devices):
-        return nullcontext(1)
-
-    def _pixels(self, text: str) -> np.ndarray:
-        digest = hashlib.sha256(text.encode()).digest()
-        return np.random.default_rng(list(digest)).normal(size=48)
-
-
-OLD, NEW = ModelChoice("old"), ModelChoice("new")
-
-
-def lend(workspace: Workspace, *embedders: Fake) -> Workspace:
-    """Let a workspace lend fakes by their names, 'old' (8 wide) and 'new' (12 wide) where none is given."""
-    known = {one.spec.id: one for one in (Fake("old", 8), Fake("new", 12), *embedders)}
-
-    @contextmanager
-    def embedder(choice=None, on_stage=lambda stage: None):
-        yield known[choice.id]
-
-    workspace.embedder, workspace.check_speed = embedder, lambda choice, items: None
-    return workspace
-
-
-def opened(data_dir: Path, *embedders: Fake, **overrides: object) -> Workspace:
-    data_dir.mkdir(parents=True, exist_ok=True)
-    given = {"threads": 2, "min_free_disk_mb": 1, "batch_files": 4, **overrides}
-    return lend(Workspace.open(load_settings(data_dir=data_dir, **given)), *embedders)
 
 
 @pytest.fixture
@@ -135,16 +76,6 @@ def check(workspace: Workspace, by: Fake, items: dict[str, Item], name: str = "p
                 path.stat().st_size == item.size_bytes
                 and workspace.library.thumbnail_path(item.media).exists()
             )
-
-
-def hidden(workspace: Workspace) -> list[str]:
-    """Return the Chroma collections and ledger names that people are not shown."""
-    shown = {info.name for info in workspace.store.collections()}
-    names = [one.name for one in workspace.store._client.list_collections()]
-    wanted = {f"gapscope.{name}.{modality}" for name in shown for modality in MODALITIES}
-    rows = [name for name, _ in workspace.ledger.counts() if name not in shown]
-    records = workspace.ledger.states("remake ") + workspace.ledger.states("swap ")
-    return [*(set(names) - wanted), *rows, *(key for key, _ in records)]
 
 
 def media_files(workspace: Workspace) -> set[str]:
@@ -623,7 +554,7 @@ from pathlib import Path
 sys.path.insert(0, ".")
 import chromadb.api.models.Collection
 import engine.ingest.pipeline, engine.storage.chroma, engine.storage.ledger, engine.storage.staging
-from tests.engine.ingest.test_reembed import NEW, opened
+from tests.helpers.fake_embedder import NEW, opened
 
 moment, what = sys.argv[1], sys.argv[2]
 seen = Counter()

@@ -7,7 +7,7 @@ import io
 from PIL import Image
 
 from engine.ingest.samples import fingerprint, list_samples
-from tests.conftest import SAMPLES, sample_rows
+from tests.helpers.data import SAMPLES, sample_rows
 
 
 def test_rows_match_the_files_one_to_one():

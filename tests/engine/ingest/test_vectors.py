@@ -28,10 +28,10 @@ from engine.search.search import Query
 from engine.types import Failure, Provenance
 from engine.vector_files.rows import VectorRow, item_id
 from engine.vector_files.table import VectorFile
-from tests.conftest import ROOT, generated_photos, jpeg, sources
-from tests.engine.vector_files.test_vector_files import rows_of, save, vectors
+from tests.helpers.data import generated_photos, jpeg, sources
+from tests.helpers.golden import CLIP
+from tests.helpers.vector_files import rows_of, save, vectors
 
-GOLDEN = ROOT.parent / "shared" / "golden" / "features_clip.npy"
 TEXT_IMAGE, IMAGE_TEXT = Direction("text", "image"), Direction("image", "text")
 
 
@@ -363,9 +363,9 @@ def test_a_reranker_reads_what_media_and_texts_there_are(workspace, tmp_path):
     assert evaluate(Plan("ours"), workspace).summary.queries == 4
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason="the golden vectors of CLIP are not on this machine")
+@pytest.mark.skipif(not CLIP.exists(), reason="the golden vectors of CLIP are not on this machine")
 def test_clip_is_measured_as_published(workspace, tmp_path):
-    images, captions = np.load(GOLDEN)  # (500, 512) each; row i of one pairs with row i of the other
+    images, captions = np.load(CLIP)  # (500, 512) each; row i of one pairs with row i of the other
     count = len(images)
     np.savez(
         tmp_path / "clip.npz",

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 
 from engine.errors import (
@@ -26,8 +25,10 @@ from engine.models.base import ModelChoice
 from engine.storage.columns import content_of
 from engine.types import Provenance
 from engine.workspace import Workspace
-from tests.conftest import give_model, jpeg, make_settings, plain_items, unit_table
-from tests.engine.ingest.test_reembed import NEW, OLD, Fake, hidden, lend
+from tests.helpers.data import jpeg, plain_items, unit_table
+from tests.helpers.fake_embedder import NEW, OLD, Fake, hidden, lend
+from tests.helpers.vector_files import NAN, TWICE, vector_file
+from tests.helpers.workspaces import give_model, make_settings
 
 
 def wait(check: Callable[[], bool], seconds: float = 240) -> None:
@@ -73,19 +74,6 @@ def test_two_uploads_of_one_name_are_both_stored(workspace: Workspace):
     assert ended(Jobs(workspace).upload("mine", same)).report.stored == 2
 
 
-def vector_file(count: int = 6, **changed: object) -> io.BytesIO:
-    """Return an NPZ of vectors as a browser uploads it, some of its arrays changed."""
-    out = io.BytesIO()
-    good = {
-        "id": np.array([f"row {n}" for n in range(count)], np.str_),
-        "vector": unit_table(count).vectors,
-        "modality": np.array(["text", "image"] * (count // 2), np.str_),
-    }
-    np.savez(out, **{**good, **changed})
-    out.seek(0)
-    return out
-
-
 def test_uploaded_vectors_are_imported_and_their_copy_removed(workspace: Workspace):
     jobs = Jobs(workspace)
     job = ended(jobs.import_vectors("mine", "a/../my clip.npz", vector_file(), label=" CLIP "))
@@ -107,8 +95,6 @@ def test_an_upload_of_vectors_opens_no_file_of_the_server(workspace: Workspace, 
     assert "media_path of 2 rows of kind image was not read" in job.report.notes[0]
 
 
-NAN = np.full((6, 8), np.nan, np.float32)
-TWICE = [f"row {n}" for n in (0, 1, 2, 3, 0, 1)]
 BAD_VECTORS = {
     "nan": (vector_file(vector=NAN), "6 rows are bad of 6"),
     "zero": (vector_file(vector=0 * unit_table(6).vectors), "all its numbers are zero"),

@@ -14,7 +14,7 @@ from engine.maps.projection import ProjectionSettings, place
 from engine.progress import CancelledError
 from engine.storage.columns import content_of
 from engine.types import VectorTable
-from tests.conftest import MADE_BY, plain_items, unit_table
+from tests.helpers.data import MADE_BY, plain_items, unit_table
 
 PCA = ProjectionSettings(method="pca")
 

@@ -14,16 +14,10 @@ from engine.errors import ProjectionError
 from engine.maps.projection import ProjectionSettings, fit, place
 from engine.progress import CancelledError
 from engine.types import Projection, VectorTable
-from tests.conftest import unit_table
-from tests.engine.analysis.test_gap import golden
+from tests.helpers.data import unit_table
+from tests.helpers.golden import clip, golden
 
 UMAP, PCA_2 = ProjectionSettings(), ProjectionSettings(method="pca")
-
-
-def clip() -> tuple[VectorTable, list[str]]:
-    x, y = golden("features_clip.npy")
-    rows = np.concatenate([x, y]).astype(np.float32)
-    return VectorTable(tuple(f"{n}" for n in range(1000)), rows), ["image"] * 500 + ["text"] * 500
 
 
 def islands(places: np.ndarray) -> float:

@@ -13,8 +13,8 @@ from engine.maps.projection import ProjectionSettings, fit
 from engine.maps.quality import MapQuality, quality
 from engine.progress import CancelledError
 from engine.types import Projection, VectorTable
-from tests.conftest import unit_table
-from tests.engine.maps.test_projection import clip
+from tests.helpers.data import unit_table
+from tests.helpers.golden import clip
 
 few = settings(max_examples=25, deadline=None)
 NUMBERS = ("trustworthiness", "continuity", "overlap", "cross_modal_original", "cross_modal_map")

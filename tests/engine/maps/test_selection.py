@@ -22,7 +22,7 @@ from engine.storage.columns import (
     texts_of,
 )
 from engine.types import Filters, Projection, VectorTable
-from tests.conftest import MADE_BY, plain_items, real_photos, sources, unit_table
+from tests.helpers.data import MADE_BY, plain_items, real_photos, sources, unit_table
 
 
 def turned(*degrees: float, names: str = "abcdefgh") -> VectorTable:

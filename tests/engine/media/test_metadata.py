@@ -39,9 +39,9 @@ from engine.types import Filters, Item, Metadata, Projection
 from engine.vector_files.rows import TAKEN, VectorRow
 from engine.vector_files.table import VectorFile, writing
 from engine.workspace import Workspace
-from tests.conftest import MADE_BY, generated_photos, jpeg, plain_items, sources, unit_table
-from tests.engine.ingest.test_reembed import NEW, OLD, lend
-from tests.engine.vector_files.test_vector_files import FORMATS, columns, refused, rows_of, save, vectors
+from tests.helpers.data import MADE_BY, generated_photos, jpeg, plain_items, sources, unit_table
+from tests.helpers.fake_embedder import NEW, OLD, lend
+from tests.helpers.vector_files import FORMATS, columns, refused, rows_of, save, vectors
 
 NASTY = st.sampled_from([*TAKEN, "meta.", "meta.meta.x", "a\nb", "\u202e", "é", "a.b", "$x", "x" * 61])
 ANYTHING = st.one_of(

@@ -40,7 +40,7 @@ from engine.models.hub.embedder import tensor_bytes
 from engine.models.in_memory import LoadedModels
 from engine.models.load import Loader, whole_bytes
 from engine.settings import load_settings
-from tests.engine.models.hub.test_embedder import MODELS, TEXTS, directly, far, ours, picture, same
+from tests.helpers.hub_models import MODELS, TEXTS, directly, far, ours, picture, same
 from tests.helpers.tiny_models import BUILDERS, WIDTH
 
 HUB_ID, COMMIT = "somebody/tiny-clip", "0123456789abcdef0123456789abcdef01234567"

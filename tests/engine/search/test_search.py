@@ -14,7 +14,7 @@ from PIL import Image
 from engine.errors import CollectionModelError, CollectionNotFoundError, QueryError
 from engine.search.search import MAX_QUERY_CHARS, Query, search
 from engine.types import Filters, Provenance, SearchTrace
-from tests.conftest import SAMPLES, generated_photos, sources, write_captions
+from tests.helpers.data import SAMPLES, generated_photos, sources, write_captions
 
 
 def ask(shared, *, k: int = 10, filters: Filters | None = None, **query: object) -> SearchTrace:

@@ -22,7 +22,7 @@ from engine.storage import chroma as store_module
 from engine.storage.chroma import Store, check_name
 from engine.storage.staging import StagingName
 from engine.types import Filters, Item, Provenance, VectorTable
-from tests.conftest import MADE_BY, plain_items, unit_table
+from tests.helpers.data import MADE_BY, plain_items, unit_table
 
 
 @pytest.fixture

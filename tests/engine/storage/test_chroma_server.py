@@ -16,51 +16,9 @@ from engine.errors import StoreLockedError, StoreUnreachableError
 from engine.search.search import Query
 from engine.storage.chroma import Store
 from engine.types import Filters
-from engine.workspace import Workspace
-from tests.conftest import (
-    MADE_BY,
-    ROOT,
-    cli_env,
-    generated_photos,
-    give_model,
-    make_settings,
-    plain_items,
-    sources,
-    unit_table,
-)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
-
-
-class Server:
-    """A Chroma server that can be killed and started again on the same folder and port."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen | None = None
-
-    def start(self) -> None:
-        chroma = Path(sys.executable).with_name("chroma")
-        command = [chroma, "run", "--path", self.folder, "--host", "127.0.0.1", "--port", str(self.port)]
-        # A pipe nobody reads would fill with the request log and stop the server.
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(2_400):  # two minutes
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError("the Chroma server did not start")
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+from tests.helpers.chroma_server import Server, free_port, open_on
+from tests.helpers.data import MADE_BY, ROOT, generated_photos, plain_items, sources, unit_table
+from tests.helpers.workspaces import cli_env, make_settings
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +35,6 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     server.start()
     yield server
     server.kill()
-
-
-def open_on(server: Server, data_dir: Path, models_dir: Path, pocket: object) -> Workspace:
-    return give_model(Workspace.open(make_settings(data_dir, models_dir, chroma_url=server.url)), pocket)
 
 
 def test_ingest_search_and_delete(shared_server, tmp_path, models_dir, pocket):

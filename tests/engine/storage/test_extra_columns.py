@@ -10,7 +10,7 @@ import pytest
 from engine.errors import QueryError
 from engine.storage.columns import Category
 from engine.storage.extra_columns import MOST_NUMBERED, column_names, in_words, read_column
-from tests.conftest import MADE_BY, plain_items, unit_table
+from tests.helpers.data import MADE_BY, plain_items, unit_table
 
 
 @pytest.fixture

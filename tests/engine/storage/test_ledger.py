@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from engine.errors import FolderError
 from engine.storage.ledger import Ledger, item_from_json, item_to_json
 from engine.types import Item, Provenance
-from tests.conftest import MADE_BY, plain_items, unit_table
+from tests.helpers.data import MADE_BY, plain_items, unit_table
 
 
 @pytest.fixture

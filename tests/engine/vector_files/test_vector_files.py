@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,43 +15,7 @@ from hypothesis import strategies as st
 from engine.errors import VectorFileError
 from engine.vector_files.rows import Repeated, VectorRow, VectorRows
 from engine.vector_files.table import VectorFile, writing
-
-FORMATS = (".parquet", ".npz")
-
-
-def vectors(count: int, dim: int = 4, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
-
-
-def columns(count: int = 3, **changed: object) -> dict[str, object]:
-    """Return the columns of a good file, some changed, those of None left out."""
-    good = {"id": [f"row {n}" for n in range(count)], "vector": vectors(count), "modality": ["text"] * count}
-    return {name: value for name, value in {**good, **changed}.items() if value is not None}
-
-
-def save(path: Path, given: dict[str, object]) -> Path:
-    """Write columns as they are into a Parquet or NPZ, not by the engine's own writers."""
-    if path.suffix == ".npz":
-        np.savez(path, **{name: np.array(value) for name, value in given.items()})
-        return path
-    arrays = {
-        name: pa.array([None if row is None else list(row) for row in value] if name == "vector" else value)
-        for name, value in given.items()
-    }
-    pq.write_table(pa.table(arrays), path)
-    return path
-
-
-def refused(path: Path, **options: object) -> str:
-    with pytest.raises(VectorFileError) as caught:
-        VectorFile(path).check(**options)
-    assert str(caught.value).startswith(path.name)
-    return str(caught.value)
-
-
-def rows_of(path: Path) -> tuple[list[VectorRow], np.ndarray]:
-    pages = list(VectorFile(path).batches())
-    return [row for page in pages for row in page.rows], np.concatenate([page.vectors for page in pages])
+from tests.helpers.vector_files import FORMATS, columns, refused, rows_of, save, vectors
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

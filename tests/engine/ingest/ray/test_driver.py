@@ -34,9 +34,9 @@ from engine.media.sources import Source, SourceList
 from engine.models.base import ModelChoice
 from engine.models.pocket.recipe import PROVENANCE
 from engine.workspace import Workspace
-from tests.conftest import ROOT, cli_env, generated_photos, jpeg, make_settings, real_photos, sources
-from tests.engine.ingest.test_files import listed, mixed_sources, source
-from tests.engine.storage.test_chroma_server import Server, free_port, open_on
+from tests.helpers.chroma_server import Server, free_port, open_on
+from tests.helpers.data import ROOT, generated_photos, jpeg, mixed_sources, real_photos, source, sources
+from tests.helpers.workspaces import cli_env, listed, make_settings
 
 # A token of its own: Ray would write one into the home folder, and a cluster without is open to anybody.
 _RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

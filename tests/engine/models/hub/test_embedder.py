@@ -5,98 +5,49 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 import types
 import weakref
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from sentence_transformers import SentenceTransformer
 
 from engine.errors import MediaError, ModalityError, ModelError, ModelOptionError, UnreadableMediaError
 from engine.models.base import ModelChoice
 from engine.models.device import cpu, release
 from engine.models.hub import embedder as module
-from engine.models.hub.embedder import EmbedderWeights, SentenceEmbedder
+from engine.models.hub.embedder import EmbedderWeights
 from engine.models.load import Loader
 from engine.settings import load_settings
 from engine.types import Frames, Sound
+from tests.helpers.hub_models import (
+    CHATS,
+    MODELS,
+    OUT_OF_MEMORY,
+    RATES,
+    TEXTS,
+    Listener,
+    Unpaced,
+    addresses,
+    contents,
+    directly,
+    far,
+    film,
+    ours,
+    picture,
+    pixels,
+    plain,
+    same,
+    tone,
+)
 from tests.helpers.tiny_models import OMNI_DOCUMENT_PROMPT, OMNI_QUERY_PROMPT, QUERY_PROMPT, WIDTH
 
-TEXTS = [
-    "a cat",
-    "two dogs running on the beach",
-    "a small yellow bird sitting on a wooden chair in the garden , and a big red ball",
-    "the old castle",
-    "drum and guitar",
-]
-MODELS = {
-    "clip": ("text", "image"),
-    "clip_saved": ("text", "image"),
-    "multilingual_clip": ("text",),
-    "qwen_embedder": ("text", "image", "video"),
-    "clap": ("text", "audio"),
-    "omni": ("text", "image", "audio", "video"),
-}
 EVERY = [(model, modality) for model, modalities in MODELS.items() for modality in modalities]
-CHATS = ("qwen_embedder", "omni")
-RATES = {"clap": 8_000, "omni": 16_000}
-
-
-def pixels(seed: int, *shape: int) -> np.ndarray:
-    """Return smooth random colours; every seed gives others."""
-    rough = np.random.default_rng(seed).integers(0, 256, (*shape[:-3], 5, 5, 3), dtype=np.uint8)
-    if len(shape) == 3:
-        return np.asarray(Image.fromarray(rough).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
-    return np.stack([pixels(1_000 * seed + index, *shape[1:]) for index in range(shape[0])])
-
-
-def picture(seed: int, width: int = 60, height: int = 50) -> Image.Image:
-    return Image.fromarray(pixels(seed, height, width, 3))
-
-
-def tone(seed: int, seconds: float, rate_hz: int) -> Sound:
-    """Return a few sines, the same at every rate."""
-    rng = np.random.default_rng(seed)
-    times = np.arange(round(seconds * rate_hz)) / rate_hz
-    waves = [np.sin(2 * np.pi * hertz * times + phase) for hertz, phase in rng.uniform(60, 1_500, (4, 2))]
-    return Sound((np.sum(waves, axis=0) / 8 * (1 + times)).clip(-1, 1).astype(np.float32), rate_hz)
-
-
-def film(seed: int, frames: int = 6) -> Frames:
-    return Frames(pixels(seed, frames, 48, 64, 3), 2.0)
-
-
-def contents(model: str, modality: str) -> list:
-    """Return five pieces of content that the model takes as they are: nothing is shrunk or resampled."""
-    if modality == "text":
-        return TEXTS
-    if modality == "image":
-        sizes = [(60, 50), (40, 100), (64, 64), (33, 48), (100, 41)]
-        return [picture(seed, *size) for seed, size in enumerate(sizes)]
-    if modality == "audio":
-        return [tone(seed, seconds, RATES[model]) for seed, seconds in enumerate((1.9, 0.4, 1.0, 1.5, 0.2))]
-    lengths = (3, 2) if model == "omni" else (6, 2, 5)  # Qwen's processor would drop some of more than 4
-    return [film(seed, frames) for seed, frames in enumerate(lengths)]
-
-
-def plain(modality: str, content) -> dict:
-    """Return content as the library's documentation wants it, without any of our code."""
-    if modality == "audio":
-        return {"audio": {"array": content.samples, "sampling_rate": content.rate_hz}}
-    if modality == "video":
-        count = len(content.pixels)
-        facts = {"fps": content.fps, "total_num_frames": count, "duration": count / content.fps}
-        facts["frames_indices"] = list(range(count))
-        return {"video": {"array": np.moveaxis(content.pixels, 3, 1), "video_metadata": facts}}
-    return {modality: content}
 
 
 @pytest.fixture(scope="module")
@@ -129,28 +80,6 @@ def library(tiny):
         return kept[key]
 
     return of
-
-
-def directly(model: SentenceTransformer, task: str, modality: str, some: list, **options) -> np.ndarray:
-    call = model.encode_query if task == "query" else model.encode_document
-    if modality == "video":
-        options["processing_kwargs"] = {"video": {"do_sample_frames": False}}
-    options = {"normalize_embeddings": True, "show_progress_bar": False, **options}
-    return call([plain(modality, one) for one in some], **options)
-
-
-def ours(view: SentenceEmbedder, task: str, modality: str, some: list) -> np.ndarray:
-    if task == "query":
-        return view.encode_query(modality, some)
-    return view.encode_document(modality, [view.prepare(modality, one) for one in some])
-
-
-def same(a: np.ndarray, b: np.ndarray, atol: float = 1e-5) -> bool:
-    return a.shape == b.shape and np.allclose(a, b, atol=atol)
-
-
-def far(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.abs(a - b).max() > 1e-3)
 
 
 # ── the same vectors as the library's ────────────────────────────────────────────────────────────
@@ -298,44 +227,11 @@ def test_a_model_of_the_catalog_takes_the_widths_it_was_trained_for(view, weight
 # ── text is never opened ─────────────────────────────────────────────────────────────────────────
 
 
-class Listener:
-    """A server that only counts who comes."""
-
-    def __init__(self) -> None:
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port, self.came = self.socket.getsockname()[1], 0
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                one, _ = self.socket.accept()
-            except OSError:
-                return
-            self.came += 1
-            one.close()
-
-
 @pytest.fixture
 def listener():
     one = Listener()
     yield one
     one.socket.close()
-
-
-def addresses(port: int, file: Path) -> list[str]:
-    """Return texts that the library would open where it is given them as bare strings."""
-    base = f"http://127.0.0.1:{port}"
-    dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-    return [
-        *(f"{base}/a.{kind}" for kind in ("jpg", "png", "webp", "mp4", "wav", "mp3")),
-        f"{base}/a.jpg?b=c",
-        str(file),
-        f"file://{file}",
-        f"data:image/png;base64,{dot}",
-        "data:image/png;base64,broken",
-        "https://youtu.be/x",
-    ]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -724,13 +620,6 @@ def fresh(tiny, tmp_path):
     return load
 
 
-class Unpaced(dict):
-    """Forgets how long an item took, so that only the setting and memory bound a batch."""
-
-    def __setitem__(self, modality: str, seconds: float) -> None:
-        pass
-
-
 def limited(weights: EmbedderWeights, modality: str, most: int, error: BaseException) -> list[int]:
     """Let a model fail with more than so many items of a kind; return the list of the batches it is given."""
     tower, given = weights.tower(modality), []
@@ -746,13 +635,6 @@ def limited(weights: EmbedderWeights, modality: str, most: int, error: BaseExcep
 
     tower.encode = encode
     return given
-
-
-OUT_OF_MEMORY = [
-    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory"),
-    MemoryError(),
-]
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)

@@ -21,7 +21,7 @@ from engine.models.hub.reranker import RerankerWeights
 from engine.models.load import Loader
 from engine.settings import load_settings
 from engine.types import Frames, Sound
-from tests.engine.models.hub.test_embedder import (
+from tests.helpers.hub_models import (
     OUT_OF_MEMORY,
     TEXTS,
     Listener,

@@ -11,7 +11,7 @@ from engine.models.pocket.reranker import colours
 from engine.models.pocket.reranker.features import FEATURES, features
 from engine.models.pocket.reranker.question import ParsedQuestion, parse
 from engine.vectors import normalise
-from tests.engine.models.pocket.reranker.test_evidence import some
+from tests.helpers.pocket_reranker import some
 
 KINDS = normalise(np.random.default_rng(1).normal(size=(1000, 8)))
 

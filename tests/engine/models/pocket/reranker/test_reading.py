@@ -18,7 +18,7 @@ from engine.models.pocket.reranker import reading
 from engine.models.pocket.reranker.reading import Reader
 from engine.models.pocket.reranker.recipe import RECIPE
 from engine.settings import PROJECT_DIR
-from tests.engine.models.pocket.reranker.test_reranker import sign
+from tests.helpers.pictures import sign
 
 PHOTO = PROJECT_DIR / "sample_data" / "photos" / "giant-panda.jpg"
 PARTS = ("detector", "recogniser")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from engine.errors import ModalityError, ModelError, ModelOptionError, WeightsError
 from engine.media.images import open_image
@@ -23,7 +23,8 @@ from engine.search.search import Query
 from engine.settings import PROJECT_DIR
 from engine.storage.library import Library
 from engine.types import Filters
-from tests.conftest import real_photos, sources
+from tests.helpers.data import real_photos, sources
+from tests.helpers.pictures import sign
 
 PHOTOS = PROJECT_DIR / "sample_data" / "photos"
 NAMES = ("giant-panda", "red-fire-truck", "bicycle", "strawberry")
@@ -73,16 +74,6 @@ def read(reranker, photos) -> list[Evidence]:
 
 def ask(reranker: PocketReranker, question: str, pictures: list) -> np.ndarray:
     return reranker.score(("text", question), [("image", one) for one in pictures])
-
-
-def sign(words: str, ground: Image.Image) -> Image.Image:
-    """Return the picture with a white panel that has the words on it."""
-    picture, font = ground.copy(), ImageFont.load_default(28)
-    draw = ImageDraw.Draw(picture)
-    left, top, right, bottom = draw.textbbox((30, 30), words, font=font)
-    draw.rectangle((left - 12, top - 12, right + 12, bottom + 12), "white", "black", 2)
-    draw.text((30, 30), words, "black", font)
-    return picture
 
 
 def mug(colour: str) -> Image.Image:

@@ -1,0 +1,64 @@
+"""Data folders to test on: their settings, their environment, and a Pocket that is loaded once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from engine.models.catalog import POCKET
+from engine.models.pocket.embedder import Pocket, PocketWeights
+from engine.settings import Settings, load_settings
+from engine.types import Item
+from engine.workspace import Workspace
+from tests.helpers.data import ROOT
+
+
+def load_pocket(models_dir: Path) -> Pocket:
+    return Pocket.load(POCKET, models_dir, 2, lambda stage: None)
+
+
+def make_settings(data_dir: Path, models_dir: Path, **overrides: object) -> Settings:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if not (data_dir / "models").exists():
+        (data_dir / "models").symlink_to(models_dir)
+    return load_settings(**{"data_dir": data_dir, "threads": 2, "min_free_disk_mb": 1, **overrides})
+
+
+def give_model(workspace: Workspace, pocket: object) -> Workspace:
+    """Let a workspace use the session's Pocket instead of loading its own."""
+    load = workspace.models._load
+
+    def given(choice, device, on_stage):
+        return PocketWeights(pocket) if choice.id == "pocket" else load(choice, device, on_stage)
+
+    workspace.models._load = given
+    return workspace
+
+
+def cli_env(data_dir: Path, **extra: str) -> dict[str, str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("GAPSCOPE_")}
+    return {
+        **clean,
+        "GAPSCOPE_DATA_DIR": str(data_dir),
+        "GAPSCOPE_THREADS": "2",
+        "GAPSCOPE_MIN_FREE_DISK_MB": "1",
+        "GAPSCOPE_WARM_UP": "false",  # half a minute of compiling in each of many servers
+        **extra,
+    }
+
+
+def listed(workspace: Workspace, modality: str, name: str = "photos") -> list[Item]:
+    return list(workspace.store.all_items(name, modality))
+
+
+def fill(folder: Path, photos: Path, name: str = "photos", *options: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "ingest", str(photos), "--collection", name, *options],
+        cwd=ROOT,
+        env=cli_env(folder),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,36 @@
+"""The data folder of the app's pages, in Streamlit's own test harness."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.workspaces import cli_env
+
+
+@pytest.fixture
+def app_folder(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    """Give the pages a data folder of their own, and close it afterwards."""
+    from pages.ui import resources
+
+    (tmp_path / "models").symlink_to(models_dir)
+    for key, value in cli_env(tmp_path).items():
+        if key.startswith("GAPSCOPE_"):
+            monkeypatch.setenv(key, value)
+    monkeypatch.setattr("engine.jobs.queue.Jobs.ingest_samples", lambda self: None)
+    resources.boot.clear()
+    resources.works.clear()
+    yield tmp_path
+    state = resources.boot()
+    state.ended.wait(240)
+    for job in state.jobs.list() if state.jobs else ():  # the Map page begins a fit by itself
+        if job.active:
+            state.jobs.cancel(job.spec.id)
+    ends = time.monotonic() + 240
+    while state.jobs and state.jobs.active() and time.monotonic() < ends:
+        time.sleep(0.05)
+    if state.workspace:
+        state.workspace.close()
+    resources.boot.clear()
