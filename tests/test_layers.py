@@ -155,7 +155,7 @@ def test_all_files_are_looked_at():
         ("engine/models/x.py", "if True:\n    from transformers import BertModel"),
         ("engine/x.py", "from tokenizers import Tokenizer"),
         ("engine/storage/chroma.py", "from chromadb import Client"),
-        ("engine/figures/charts.py", "import plotly.express as px"),
+        ("engine/figures/heat_map.py", "import plotly.express as px"),
         ("pages/1_x.py", "def f():\n    import plotly"),
         ("pages/1_x.py", "def f():\n    import umap"),
         ("pages/1_x.py", "import pages.home"),
@@ -176,7 +176,7 @@ def test_the_layer_check_sees_a_fault(path, text):
         ("engine/x.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import chromadb"),
         ("engine/models/x.py", "def f():\n    import torch"),
         ("engine/models/x.py", "from tokenizers import Tokenizer"),
-        ("engine/figures/charts.py", "def f():\n    import plotly.graph_objects as go"),
+        ("engine/figures/heat_map.py", "def f():\n    import plotly.graph_objects as go"),
         (
             "pages/x.py",
             "import streamlit as st\nfrom pages.ui import layout\nfrom pages.ui.layout import head",

@@ -179,7 +179,7 @@ def _metrics(evaluation: Evaluation) -> None:
 
 def _others(workspace: Workspace, chosen: KeptEvaluation, kept: Sequence[KeptEvaluation]) -> None:
     """Draw every evaluation of the same questions and documents, each with its interval."""
-    from engine.figures.charts import interval_chart
+    from engine.figures.intervals import interval_chart
 
     others = [
         one for one in kept if one.id != chosen.id and one.evaluation.comparable_with(chosen.evaluation)

@@ -379,7 +379,7 @@ def _scores(matrix: Matrix, handful: Handful) -> None:
 
 def _map(matrix: Matrix, handful: Handful, *, title: str, label: str, key: str) -> None:
     """Draw a heat map under its title; below the width its numbers need, it scrolls sideways."""
-    from engine.figures.charts import heat_map, min_width_px
+    from engine.figures.heat_map import heat_map, min_width_px
 
     name = _short(matrix.model)
     st.html(f'<div class="gs-map"><b>{title}</b> · {escape(name)}</div>')

@@ -197,7 +197,7 @@ def _summary(view: View, name: str, one: Comparison, gains: Mapping[str, int], *
 
 
 def _chart(one: Comparison, gains: Mapping[str, int], key: str) -> None:
-    from engine.figures.charts import bump_chart
+    from engine.figures.bump_chart import bump_chart
 
     lines = one.drawn(_LINES, [id_ for id_ in gains if any(move.item.id == id_ for move in one.moves)])
     with st.container(key=key):
