@@ -107,7 +107,10 @@ def cluster(
 def _parts(
     table: VectorTable, modalities: Mapping[str, Modality] | None
 ) -> dict[Modality | None, np.ndarray]:
-    """Return the rows to cluster together, by modality, or all of them by None; in the order of their ids."""
+    """Return the rows (m,) int64 to cluster together, by modality, or all of them by None.
+
+    They are in the order of their ids. Raises ValueError for an item without modality.
+    """
     order = np.argsort(np.array(table.ids))
     if modalities is None:
         return {None: order} if len(table) else {}
@@ -119,7 +122,7 @@ def _parts(
 
 
 def _labels(vectors: np.ndarray, least: int, seed: int, watch: Watch) -> tuple[np.ndarray, int]:
-    """Return the cluster of every row (n,) int64, and how many rows were clustered to find it."""
+    """Return the cluster of every row of vectors (n, d): (n,) int64, and how many rows were clustered."""
     n, noise = len(vectors), np.full(len(vectors), NOISE, np.int64)
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[:SAMPLE])
     points, reduce = _reduced(normalise(vectors[chosen]), seed)
@@ -136,6 +139,7 @@ def _labels(vectors: np.ndarray, least: int, seed: int, watch: Watch) -> tuple[n
 
 
 def _blocks(rows: np.ndarray, width: int, watch: Watch) -> Iterator[np.ndarray]:
+    """Yield rows (n,) int64 in parts, of which each times `width` numbers can be held at once."""
     step = max(1, _BLOCK_NUMBERS // width)
     for start in range(0, len(rows), step):
         watch.at(start / len(rows))
@@ -143,7 +147,7 @@ def _blocks(rows: np.ndarray, width: int, watch: Watch) -> Iterator[np.ndarray]:
 
 
 def _reduced(unit: np.ndarray, seed: int) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """Return points (n, at most MAX_DIMS) float64, and what makes further rows into such points."""
+    """Return unit rows (n, d) as points (n, at most MAX_DIMS) float64, and what makes more such points."""
     if unit.shape[1] <= MAX_DIMS or len(unit) < 2:
         return unit.astype(np.float64), lambda rows: rows.astype(np.float64)
     from sklearn.decomposition import PCA
@@ -153,7 +157,7 @@ def _reduced(unit: np.ndarray, seed: int) -> tuple[np.ndarray, Callable[[np.ndar
 
 
 def _squared(some: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Return res[i][j] = ‖some[i] - points[j]‖²: (b, d), (n, d) -> (b, n)."""
+    """Return res[i][j] = ‖some[i] - points[j]‖²: (b, d), (n, d) -> (b, n), all float64."""
     found = some @ points.T
     found *= -2
     found += (some**2).sum(1)[:, None]
@@ -162,7 +166,7 @@ def _squared(some: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _nearest(points: np.ndarray, k: int, watch: Watch) -> np.ndarray:
-    """Return the k nearest others of every point: (n, d) to (n, k) int64, in no order."""
+    """Return the k nearest others of every point: (n, d) float64 -> (n, k) int64 rows, in no order."""
     found = []
     for rows in _blocks(np.arange(len(points)), len(points), watch):
         squares = _squared(points[rows], points)
@@ -172,7 +176,10 @@ def _nearest(points: np.ndarray, k: int, watch: Watch) -> np.ndarray:
 
 
 def _hdbscan(points: np.ndarray, near: np.ndarray, least: int, watch: Watch) -> np.ndarray:
-    """Return scikit-learn's labels (n,) of points with their k nearest others; the graph holds the tree."""
+    """Return scikit-learn's labels (n,) int64 by a graph that holds the tree and the k nearest others.
+
+    points: (n, d) float64; near: (n, k) int64.
+    """
     from scipy.sparse import coo_array
     from sklearn.cluster import HDBSCAN
 
@@ -191,9 +198,10 @@ def _hdbscan(points: np.ndarray, near: np.ndarray, least: int, watch: Watch) -> 
 
 
 def _tree(points: np.ndarray, core: np.ndarray, watch: Watch) -> np.ndarray:
-    """Return the n - 1 edges (n - 1, 2) of a minimum spanning tree of the mutual reachability, by Prim.
+    """Return the edges (n - 1, 2) int64 of a minimum spanning tree of the mutual reachability, by Prim.
 
-    The reachability of two points is their distance, or the larger core distance (n,) where that is more.
+    The reachability of two points (n, d) is their distance, or the larger core distance (n,) where that is
+    more; all float64.
     """
     squares, columns = (points**2).sum(1), np.ascontiguousarray(points.T)
     best, source = np.full(len(points), np.inf), np.zeros(len(points), np.int64)
@@ -213,20 +221,29 @@ def _tree(points: np.ndarray, core: np.ndarray, watch: Watch) -> np.ndarray:
 
 
 def _reach(points: np.ndarray, near: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return how far the members of each cluster lie at most from their nearest point: (m,)."""
+    """Return how far the members of each of m clusters lie at most from their nearest point: (m,) float64.
+
+    points: (n, d) float64; near: (n, k) int64; labels: (n,) int64.
+    """
     nearest = np.linalg.norm(points[:, None] - points[near], axis=2).min(1)
     return np.array([nearest[labels == label].max() for label in range(labels.max(initial=NOISE) + 1)])
 
 
 def _assigned(rows: np.ndarray, points: np.ndarray, labels: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """Return the cluster of the nearest point (b,), or NOISE where it is farther than its members are."""
+    """Return the cluster of the nearest point, or NOISE where it is farther than its members are.
+
+    rows (b, d), points (n, d) and reach (m,) float64; labels (n,) int64. Returns (b,) int64.
+    """
     nearest = _squared(rows, points).argmin(1)
     found, far = labels[nearest], np.linalg.norm(rows - points[nearest], axis=1)
     return np.where(far <= np.append(reach, -1.0)[found], found, NOISE)  # NOISE is the last: always farther
 
 
 def _largest_first(labels: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return labels (n,) int32 numbered by size, of equal ones by the first in this order, and the sizes."""
+    """Return labels (n,) int32 numbered by size, of equal ones by the first in this order, and the sizes.
+
+    labels and order, which are rows: (n,) int64.
+    """
     known, first, counts = np.unique(labels[order], return_index=True, return_counts=True)
     known, first, counts = (part[known >= 0] for part in (known, first, counts))
     ranked = np.lexsort((first, -counts))

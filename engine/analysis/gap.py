@@ -3,7 +3,7 @@
 Rows are one modality each, made unit length first: without that the length of vectors mixes into the
 gap. Pure; knows no store. Sources: Liang et al. 2022 (gap vector, L2M), Schrodi et al. 2024 (RMG, L2I), Wang
 and Isola 2020 (alignment, uniformity), Shi et al. 2023 (linear separability), Radovanović et al. 2010
-(hubness). All arithmetic is in float64.
+(hubness). All arithmetic is in float64, but for the cosines that only rank neighbours (`knn_purity`).
 """
 
 from __future__ import annotations
@@ -64,19 +64,22 @@ class PairGap:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Return rows (n, d) of unit length, float64. Raises ValueError for a zero or not finite row."""
+    """Return vectors (n, d), any float dtype, as unit rows (n, d) float64.
+
+    Raises ValueError for a zero or not finite row.
+    """
     return normalise(vectors, dtype=np.float64)
 
 
 def l2m(x: np.ndarray, y: np.ndarray) -> float:
-    """Return ‖mean(x) - mean(y)‖, in [0, 2]; x (n, d) and y (m, d) unit rows. Liang et al. 2022."""
+    """Return ‖mean(x) - mean(y)‖, in [0, 2]; x (n, d), y (m, d) float64 unit rows. Liang et al. 2022."""
     return float(np.linalg.norm(x.mean(0) - y.mean(0)))
 
 
 def l2m_squared_unbiased(x: np.ndarray, y: np.ndarray) -> float:
     """Return L2M² less tr(Σx)/n and tr(Σy)/m, by which chance raises it; may be below 0.
 
-    x (n, d), y (m, d) with n, m >= 2. Raises ValueError below.
+    x (n, d), y (m, d) float64 unit rows, n, m >= 2. Raises ValueError below.
     """
     if min(len(x), len(y)) < 2:
         raise ValueError("a spread needs two rows of each modality")
@@ -91,9 +94,10 @@ def l2m_null(
     seed: int = 0,
     watch: Watch = _UNHEARD,
 ) -> Null:
-    """Return the distribution of L2M where modality labels are shuffled; p is never 0.
+    """Return the distribution of L2M where modality labels are shuffled; p is in (0, 1].
 
-    Raises CancelledError where the watch hears a cancel.
+    x (n, d), y (m, d) float64 unit rows, n, m >= 1. Raises CancelledError where the watch
+    hears a cancel.
     """
     both, chance, found = np.concatenate([x, y]), np.random.default_rng(seed), []
     total = both.sum(0)
@@ -107,7 +111,10 @@ def l2m_null(
 
 
 def cone(x: np.ndarray) -> float:
-    """Return the mean cosine of two different rows, in [-1/(n-1), 1]; x (n, d) unit rows, n >= 2."""
+    """Return the mean cosine of two different rows, in [-1/(n-1), 1].
+
+    x (n, d) float64 unit rows, n >= 2. Raises ValueError below.
+    """
     if len(x) < 2:
         raise ValueError("a mean cosine needs two rows")
     total = x.sum(0)
@@ -118,7 +125,8 @@ def rmg(x: np.ndarray, y: np.ndarray) -> float:
     """Return the relative modality gap of n pairs, in [0, 1]: 0.5 where a pair is as far as two random rows.
 
     The mean distance d = (1 - cos) / 2 of pairs over itself plus the mean distance within modalities,
-    i = i left out. x, y: (n, d) unit rows, row i with row i, n >= 2. Schrodi et al. 2024.
+    i = i left out. x, y: (n, d) float64 unit rows, row i with row i, n >= 2. Raises ValueError for less,
+    or for two shapes. Schrodi et al. 2024.
     """
     _check_paired(x, y)
     across = alignment(x, y) / 4  # (1 - cos) / 2 by differences: exactly 0 where the two are the same
@@ -128,13 +136,19 @@ def rmg(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def l2i(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the mean distance of pairs, in [0, 2]; x, y (n, d) unit rows. Schrodi et al. 2024."""
+    """Return the mean distance of pairs, in [0, 2]. Schrodi et al. 2024.
+
+    x, y: (n, d) float64 unit rows, row i with row i, n >= 1. Raises ValueError for two shapes.
+    """
     _check_paired(x, y)
     return float(np.linalg.norm(x - y, axis=1).mean())
 
 
 def alignment(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the mean squared distance of pairs, in [0, 4]: 2 - 2 mean cosine. Wang and Isola 2020."""
+    """Return the mean squared distance of pairs, in [0, 4]: 2 - 2 mean cosine. Wang and Isola 2020.
+
+    x, y: (n, d) float64 unit rows, row i with row i, n >= 1. Raises ValueError for two shapes.
+    """
     _check_paired(x, y)
     return float(((x - y) ** 2).sum(1).mean())
 
@@ -142,7 +156,7 @@ def alignment(x: np.ndarray, y: np.ndarray) -> float:
 def uniformity(x: np.ndarray, *, t: float = 2.0) -> float:
     """Return log mean exp(-t ‖xi - xj‖²) over i < j, in [-2tn/(n-1), 0]: low is spread out.
 
-    x (n, d) unit rows, n >= 2. Wang and Isola 2020.
+    x (n, d) float64 unit rows, n >= 2. Raises ValueError below. Wang and Isola 2020.
     """
     if len(x) < 2:
         raise ValueError("uniformity needs two rows")
@@ -161,8 +175,9 @@ def separability(
 
     A fifth of the groups is held out; what belongs together (a picture and its caption) must share a
     group, or the classifier is tested on what it has seen the twin of: accuracy falls below 0.5 then.
-    groups: one per row of x, then of y; None: every row is one. Raises ValueError with fewer than 5
-    groups, or a modality that is on one side of the split only. Shi et al. 2023.
+    x (n, d), y (m, d) float64; groups: one per row of x, then of y; None: every row is one. Raises
+    ValueError with fewer than 5 groups, or a modality that is on one side of the split only.
+    Shi et al. 2023.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -183,8 +198,9 @@ def separability(
 def knn_purity(x: np.ndarray, y: np.ndarray, *, k: int = 15, watch: Watch = _UNHEARD) -> float:
     """Return the mean share of the k nearest neighbours (cosine, itself left out) of the own modality.
 
-    Over the rows of both, x (n, d) and y (m, d), k < n + m. Raises ValueError for another k, and
-    CancelledError where the watch hears a cancel.
+    In [0, 1], over the rows of both: x (n, d) and y (m, d) unit rows, any float dtype (compared as
+    float32), 1 <= k < n + m. Raises ValueError for another k, and CancelledError where the
+    watch hears a cancel.
     """
     rows = np.concatenate([x, y]).astype(np.float32)
     if not 1 <= k < len(rows):
@@ -201,7 +217,7 @@ def knn_purity(x: np.ndarray, y: np.ndarray, *, k: int = 15, watch: Watch = _UNH
 
 
 def purity_baseline(n: int, m: int) -> float:
-    """Return the purity that n and m rows would have where modality did not matter."""
+    """Return the purity that n and m rows would have where modality did not matter, in [0, 1]; n + m >= 2."""
     total = n + m
     return (n * (n - 1) + m * (m - 1)) / (total * (total - 1))
 
@@ -218,9 +234,10 @@ def gaps(
 ) -> list[PairGap]:
     """Return the gap of every two modalities that have rows.
 
-    pair_of maps an item's id to what it belongs to. Raises ValueError for a zero or not finite row, and
-    CancelledError. A cancel is not heard while scikit-learn fits the classifier: on SAMPLE
-    rows of each that takes a second or two, and what it returns is dropped.
+    The tables are (n, d) float32 of any length, all of one d; pair_of maps an item's id to what it belongs
+    to. Raises ValueError for a zero row, and CancelledError. A cancel is not heard while
+    scikit-learn fits the classifier: on SAMPLE rows of each that takes a second or two, and what it returns
+    is dropped.
     """
     some: dict[Modality, VectorTable] = {name: table for name, table in tables.items() if len(table)}
     pairs, watch, found = list(combinations(some, 2)), Watch(on_progress, cancelled), []
@@ -285,6 +302,7 @@ def joined(a: Sequence[str], b: Sequence[str], pair_of: Mapping[str, str]) -> tu
 
 
 def _separability(x: np.ndarray, y: np.ndarray, groups: Sequence[str], seed: int) -> float | None:
+    """Return `separability`; None where it has too few rows or groups."""
     try:
         return separability(x, y, groups=groups, seed=seed)
     except ValueError:  # too few rows to hold some out
@@ -292,7 +310,7 @@ def _separability(x: np.ndarray, y: np.ndarray, groups: Sequence[str], seed: int
 
 
 def _drawn(count: int, sample: int, seed: int) -> np.ndarray:
-    """Return all rows, or so many at random in their order."""
+    """Return all rows 0 to count - 1, or `sample` of them at random, ascending: (at most sample,) int64."""
     if count <= sample:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, sample, replace=False))

@@ -109,6 +109,7 @@ def find(
 
 
 def _pairs(rows: np.ndarray) -> int:
+    """Return how many pairs there are of rows (n,)."""
     return len(rows) * (len(rows) - 1) // 2
 
 
@@ -119,7 +120,7 @@ def _groups(
     threshold: float,
     watch: Watch,
 ) -> list[Group]:
-    """Return the groups among rows (n,) of the table, which are of one modality."""
+    """Return the groups among rows (n,) int64 of the table, which are of one modality."""
     unit = _unit(table.vectors[rows])
     sieve, linked = _sieve(unit), _Linked(len(rows))
     for left, right in _every_two(len(rows), watch.part(0, 0.9)):
@@ -141,7 +142,7 @@ class _Linked:
         self._of = np.arange(count)  # the component of every row
 
     def join(self, left: np.ndarray, right: np.ndarray) -> None:
-        """Link left[i] and right[i] (int64 rows) for every i."""
+        """Link row left[i] with row right[i] for every i: (m,), (m,) int64."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
@@ -153,14 +154,14 @@ class _Linked:
             self._of = connected_components(edges, directed=False)[1].astype(np.int64)[self._of]
 
     def groups(self) -> list[np.ndarray]:
-        """Return the rows of every component of two or more, ascending."""
+        """Return the rows of every component of two or more, ascending: (size,) int64 each."""
         order = np.argsort(self._of, kind="stable")
         ends = np.cumsum(np.bincount(self._of)) if len(order) else np.zeros(1, np.int64)
         return [rows for rows in np.split(order, ends[:-1]) if len(rows) > 1]
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Return rows (n, d) of unit length, float32, with little memory beside them."""
+    """Return vectors (n, d) as unit rows (n, d) float32, with little memory beside them."""
     found = np.empty(vectors.shape, np.float32)
     for start in range(0, len(vectors), _NORMALISED_AT_ONCE):
         part = slice(start, start + _NORMALISED_AT_ONCE)
@@ -172,7 +173,8 @@ def _sieve(unit: np.ndarray) -> np.ndarray:
     """Return rows (n, _HEAD + 1) whose products are no less than the cosines of the unit rows (n, d).
 
     Turned to their principal axes, rows are a head and a tail. The heads' product is exact, and that of the
-    tails at most the product of their lengths (Cauchy and Schwarz), which is the last column.
+    tails at most the product of their lengths (Cauchy and Schwarz), which is the last column. Rows of at
+    most 2 _HEAD numbers come back as they are. All float32.
     """
     if unit.shape[1] <= 2 * _HEAD:
         return unit
@@ -198,7 +200,7 @@ def _every_two(count: int, watch: Watch) -> Iterator[tuple[slice, slice]]:
 def _close(
     unit: np.ndarray, sieve: np.ndarray, left: slice, right: slice, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows (m,), (m,) of two different ones in a tile whose cosine is threshold or more."""
+    """Return the rows (m,), (m,) int64 of two different ones in a tile with a cosine of threshold or more."""
     least = np.float32(threshold - _ROUNDING)
     rows, columns = _above(sieve, left, right, least - np.float32(_SLACK))
     if len(rows) > _CROWDED * _TILE**2:
@@ -208,7 +210,10 @@ def _close(
 
 
 def _above(of: np.ndarray, left: slice, right: slice, least: np.float32) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows (m,), (m,) of two different ones in a tile whose product is `least` or more."""
+    """Return the rows (m,), (m,) int64 of two different ones in a tile whose product is `least` or more.
+
+    of: (n, d) float32.
+    """
     above = of[left] @ of[right].T >= least  # (tile, tile)
     if left == right:
         np.fill_diagonal(above, False)
@@ -217,7 +222,7 @@ def _above(of: np.ndarray, left: slice, right: slice, least: np.float32) -> tupl
 
 
 def _group(unit: np.ndarray, members: Sequence[Item], watch: Watch) -> Group:
-    """Return the group of items with unit rows (g, d), g >= 2."""
+    """Return the group of g items with unit rows (g, d) float32, g >= 2."""
     low, high = 1.0, -1.0
     for left, right in _every_two(len(unit), watch):
         cosines = unit[left] @ unit[right].T

@@ -2,10 +2,11 @@
 
 Ranks count from 1. Ties take the middle of the places they share, so that constant scores earn no
 credit: a fractional rank r counts as within k where r <= k, and is discounted by 1 / log2(r + 1). A
-relevant item that was never ranked has the rank infinity. One number per metric is the mean over
-questions. Sources: recall, success, MRR and nDCG as in TREC (Voorhees and Harman 2005), nDCG with the
-grade as gain and the ideal over ALL relevant items (Järvelin and Kekäläinen 2002); the percentile
-bootstrap over questions (Efron and Tibshirani 1993; Sakai 2006 for information retrieval).
+relevant item that was never ranked has the rank infinity. Everywhere `ranks` are those of the r relevant
+documents of one question. One number per metric is the mean over questions. Sources: recall, success,
+MRR and nDCG as in TREC (Voorhees and Harman 2005), nDCG with the grade as gain and the ideal over ALL
+relevant items (Järvelin and Kekäläinen 2002); the percentile bootstrap over questions (Efron and
+Tibshirani 1993; Sakai 2006 for information retrieval).
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Interval:
 def ranks_by_score(scores: np.ndarray, relevant: Iterable[int]) -> np.ndarray:
     """Return the ranks of the relevant documents for one question, ties at mid-rank.
 
-    scores: (n,) higher is better; relevant: rows. Returns (len(relevant),) float64 from 1 to n, in the
-    order of `relevant`.
+    scores: (n,) of any float dtype, higher is better; relevant: r rows, 0 to n - 1. Returns (r,) float64
+    from 1 to n, in the order of `relevant`.
     """
     own = scores[list(relevant)]  # (r,)
     above = (scores[None, :] > own[:, None]).sum(axis=1)
@@ -43,35 +44,45 @@ def ranks_by_score(scores: np.ndarray, relevant: Iterable[int]) -> np.ndarray:
 
 
 def ranks_by_order(order: Sequence[Hashable], relevant: Iterable[Hashable]) -> np.ndarray:
-    """Return the places of the relevant documents in a strict order, infinity for one that is not in it."""
+    """Return the places of the r relevant documents in a strict order: (r,) float64, from 1.
+
+    Infinity for one that is not in it.
+    """
     place = {id_: rank for rank, id_ in enumerate(order, start=1)}
     return np.array([place.get(id_, np.inf) for id_ in relevant], np.float64)
 
 
 def hit_at(ranks: np.ndarray, k: int) -> float:
-    """Return 1 if any relevant document has rank <= k, else 0 ("any hit", TREC's success@k)."""
+    """Return 1 if any relevant document has rank <= k, else 0 ("any hit", TREC's success@k).
+
+    ranks: (r,) float64.
+    """
     return float((ranks <= k).any())
 
 
 def recall_at(ranks: np.ndarray, k: int) -> float:
     """Return the share of ALL relevant documents with rank <= k, in [0, 1] ("share found", TREC's).
 
-    Of many that tie no more count than there are places within k.
+    Of many that tie no more count than there are places within k. ranks: (r,) float64; 0 where r is 0.
     """
     return len(_within(ranks, k, np.ones(len(ranks)))) / len(ranks) if len(ranks) else 0.0
 
 
 def reciprocal_rank(ranks: np.ndarray) -> float:
-    """Return 1 / rank of the first relevant document, in [0, 1]; 0 where none was ranked."""
+    """Return 1 / rank of the first relevant document, in [0, 1]; 0 where none was ranked.
+
+    ranks: (r,) float64.
+    """
     return float(1.0 / ranks.min()) if len(ranks) else 0.0
 
 
 def ndcg_at(ranks: np.ndarray, k: int, gains: np.ndarray | None = None) -> float:
     """Return DCG@k / IDCG@k with discount 1 / log2(rank + 1), in [0, 1].
 
-    gains: (r,) the grades of the relevant documents, 1 each where they are not given; the ideal ranks
-    ALL of them, also those that were not found. Of many that tie no more count than there are places
-    within k; as the discount is convex, the middle rank never gains more than those places do.
+    ranks: (r,) float64; gains: (r,) the grades of the same documents, any numeric dtype, 1 each where they
+    are not given. The ideal ranks ALL of them, also those that were not found. Of many that tie no more
+    count than there are places within k; as the discount is convex, the middle rank never gains more than
+    those places do.
     """
     gains = np.ones(len(ranks)) if gains is None else np.asarray(gains, np.float64)
     found = _within(ranks, k, gains)
@@ -84,7 +95,8 @@ def ndcg_at(ranks: np.ndarray, k: int, gains: np.ndarray | None = None) -> float
 def _within(ranks: np.ndarray, k: int, gains: np.ndarray) -> np.ndarray:
     """Return the rows whose rank is at most k; of those that share a rank, the ones with the highest gains.
 
-    t rows at the rank m take the places from m - (t - 1) / 2 on, of which those up to k count.
+    t rows at the rank m take the places from m - (t - 1) / 2 on, of which those up to k count. ranks and
+    gains: (r,) float64. Returns (at most r,) int64.
     """
     found = []
     for rank in np.unique(ranks[ranks <= k]):
@@ -95,7 +107,10 @@ def _within(ranks: np.ndarray, k: int, gains: np.ndarray) -> np.ndarray:
 
 
 def measures(ranks: np.ndarray, ks: Sequence[int], gains: np.ndarray | None = None) -> dict[str, float]:
-    """Return one question's hit@k and recall@k for every k, mrr and ndcg@10."""
+    """Return one question's hit@k and recall@k for every k, mrr and ndcg@10, all in [0, 1].
+
+    ranks: (r,) float64; gains: (r,) the grades of the same documents, any numeric dtype, None for 1 each.
+    """
     return {
         **{f"hit@{k}": hit_at(ranks, k) for k in ks},
         **{f"recall@{k}": recall_at(ranks, k) for k in ks},
@@ -121,7 +136,7 @@ def deltas(
 def bootstrap(
     values: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """Return the mean of values (n,) with the percentile interval of resampled means.
+    """Return the mean of values (n,), any float dtype, with the percentile interval of resampled means.
 
     Over differences of the same questions this is the paired bootstrap. The same seed gives the same
     interval. Raises ValueError where there are no values.

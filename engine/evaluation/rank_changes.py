@@ -173,6 +173,7 @@ def _tau(moves: Sequence[Move]) -> float | None:
 
 
 def _first(ranks: np.ndarray) -> int | None:
+    """Return the best of ranks (r,) float64; None where all are infinity."""
     found = ranks[np.isfinite(ranks)]
     return int(found.min()) if len(found) else None
 

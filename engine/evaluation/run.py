@@ -139,7 +139,7 @@ class Run:
                 yield self._answer(question, content, row)
 
     def _encoded(self, asked: Sequence[tuple[Question, Any]]) -> np.ndarray:
-        """Return the vectors (n, d) of questions with their content: embedded, or those of their items."""
+        """Return the unit vectors (n, d) float32 of n questions: embedded, or those of their items."""
         if self.embedder:
             return self.embedder.encode_query(self.direction.asks, [content for _, content in asked])
         return self._asking[[self._asking_row[one.item.id] for one, _ in asked if one.item]]
@@ -164,7 +164,7 @@ class Run:
             return None
 
     def _answer(self, question: Question, content: Any, scores: np.ndarray) -> Answer:
-        """Return one question's answer; scores: (documents,)."""
+        """Return one question's answer; scores: (documents,) float32, cosines in [-1, 1]."""
         if question.exclude in self._row:
             scores = scores.copy()
             scores[self._row[question.exclude]] = -np.inf
@@ -186,7 +186,10 @@ class Run:
         return self._reranked(answer, content, scores, order[: self.plan.top])
 
     def _reranked(self, answer: Answer, content: Any, scores: np.ndarray, head: np.ndarray) -> Answer:
-        """Add to an answer how it fared after the head (rows, best first) was reranked."""
+        """Add to an answer how it fared after the head was reranked.
+
+        scores: (documents,) float32 of the first stage; head: (at most plan.top,) int64 rows, best first.
+        """
         assert self.reranker is not None
         items = [self.documents[self.ids[row]] for row in head]
         hits = [Hit(rank, item, 0.0, rank) for rank, item in enumerate(items, start=1)]
@@ -249,9 +252,9 @@ def ranks_after(
 ) -> np.ndarray:
     """Return the ranks of the relevant rows after the head was reranked, ties at mid-rank.
 
-    scores: (n,) of the first stage; head: rows in the reranked order; own: the reranker's scores of
-    the first len(own) of them; the others got none and stand by `scores` below those, and the rest
-    by `scores` below the head. Returns (len(relevant),) float64 from 1 to n.
+    scores: (n,) of the first stage, any float dtype; head: rows in the reranked order; own: the reranker's
+    scores of the first len(own) of them; the others got none and stand by `scores` below those, and the
+    rest by `scores` below the head. Returns (len(relevant),) float64 from 1 to n.
     """
     known = np.array(own, np.float64)
     unscored = np.asarray(scores, np.float64)[list(head)[len(known) :]]

@@ -107,12 +107,16 @@ def quality(
 
 
 def _drawn(shown: list[int], dim: int, sample: int, seed: int) -> np.ndarray:
-    """Return rows in random order: all of them, or as many as memory is given for. The first are asked."""
+    """Return rows (pool,) int64 of the map in random order, the first of which are asked.
+
+    They are all that are shown, or as many as memory is given for.
+    """
     room = max(sample, _POOL_NUMBERS // max(1, dim))
     return np.random.default_rng(seed).permutation(np.array(shown, np.int64))[:room]
 
 
 def _names(ids: list[str], modalities: Mapping[str, Modality]) -> np.ndarray:
+    """Return the modality of every id: (pool,) str. Raises ValueError for one that has none."""
     unknown = next((id_ for id_ in ids if modalities.get(id_) not in MODALITIES), None)
     if unknown is not None:
         raise ValueError(f"the modality of {unknown} is {modalities.get(unknown)!r}")
@@ -120,7 +124,7 @@ def _names(ids: list[str], modalities: Mapping[str, Modality]) -> np.ndarray:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Return rows (n, d) of unit length, float64, with little memory beside them."""
+    """Return vectors (n, d) as unit rows (n, d) float64, with little memory beside them."""
     found = np.empty(vectors.shape, np.float64)
     for start in range(0, len(vectors), _NORMALISED_AT_ONCE):
         part = slice(start, start + _NORMALISED_AT_ONCE)
@@ -135,7 +139,10 @@ def _neighbours(
     on_progress: Callable[[float], None],
     cancelled: Callable[[], bool],
 ) -> _Neighbours:
-    """Ask the first rows for their k nearest: unit (n, d), places (n, 2 or 3); sizes are asked and k."""
+    """Ask the first rows for their k nearest; sizes are how many are asked, and k.
+
+    unit: (n, d) float64; places: (n, 2 or 3) float64.
+    """
     asked, k = sizes
     step = max(1, _BLOCK_NUMBERS // len(unit))
     parts = []
@@ -152,22 +159,27 @@ def _neighbours(
 
 
 def _squared(some: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return res[i][j] = ‖some[i] - places[j]‖², exactly 0 for equal places: (b, 2), (n, 2) -> (b, n)."""
+    """Return res[i][j] = ‖some[i] - places[j]‖², exactly 0 for equal places.
+
+    (b, 2 or 3), (n, 2 or 3) -> (b, n), all float64.
+    """
     return sum((some[:, axis, None] - places[:, axis]) ** 2 for axis in range(places.shape[1]))
 
 
 def _without_own(distances: np.ndarray, start: int) -> np.ndarray:
+    """Set the distance of row i to itself, column start + i, to infinity in place: (b, n) float64."""
     own = np.arange(len(distances))
     distances[own, own + start] = np.inf
     return distances
 
 
 def _nearest(distances: np.ndarray, k: int) -> np.ndarray:
-    return np.argpartition(distances, k - 1, axis=1)[:, :k].copy()  # (b, k); a view would keep all n
+    """Return the columns of the k least distances of every row: (b, n) float64 -> (b, k) int64, unordered."""
+    return np.argpartition(distances, k - 1, axis=1)[:, :k].copy()  # a view would keep all n
 
 
 def _ranks(distances: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return 1 + how many are strictly nearer: (b, n) distances, (b, k) columns -> (b, k)."""
+    """Return 1 + how many are strictly nearer: (b, n) float64 distances, (b, k) int64 -> (b, k) int64."""
     limits = np.take_along_axis(distances, columns, 1)
     return np.stack(
         [1 + np.count_nonzero(distances < limits[:, [place]], axis=1) for place in range(limits.shape[1])], 1
@@ -175,7 +187,7 @@ def _ranks(distances: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def _measured(found: _Neighbours, names: np.ndarray, about: MapQuality) -> MapQuality:
-    """Return the numbers; names (pool,) are the modalities, of which the first were asked."""
+    """Return the numbers; names (pool,) str are the modalities, of which the first were asked."""
     own, k = names[: about.sample], about.k
     kept = (found.rank_in_original <= k).mean(1)  # (sample,)
     present = [name for name in MODALITIES if (own == name).any()]
@@ -199,15 +211,22 @@ def _measured(found: _Neighbours, names: np.ndarray, about: MapQuality) -> MapQu
 
 
 def _intrusion(ranks: np.ndarray, n: int) -> float:
-    """Return 1 - 2 Σ max(0, rank - k) / (m k (2n - 3k - 1)), in [0, 1]; ranks (m, k) among n, k < n / 2."""
+    """Return 1 - 2 Σ max(0, rank - k) / (m k (2n - 3k - 1)), in [0, 1].
+
+    ranks: (m, k) int64 among n, k < n / 2.
+    """
     m, k = ranks.shape
     return float(1 - 2 * np.maximum(0, ranks - k).sum() / (m * k * (2 * n - 3 * k - 1)))
 
 
 def _cross(names: np.ndarray, nearest: np.ndarray) -> float:
+    """Return the share of nearest rows (sample, k) int64 of another modality, in [0, 1]; names: (pool,) str."""
     return float((names[nearest] != names[: len(nearest), None]).mean())
 
 
 def _chance(names: np.ndarray, own: np.ndarray) -> float:
-    """Return the mean share of another modality among all other rows, over the rows asked."""
+    """Return the mean share, in [0, 1], of another modality among all other rows, over the rows asked.
+
+    names (pool,) and own, those of the rows asked, (sample,) str.
+    """
     return float(np.mean([(names != name).sum() / (len(names) - 1) for name in own]))
