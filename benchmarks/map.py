@@ -137,12 +137,11 @@ def say(step: str, size: int, **figures: Any) -> None:
 def bench_fit(folder: Path, size: int) -> None:
     """Fit the Map page's first map as its job does, and bare umap-learn on the same rows, turn by turn."""
     from engine.maps.projection import MOST_FITTED, ProjectionSettings, warm_up
-    from engine.storage.columns import content_of
 
     warm_up()
     settings = ProjectionSettings()
     with opened(folder) as workspace:
-        content = content_of(workspace, COLLECTION)
+        content = workspace.maps.content_of(COLLECTION)
         table = content.vectors()
         rows = np.random.default_rng(0).permutation(size)[:MOST_FITTED]
         bare_umap(table.vectors[rows[:2_000]])  # compiles what only it uses

@@ -46,7 +46,7 @@ def main() -> None:
     settings = load_settings(data_dir=folder, threads=2)
     with closing(Workspace.open(settings)) as workspace:
         workspace.ingest("speed", find_sources([SAMPLES], max_file_bytes=settings.max_file_bytes))
-        with workspace.reranker(ModelChoice(DEFAULT_RERANKER)) as reranker:
+        with workspace.models.reranker(ModelChoice(DEFAULT_RERANKER)) as reranker:
             first_looks(reranker, [_opened(SAMPLES / row["file_name"]) for row in rows])
         questions = [row["caption"] for row in rows][:QUESTIONS]
         for caption in questions:

@@ -108,7 +108,7 @@ def ingest_rate(folder: Path) -> float:
 
     with tempfile.TemporaryDirectory() as data:
         workspace = opened(data)
-        with workspace.embedder():
+        with workspace.models.embedder():
             pass
         found = find_sources([folder], max_file_bytes=10**9)
         started = time.perf_counter()

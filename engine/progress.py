@@ -44,6 +44,14 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Hooks:
+    """What a run tells, and asks: on_progress hears how far it is, cancelled tells that it must stop."""
+
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    cancelled: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
 class Watch:
     """Tells the progress of a part of some work, which goes from `low` to `high` of the whole."""
 

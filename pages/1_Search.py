@@ -6,8 +6,8 @@ import streamlit as st
 
 from engine.evaluation.judgements import question_key
 from engine.types import Filters, Modality, SearchTrace
-from pages.ui import cards, frame, resources
-from pages.ui.ask import marks, picture, question, search
+from pages.ui import cards, frame, marks, resources
+from pages.ui.ask import picture, question, search
 from pages.ui.wording import plain, plural
 
 SHOWN: dict[str, Modality | None] = {"Pictures": "image", "Texts": "text", "All by score": None}

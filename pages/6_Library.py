@@ -24,6 +24,6 @@ with frame.errors():
     chosen = st.selectbox("Collection", names, index=first, key="browse", bind="query-params")
     library.describe(infos[chosen])
     library.browse(workspace, infos[chosen])
-    library.remake(workspace, jobs, infos[chosen])
+    library.reembed(workspace, jobs, infos[chosen])
     library.danger(infos[chosen], jobs)
     library.credits(chosen)

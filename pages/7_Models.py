@@ -16,7 +16,7 @@ workspace, jobs = resources.opened()
 
 
 def is_busy() -> bool:
-    return workspace.loads.is_running() or any(one.active for one in workspace.downloads.list())
+    return workspace.models.loads.is_running() or any(one.active for one in workspace.models.downloads.list())
 
 
 with frame.errors():
@@ -27,7 +27,7 @@ with frame.errors():
 
     def activity() -> None:
         """Draw what changes by itself; the whole page when something begins (also elsewhere) or ends."""
-        now = workspace.models.stage()
+        now = workspace.models.loaded.stage()
         if now:
             st.progress(0.0, text=f"{plain(now[1])} …")
         table.in_memory(workspace)
@@ -43,7 +43,7 @@ with frame.errors():
     else:
         from pages.ui.models import playground
 
-        loaded = workspace.models.list()
+        loaded = workspace.models.loaded.list()
         with st.container(horizontal=True):
             embedders = [
                 picker.options(

@@ -144,7 +144,7 @@ def ingest(
             from engine.ingest.ray.driver import ingest_on_ray
 
             options |= {"address": ray_address, "workers": ray_workers}
-            report = ingest_on_ray(workspace, collection, found, **options)
+            report = ingest_on_ray(workspace.folder, collection, found, **options)
         else:
             report = workspace.ingest(collection, found, **options)
     _show_report(report, as_json)
@@ -162,7 +162,7 @@ def remake(
     """Embed a collection again with another model; the old one stays until the new one is whole."""
     choice = _choice(model, width)
     with _workspace() as workspace:
-        report = workspace.remake(
+        report = workspace.reembed(
             collection, choice, into=into, accept_slow=accept_slow, on_progress=_show_progress
         )
     _show_report(report, as_json)

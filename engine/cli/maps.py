@@ -17,7 +17,6 @@ import typer
 
 from engine.errors import ProjectionError
 from engine.settings import load_settings
-from engine.storage.columns import content_of
 from engine.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def project(
     if write is None:
         raise typer.BadParameter(f"--out ends in {', '.join(_WRITERS)}, not {out.name!r}")
     with closing(Workspace.open(load_settings())) as workspace:
-        content = content_of(workspace, collection)
+        content = workspace.maps.content_of(collection)
         kept = None if refit else workspace.maps.open(content, settings)
         found = kept or workspace.maps.fit(content, settings, on_progress=_show)
     _end()

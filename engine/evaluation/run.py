@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +22,12 @@ from engine.evaluation.metrics import measures, ranks_by_score
 from engine.evaluation.questions import Question, QuestionSet, find_questions
 from engine.evaluation.results import Answer, Evaluation, Plan, summarise
 from engine.models.base import Embedder, ModelChoice, Reranker
-from engine.search.rerank import Opened, RerankInput, rerank
+from engine.models.lender import Models
+from engine.progress import Progress
+from engine.search.rerank import Opened, RerankInput, opener, rerank
+from engine.storage.data_folder import DataFolder
 from engine.types import Failure, Hit, Item, Provenance, Reranked
 from engine.vectors import cosine
-
-if TYPE_CHECKING:
-    from engine.workspace import Workspace
 
 KEPT_DEPTH = 100  # of each question's list, for the exported runs
 _BLOCK = 64  # questions embedded at once; pictures of that many are in memory
@@ -37,9 +37,10 @@ _KEPT_DOCUMENTS = 2_000  # prepared documents in memory, about 70 KB each for Po
 
 def evaluate(
     plan: Plan,
-    workspace: Workspace,
+    folder: DataFolder,
+    models: Models,
     *,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Evaluation | None:
     """Measure a collection; None where it was cancelled.
@@ -48,20 +49,19 @@ def evaluate(
     nothing to ask or the reranker cannot read what is asked.
     """
     started = time.time()
-    question_set = find_questions(
-        workspace.store, workspace.ledger, plan.collection, plan.truth, plan.direction
-    )
-    made_by = workspace.store.info(plan.collection).made_by
-    lent = workspace.reranker(plan.reranker) if plan.reranker else nullcontext(None)
-    with _embedder(plan.collection, made_by, workspace) as embedder, lent as reranker:
-        run = Run(plan, question_set, workspace, embedder, reranker)
+    question_set = find_questions(folder.store, folder.ledger, plan.collection, plan.truth, plan.direction)
+    made_by = folder.store.info(plan.collection).made_by
+    lent = models.reranker(plan.reranker) if plan.reranker else nullcontext(None)
+    with _embedder(plan.collection, made_by, folder, models) as embedder, lent as reranker:
+        run = Run(plan, question_set, folder, embedder, reranker)
         answers: list[Answer] = []
-        on_progress(0, len(run.questions))
+        report = partial(_report, on_progress, time.monotonic(), len(run.questions))
+        report(0)
         for answer in run.answers():
             if cancelled():
                 return None
             answers.append(answer)
-            on_progress(len(answers) + len(run.unasked), len(run.questions))
+            report(len(answers) + len(run.unasked))
     if not answers:
         reason = run.unasked[0].reason if run.unasked else "what would be right is no longer there."
         raise EvaluationError(f"None of the questions could be asked: {reason}")
@@ -83,14 +83,21 @@ def evaluate(
     )
 
 
+def _report(on_progress: Callable[[Progress], None], started: float, total: int, done: int) -> None:
+    elapsed = time.monotonic() - started
+    on_progress(Progress("Asking", done, total, elapsed_seconds=elapsed, unit="questions"))
+
+
 @contextmanager
-def _embedder(collection: str, made_by: Provenance, workspace: Workspace) -> Iterator[Embedder | None]:
+def _embedder(
+    collection: str, made_by: Provenance, folder: DataFolder, models: Models
+) -> Iterator[Embedder | None]:
     """Lend the model that made a collection; None where no model here did, and stored vectors must ask."""
     if made_by.imported:
         yield None
         return
-    with workspace.embedder(ModelChoice.of(made_by)) as embedder:
-        workspace.store.check_model(collection, embedder.provenance)
+    with models.embedder(ModelChoice.of(made_by)) as embedder:
+        folder.store.check_model(collection, embedder.provenance)
         yield embedder
 
 
@@ -105,21 +112,21 @@ class Run:
         self,
         plan: Plan,
         question_set: QuestionSet,
-        workspace: Workspace,
+        folder: DataFolder,
         embedder: Embedder | None,
         reranker: Reranker | None,
     ) -> None:
-        self.plan, self.workspace, self.embedder, self.reranker = plan, workspace, embedder, reranker
+        self.plan, self.folder, self.embedder, self.reranker = plan, folder, embedder, reranker
         self.direction, self.documents = question_set.direction, question_set.documents
         self.fresh, self.unasked = 0, list[Failure]()
         self._worked, self._refused = False, 0
-        table = workspace.store.vectors(plan.collection, question_set.direction.answers)
+        table = folder.store.vectors(plan.collection, question_set.direction.answers)
         # By id, so that ties at the end of the head fall the same way every time.
         table = table.take(sorted(id_ for id_ in table.ids if id_ in question_set.documents))
         self.ids, self._vectors = table.ids, table.vectors
         self._row = {id_: row for row, id_ in enumerate(table.ids)}
         if embedder is None:
-            table = workspace.store.vectors(plan.collection, question_set.direction.asks)
+            table = folder.store.vectors(plan.collection, question_set.direction.asks)
             self._asking, self._asking_row = table.vectors, {id_: row for row, id_ in enumerate(table.ids)}
         known = replace(question_set, questions=tuple(filter(self._can_be_answered, question_set.questions)))
         self.questions = known.sample(plan.limit, plan.seed).questions
@@ -157,8 +164,8 @@ class Run:
             if question.words:
                 return question.words
             if question.item is not None:
-                return self.workspace.open_item(question.item)
-            return self.workspace.open_question(question.picture)
+                return self.folder.open_item(question.item)
+            return self.folder.open_question(question.picture)
         except MediaError as error:
             self.unasked.append(Failure(question.shown, str(error)))
             return None
@@ -242,7 +249,7 @@ class Run:
 
     def _open(self, item: Item) -> Opened:
         assert self.reranker is not None
-        opened = self.workspace.open_for(self.reranker, item)
+        opened = opener(self.folder, self.reranker)(item)
         self.fresh += opened.fresh
         return opened
 

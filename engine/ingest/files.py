@@ -7,7 +7,7 @@ same ingest again stores nothing twice and completes what was cut short.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +17,11 @@ from engine.ingest.pipeline import Batch, Pipeline, Ready, tried
 from engine.media.decode import Probe, captions_of, decode, probe
 from engine.media.images import thumbnail
 from engine.media.sources import Source, SourceList
+from engine.models.base import Embedder, ModelChoice
+from engine.models.lender import Models
+from engine.progress import Hooks, Progress
+from engine.storage.chroma import check_name
+from engine.storage.data_folder import DataFolder
 from engine.types import Failure, IngestReport, Item, Modality
 
 
@@ -30,11 +35,11 @@ class Found:
     repeated: list[Probe]
 
 
-class Ingest(Pipeline):
+class FileIngest(Pipeline):
     """One run over a list of sources into one collection."""
 
-    def __init__(self, collection: str, **parts: Any) -> None:
-        super().__init__(collection, **parts)
+    def __init__(self, collection: str, folder: DataFolder, embedder: Embedder, hooks: Hooks) -> None:
+        super().__init__(collection, folder, embedder, hooks)
         self._seen: set[str] = set()
         self._refused: dict[str, str] = {}
         self._saved: set[str] = set()
@@ -171,3 +176,29 @@ class Ingest(Pipeline):
         if media in self._saved:
             self._saved.discard(media)
             self._library.release(media)
+
+
+def ingest_files(
+    folder: DataFolder,
+    models: Models,
+    collection: str,
+    found: SourceList,
+    *,
+    choice: ModelChoice | None = None,
+    accept_slow: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> IngestReport:
+    """Ingest sources into a collection, by default with what made it; see `FileIngest.run`.
+
+    Raises CollectionNameError, ModelError, and SlowModelError before anything is embedded where the
+    model would take more than half an hour, unless that was accepted.
+    """
+    check_name(collection)
+    folder.finish_swaps()
+    total = len(found.sources)
+    choice = choice or folder.choice_of(collection)
+    with models.embedder(choice, lambda stage: on_progress(Progress(stage, 0, total))) as embedder:
+        if not accept_slow:
+            models.check_speed(choice, total)
+        return FileIngest(collection, folder, embedder, Hooks(on_progress, cancelled)).run(found)

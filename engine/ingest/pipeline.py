@@ -18,11 +18,9 @@ from engine.disk import check_space
 from engine.errors import CollectionError, MediaError, StoreFailedError
 from engine.media.images import THUMBNAIL_PX
 from engine.models.base import Embedder
-from engine.progress import Progress
-from engine.settings import Settings
-from engine.storage.chroma import Store, check_name
-from engine.storage.ledger import Ledger
-from engine.storage.library import Library
+from engine.progress import Hooks, Progress
+from engine.storage.chroma import check_name
+from engine.storage.data_folder import DataFolder
 from engine.storage.repair import rebuild
 from engine.types import MODALITIES, Failure, Item, MediaItem, Modality, VectorTable
 
@@ -59,19 +57,15 @@ class Pipeline:
     def __init__(
         self,
         collection: str,
-        *,
-        store: Store,
-        ledger: Ledger,
-        library: Library,
+        folder: DataFolder,
         embedder: Embedder,
-        settings: Settings,
-        on_progress: Callable[[Progress], None] = lambda progress: None,
-        cancelled: Callable[[], bool] = lambda: False,
+        hooks: Hooks,
     ) -> None:
         self.collection = check_name(collection)
-        self._store, self._ledger, self._library = store, ledger, library
-        self._embedder, self._settings = embedder, settings
-        self._on_progress, self._cancelled = on_progress, cancelled
+        self._folder, self._settings = folder, folder.settings
+        self._store, self._ledger, self._library = folder.store, folder.ledger, folder.library
+        self._embedder = embedder
+        self._on_progress, self._cancelled = hooks.on_progress, hooks.cancelled
         self._made_by = embedder.provenance
         self._written: dict[Modality, list[str]] = {}
         self._progress = Progress("Reading", 0, 0)

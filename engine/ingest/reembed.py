@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
@@ -18,7 +18,11 @@ from engine.disk import check_space
 from engine.errors import CollectionError, MediaError, ModalityError, UnreadableMediaError
 from engine.ingest.pipeline import Batch, Pipeline, Ready, tried
 from engine.media.images import open_image
+from engine.models.base import Embedder, ModelChoice
+from engine.models.lender import Models
+from engine.progress import Hooks, Progress
 from engine.storage.chroma import Store, check_name
+from engine.storage.data_folder import DataFolder, missing_content
 from engine.storage.ledger import Ledger
 from engine.storage.repair import by_modality, delete_unused, drop_staging, finish_swaps, restore
 from engine.storage.staging import Key, Staging, Stagings, dropped_error
@@ -27,7 +31,7 @@ from engine.types import MODALITIES, Failure, IngestReport, Item, MediaItem, Mod
 _NAMED = 3  # failures that an error names
 
 
-def check_remake(source: str, into: str | None, store: Store, ledger: Ledger) -> None:
+def check_reembedding(source: str, into: str | None, store: Store, ledger: Ledger) -> None:
     """Refuse a remake that cannot be, before a model is loaded for it.
 
     Raises CollectionNameError, CollectionNotFoundError, or CollectionError where the new name is
@@ -48,18 +52,13 @@ def check_remake(source: str, into: str | None, store: Store, ledger: Ledger) ->
         )
 
 
-def missing_content(item: Item) -> str:
-    """Return in words that an item has nothing a model could read, only an imported vector; else ""."""
-    if item.modality == "text":
-        return "" if item.caption else "It was imported without its text."
-    return "" if item.media else "It was imported without its media file."
-
-
-class Remake(Pipeline):
+class Reembedding(Pipeline):
     """One run that makes a collection again with another embedder, under its own or a new name."""
 
-    def __init__(self, source: str, into: str | None = None, **parts: Any) -> None:
-        super().__init__(into or source, **parts)
+    def __init__(
+        self, source: str, into: str | None, folder: DataFolder, embedder: Embedder, hooks: Hooks
+    ) -> None:
+        super().__init__(into or source, folder, embedder, hooks)
         self.source, self.target = check_name(source), self.collection
         self._in_place = self.source == self.target
         self._stagings = Stagings(self._ledger)
@@ -78,7 +77,7 @@ class Remake(Pipeline):
         items could not be made again, and StoreError or FolderError.
         """
         finish_swaps(self._store, self._ledger, self._library)
-        check_remake(self.source, None if self._in_place else self.target, self._store, self._ledger)
+        check_reembedding(self.source, None if self._in_place else self.target, self._store, self._ledger)
         self._check_modalities()
         self._check_recorded()
         self._begin()
@@ -300,3 +299,30 @@ def _modalities(collection: str, ledger: Ledger) -> list[Modality]:
     """Return the modalities of the items that the ledger holds of a collection."""
     held = {modality for name, modality in ledger.counts() if name == collection}
     return [modality for modality in MODALITIES if modality in held]
+
+
+def reembed(
+    folder: DataFolder,
+    models: Models,
+    collection: str,
+    choice: ModelChoice,
+    *,
+    into: str | None = None,
+    accept_slow: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    cancelled: Callable[[], bool] = lambda: False,
+    done_as: str | None = None,
+) -> IngestReport:
+    """Embed a collection again with another model, in its place or under a new name.
+
+    Raises ModelError (SlowModelError as `ingest_files` does), and what `Reembedding.run` raises, which
+    also tells what done_as is.
+    """
+    folder.finish_swaps()
+    check_reembedding(collection, into, folder.store, folder.ledger)
+    total = folder.store.info(collection).total
+    with models.embedder(choice, lambda stage: on_progress(Progress(stage, 0, total))) as embedder:
+        if not accept_slow:
+            models.check_speed(choice, total)
+        hooks = Hooks(on_progress, cancelled)
+        return Reembedding(collection, into, folder, embedder, hooks).run(done_as)

@@ -1,4 +1,4 @@
-"""Vectors that somebody else has made, from a file into a collection; an `Ingest` whose model is the file.
+"""Vectors that somebody else has made, from a file into a collection; a `FileIngest` whose model is the file.
 
 The file is read twice: once to check every row, then to store them. Nothing is embedded, and what needs a
 model says so later (`errors.ImportedVectorsError`).
@@ -14,7 +14,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,31 +25,29 @@ from engine.errors import (
     MediaError,
     UnknownFormatError,
 )
-from engine.ingest.files import Ingest
+from engine.ingest.files import FileIngest
 from engine.ingest.pipeline import Batch, Ready, tried
 from engine.media.images import THUMBNAIL_PX, open_image, thumbnail
 from engine.media.metadata import MAX_COLUMNS, disagreement, left_out, metadata_of
 from engine.media.plain_text import MAX_CHARS
 from engine.media.sniff import IMAGE_SUFFIXES, TEXT_MIME, sniff
 from engine.media.sources import file_reader
-from engine.models.base import ModelSpec
-from engine.progress import Progress
+from engine.models.base import Embedder, ModelSpec
+from engine.progress import Hooks, Progress
 from engine.storage.chroma import check_name
+from engine.storage.data_folder import DataFolder
 from engine.text import clean_name, clean_text
 from engine.types import MODALITIES, Failure, IngestReport, Item, Metadata, Modality, Provenance
 from engine.vector_files.rows import VectorRow, is_item_id, item_id
 from engine.vector_files.table import VectorFile
 from engine.vectors import normalise
 
-if TYPE_CHECKING:
-    from engine.workspace import Workspace
-
 _MAX_LABEL_CHARS = 100
 _SAME = 1e-6  # of numbers of a unit vector, written and read again
 
 
 def import_vectors(
-    workspace: Workspace,
+    folder: DataFolder,
     collection: str,
     path: Path,
     *,
@@ -69,10 +67,10 @@ def import_vectors(
     other vectors are there, and a StoreError or FolderError.
     """
     check_name(collection)
-    workspace.finish_swaps()
+    folder.finish_swaps()
     file, started = VectorFile(path, name=name), time.monotonic()
-    made_by = Provenance.of_import(_label(workspace, collection, label, file), file.dim)
-    workspace.store.check_model(collection, made_by)
+    made_by = Provenance.of_import(_label(folder, collection, label, file), file.dim)
+    folder.store.check_model(collection, made_by)
 
     def show(done: int) -> None:
         passed = time.monotonic() - started
@@ -81,19 +79,18 @@ def import_vectors(
     faults = file.check(skip_bad=skip_bad, on_rows=show, cancelled=cancelled)
     if faults is None:
         return IngestReport(collection, made_by.model, 0, 0, (), time.monotonic() - started, cancelled=True)
-    parts: dict[str, Any] = {"on_progress": on_progress, "cancelled": cancelled}
-    parts |= {one: getattr(workspace, one) for one in ("store", "ledger", "library", "settings")}
-    job = VectorImport(collection, media_root=media_root, embedder=_Given(made_by), **parts)
+    hooks = Hooks(on_progress, cancelled)
+    job = VectorImport(collection, folder, _Given(made_by), hooks, media_root=media_root)
     bad = tuple(Failure(f"{file.name}, row {fault.row}", str(fault)) for fault in faults)
     return job.store_rows(file, bad, {fault.row for fault in faults})
 
 
-def _label(workspace: Workspace, collection: str, label: str | None, file: VectorFile) -> str:
+def _label(folder: DataFolder, collection: str, label: str | None, file: VectorFile) -> str:
     """Return what is to be named as the maker of the vectors. Raises CollectionError for no readable one."""
     if label is None:
         label = Path(file.name).stem
         with suppress(CollectionNotFoundError):
-            label = workspace.store.made_by(collection).imported or label
+            label = folder.store.made_by(collection).imported or label
     cleaned = " ".join(clean_text(label).split())[:_MAX_LABEL_CHARS]
     if not cleaned:
         raise CollectionError(f"{label!r} names no model: say in a few words what made the vectors.")
@@ -139,13 +136,21 @@ class _Picture:
     thumbnail: bytes = field(repr=False)
 
 
-class VectorImport(Ingest):
+class VectorImport(FileIngest):
     """One run of a file's rows into one collection."""
 
     _stage = "Storing"
 
-    def __init__(self, collection: str, *, media_root: Path | None, **parts: Any) -> None:
-        super().__init__(collection, **parts)
+    def __init__(
+        self,
+        collection: str,
+        folder: DataFolder,
+        embedder: Embedder,
+        hooks: Hooks,
+        *,
+        media_root: Path | None,
+    ) -> None:
+        super().__init__(collection, folder, embedder, hooks)
         self._root = media_root.resolve() if media_root else None
         self._unread: Counter[Modality] = Counter()
         self._columns_left = ""

@@ -66,7 +66,7 @@ def clusters_of(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) ->
 
         return cluster(
             _table(workspace, drawn),
-            dict(texts_of(workspace, drawn.map.collection)),
+            dict(texts_of(workspace.folder, drawn.map.collection)),
             min_cluster_size=min_cluster_size,
             modalities=drawn.map.modality,
             on_progress=on_progress,
@@ -93,7 +93,7 @@ def duplicates_of(
         return find(
             table.take(id_ for id_ in table.ids if id_ in kinds),
             kinds,
-            lambda some: read_items(workspace, collection, kinds, some),
+            lambda some: read_items(workspace.folder, collection, kinds, some),
             threshold=threshold,
             on_progress=on_progress,
             cancelled=cancelled,
@@ -117,7 +117,7 @@ def _key(
     """
     collection, of = drawn.map.collection, drawn.map.projection.ids if ids is None else ids
     made = workspace.store.info(collection)
-    since = workspace.deletions(collection)
+    since = workspace.folder.deletions(collection)
     return (*parts, collection, made.created_at, since, str(made.made_by), len(of), hash(of))
 
 
@@ -125,4 +125,4 @@ def _table(workspace: Workspace, drawn: DrawnMap) -> VectorTable:
     """Return the vectors of what is on a map and still there, read anew: a thread has no share in caches."""
     from engine.storage.columns import read_vectors
 
-    return read_vectors(workspace, drawn.map.collection, drawn.map.projection.ids)
+    return read_vectors(workspace.folder, drawn.map.collection, drawn.map.projection.ids)

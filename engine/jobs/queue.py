@@ -22,7 +22,7 @@ from engine.disk import check_space, folder_error
 from engine.errors import GapscopeError, QueryError, SlowModelError, VectorFileError
 from engine.evaluation.results import Plan
 from engine.ingest import samples
-from engine.ingest.reembed import check_remake
+from engine.ingest.reembed import check_reembedding
 from engine.media.sources import SourceList, find_sources, from_files
 from engine.models.base import ModelChoice
 from engine.models.pocket.recipe import PROVENANCE
@@ -166,7 +166,7 @@ class Jobs:
             _check_target(into)
             if self.uses(into):
                 raise QueryError(f"A job is making {into!r}: choose another name, or wait for it.")
-        check_remake(collection, into, self._workspace.store, self._workspace.ledger)
+        check_reembedding(collection, into, self._workspace.store, self._workspace.ledger)
         title = f"{collection} again with {choice.id}"
         return self._add(JobSpec(_new_id(), title, collection, choice, remake=True, into=into))
 
@@ -248,7 +248,7 @@ class Jobs:
         if job is None or job.active:
             return
         if job.spec.remake and not self._remakes(job.spec.target, but=job):
-            self._workspace.discard_remake(job.spec.target)
+            self._workspace.folder.discard_reembedding(job.spec.target)
         with self._lock:
             self._jobs.pop(id_, None)
         self._remove(job.spec)
@@ -383,7 +383,6 @@ class Jobs:
     def _projected(self, job: Job) -> None:
         from engine.maps.projection import ProjectionSettings
         from engine.progress import CancelledError
-        from engine.storage.columns import content_of
 
         def report(share: float) -> None:
             job.progress = Progress("Fitting", round(100 * share), 100, unit="%")
@@ -391,7 +390,7 @@ class Jobs:
         report(0.0)
         settings = ProjectionSettings.of(job.spec.projection or {})
         try:
-            content = content_of(self._workspace, job.spec.collection)
+            content = self._workspace.maps.content_of(job.spec.collection)
             self._workspace.maps.fit(content, settings, on_progress=report, cancelled=job.stop.is_set)
         except CancelledError:
             job.state = "cancelled"
@@ -423,14 +422,14 @@ class Jobs:
         """Make a collection again, unless it was just before the process ended."""
         done = self._workspace.ledger.get_state(_done_as(job.spec))
         if done is not None:
-            self._workspace.finish_swaps()
+            self._workspace.folder.finish_swaps()
             data = json.loads(done)
             lists = {
                 "failed": tuple(Failure(**one) for one in data["failed"]),
                 "notes": tuple(data.get("notes", ())),
             }
             return IngestReport(**{**data, **lists})
-        return self._workspace.remake(
+        return self._workspace.reembed(
             job.spec.collection, into=job.spec.into, done_as=_done_as(job.spec), **self._how(job)
         )
 

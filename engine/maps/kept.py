@@ -13,20 +13,18 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from engine.disk import folder_error
 from engine.errors import FolderError
 from engine.maps.files import read_columns_file, read_projection, write_columns, write_projection
 from engine.maps.projection import ProjectionSettings, fit, place
-from engine.types import Modality, Projection, Provenance
-
-if TYPE_CHECKING:
-    from engine.storage.columns import Columns, MapContent
+from engine.storage.columns import Columns, last_change, read_columns, read_vectors
+from engine.storage.data_folder import DataFolder
+from engine.types import Modality, Projection, Provenance, VectorTable
 
 log = logging.getLogger(__name__)
 _FORMAT = 2
@@ -64,13 +62,50 @@ class Map:
         return self.settings.fit_on is None and self.added > REFIT_SHARE * len(self.projection)
 
 
+@dataclass(frozen=True)
+class MapContent:
+    """What a map is made of: a collection as it was when this was read, and what made its vectors."""
+
+    folder: DataFolder = field(repr=False)
+    collection: str
+    made_by: Provenance
+    columns: Columns = field(repr=False)
+
+    def vectors(self, ids: Sequence[str] | None = None) -> VectorTable:
+        """Return the vectors of some items, or of all, less those that are gone: see `read_vectors`."""
+        return read_vectors(self.folder, self.collection, self.columns.ids if ids is None else ids)
+
+
 class Maps:
     """The maps of one data folder; safe from several threads, as each has a file of its own."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._folder = data_dir / "maps"
+    def __init__(self, data_folder: DataFolder) -> None:
+        self._data = data_folder
+        self._folder = data_folder.settings.data_dir / "maps"
         # One for each file: what follows the collection must not be written over a newer fit.
         self._locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+
+    def content_of(self, collection: str) -> MapContent:
+        """Return a collection as maps take it; raises as `columns_of` does."""
+        made_by = self._data.store.info(collection).made_by
+        return MapContent(self._data, collection, made_by, self.columns_of(collection))
+
+    def columns_of(self, collection: str) -> Columns:
+        """Return the columns of a collection as it is now, as they were kept where nothing has changed.
+
+        Raises CollectionNotFoundError, StoreError, FolderError, and ProjectionError where it is empty.
+        """
+        if self._data.store.is_shared:  # what another process changes there does not always show in it
+            return read_columns(self._data, collection)
+        version, path = last_change(self._data, collection), self._columns_path(collection)
+        kept = read_columns_file(path, version)
+        if kept is None:
+            kept = read_columns(self._data, collection)
+            try:
+                write_columns(path, version, kept)
+            except FolderError as error:  # a full disk: they are read again the next time
+                log.warning("the columns of %s are not kept: %s", collection, error)
+        return kept
 
     def open(self, content: MapContent, settings: ProjectionSettings) -> Map | None:
         """Return the kept map brought up to the collection as it is, or None where it must be fitted.
@@ -137,14 +172,6 @@ class Maps:
         except FolderError as error:  # a full disk must not keep anybody from deleting
             log.warning("the map %s is forgotten: %s", path.name, error)
         path.unlink(missing_ok=True)
-
-    def kept_columns(self, collection: str, version: str) -> Columns | None:
-        """Return the columns of a collection as they were kept, or None where it has changed since."""
-        return read_columns_file(self._columns_path(collection), version)
-
-    def keep_columns(self, collection: str, version: str, columns: Columns) -> None:
-        """Keep the columns of a collection until it changes. Raises FolderError."""
-        write_columns(self._columns_path(collection), version, columns)
 
     def forget(self, collection: str) -> None:
         """Delete the maps and columns of a collection. Raises FolderError."""

@@ -220,7 +220,7 @@ def _intrusion(ranks: np.ndarray, n: int) -> float:
 
 
 def _cross(names: np.ndarray, nearest: np.ndarray) -> float:
-    """Return the share of nearest rows (sample, k) int64 of another modality, in [0, 1]; names: (pool,) str."""
+    """Return the share of nearest rows (sample, k) int64 of another modality, in [0, 1]; names: (pool,)."""
     return float((names[nearest] != names[: len(nearest), None]).mean())
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from engine.errors import MediaError, ModelError
 from engine.models.base import Reranker
+from engine.storage.data_folder import DataFolder
 from engine.types import Hit, Item, Modality, Reranked
 
 RerankInput = tuple[Modality, Any]  # a question or a document, with its modality
@@ -38,6 +39,23 @@ class _Head:
     error: ModelError | None = None
     open_seconds: float = 0.0
     score_seconds: float = 0.0
+
+
+def opener(folder: DataFolder, reranker: Reranker) -> Callable[[Item], Opened]:
+    """Return what opens an item for a reranker: prepared, or as it was kept from the last time.
+
+    It raises MediaError where a file is gone or cannot be read, and ModelError.
+    """
+
+    def opened(item: Item) -> Opened:
+        def prepared() -> Any:
+            return reranker.prepare(item.modality, folder.open_item(item))
+
+        if reranker.codec is None or item.media is None:
+            return Opened(prepared())
+        return Opened(*folder.library.evidence(item.media, reranker.codec, prepared))
+
+    return opened
 
 
 def rerank(

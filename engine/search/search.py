@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -40,10 +39,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Reranking:
-    """How to reorder: `model` lends the reranker, `open_for` opens an item for it, `top` is how many."""
+    """How to reorder: `model` lends the reranker, `opener` gives what opens items for it, `top` how many."""
 
     model: Callable[[], AbstractContextManager[Reranker]]
-    open_for: Callable[[Reranker, Item], Opened]
+    opener: Callable[[Reranker], Callable[[Item], Opened]]
     top: int = 50
 
 
@@ -171,7 +170,7 @@ def _merged(retrieved: dict[Modality, tuple[Hit, ...]], k: int) -> tuple[Hit, ..
 def _reranked(query: Query, hits: tuple[Hit, ...], reranking: Reranking) -> Reranked:
     asked = query_content(query)
     with reranking.model() as model:
-        return rerank(asked, hits, model, top=reranking.top, open_item=partial(reranking.open_for, model))
+        return rerank(asked, hits, model, top=reranking.top, open_item=reranking.opener(model))
 
 
 @contextmanager

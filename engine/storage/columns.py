@@ -1,31 +1,25 @@
 """What a map asks of every item, in columns: modality, media type, labels, pair; and the vectors in a table.
 
 Read from the ledger, which is ten times as quick as the store; of items that another data folder has
-put into a shared store it knows nothing, and the store is read then. Changes no item: what was read is kept
-in a file beside the maps, as reading a million items takes longer than drawing them.
+put into a shared store it knows nothing, and the store is read then. Changes nothing, and keeps nothing:
+`maps/kept.py` does, as reading a million items takes longer than drawing them.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from engine.errors import FolderError, ProjectionError, QueryError
+from engine.errors import ProjectionError
+from engine.storage.data_folder import DataFolder
 from engine.storage.ledger import item_from_json
-from engine.text import clean_text
-from engine.types import MODALITIES, Item, Modality, Provenance, VectorTable
+from engine.types import MODALITIES, Item, Modality, VectorTable
 
-if TYPE_CHECKING:
-    from engine.workspace import Workspace
-
-log = logging.getLogger(__name__)
-MAX_LABEL_CHARS = 100
 _ROWS_AT_ONCE = 20_000
 _FIELDS = """SELECT id, modality, json_extract(item, '$.mime'), json_extract(item, '$.pair'),
 json_extract(item, '$.labels') FROM items WHERE collection = ?"""
@@ -102,31 +96,17 @@ class Columns:
         return [one for one in MODALITIES if counts.get(one)]
 
 
-def read_columns(workspace: Workspace, collection: str) -> Columns:
+def read_columns(folder: DataFolder, collection: str) -> Columns:
     """Return the columns of a collection as it is now.
 
     Raises CollectionNotFoundError, StoreError, FolderError, and ProjectionError where it is empty.
     """
-    if workspace.store.is_shared:  # what another process changes there does not always show in the version
-        return _read(workspace, collection)
-    version = last_change(workspace, collection)
-    kept = workspace.maps.kept_columns(collection, version)
-    if kept is None:
-        kept = _read(workspace, collection)
-        try:
-            workspace.maps.keep_columns(collection, version, kept)
-        except FolderError as error:  # a full disk: they are read again the next time
-            log.warning("the columns of %s are not kept: %s", collection, error)
-    return kept
-
-
-def _read(workspace: Workspace, collection: str) -> Columns:
     rows = {}
-    for id_, modality, mime, pair, labels in workspace.ledger.rows(_FIELDS, (collection,)):
+    for id_, modality, mime, pair, labels in folder.ledger.rows(_FIELDS, (collection,)):
         rows[id_] = (modality, mime or "", pair or id_, labels or "")
-    counts = workspace.store.info(collection).counts
+    counts = folder.store.info(collection).counts
     if sum(counts.values()) != len(rows):  # not all is in this ledger, or not all of it in the store yet
-        rows = dict(_from_store(workspace, collection, rows))
+        rows = dict(_from_store(folder, collection, rows))
     if not rows:
         raise ProjectionError(f"There is nothing to project: the collection {collection!r} is empty.")
     ids = tuple(sorted(rows))
@@ -136,42 +116,22 @@ def _read(workspace: Workspace, collection: str) -> Columns:
 
 
 def _from_store(
-    workspace: Workspace, collection: str, known: Mapping[str, tuple[str, ...]]
+    folder: DataFolder, collection: str, known: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield what the store holds, by what the ledger says of it or else by what the store does."""
-    for item in chain.from_iterable(workspace.store.all_items(collection, one) for one in MODALITIES):
+    for item in chain.from_iterable(folder.store.all_items(collection, one) for one in MODALITIES):
         labels = json.dumps(item.labels) if item.labels else ""
         yield item.id, known.get(item.id) or (item.modality, item.mime, item.pair, labels)
 
 
-@dataclass(frozen=True)
-class MapContent:
-    """What a map is made of: a collection as it was when this was read, and what made its vectors."""
-
-    workspace: Workspace = field(repr=False)
-    collection: str
-    made_by: Provenance
-    columns: Columns = field(repr=False)
-
-    def vectors(self, ids: Sequence[str] | None = None) -> VectorTable:
-        """Return the vectors of some items, or of all, less those that are gone: see `read_vectors`."""
-        return read_vectors(self.workspace, self.collection, self.columns.ids if ids is None else ids)
-
-
-def content_of(workspace: Workspace, collection: str) -> MapContent:
-    """Return a collection as maps take it; raises as `read_columns` does."""
-    made_by = workspace.store.info(collection).made_by
-    return MapContent(workspace, collection, made_by, read_columns(workspace, collection))
-
-
-def read_vectors(workspace: Workspace, collection: str, ids: Sequence[str]) -> VectorTable:
+def read_vectors(folder: DataFolder, collection: str, ids: Sequence[str]) -> VectorTable:
     """Return the vectors of items (n, d) float32 in the order of ids, less those that are gone.
 
     Raises StoreError, FolderError.
     """
     place = {id_: row for row, id_ in enumerate(ids)}
     matrix, found = np.zeros((0, 0), np.float32), np.zeros(len(ids), bool)
-    for some, vectors in _pages(workspace, collection):
+    for some, vectors in _pages(folder, collection):
         rows = np.array([place.get(id_, -1) for id_ in some])
         if not matrix.size:
             matrix = np.zeros((len(ids), vectors.shape[1]), np.float32)
@@ -179,7 +139,7 @@ def read_vectors(workspace: Workspace, collection: str, ids: Sequence[str]) -> V
     if found.all():
         return VectorTable(tuple(ids), matrix)
     missing = [id_ for id_, there in zip(ids, found, strict=True) if not there]
-    tables = [workspace.store.vectors(collection, modality, missing) for modality in MODALITIES]
+    tables = [folder.store.vectors(collection, modality, missing) for modality in MODALITIES]
     tables = [table for table in tables if len(table)]
     some = tuple(id_ for id_, there in zip(ids, found, strict=True) if there)
     if not tables:
@@ -192,20 +152,20 @@ def read_vectors(workspace: Workspace, collection: str, ids: Sequence[str]) -> V
     return both.take(id_ for id_ in ids if id_ in there)
 
 
-def _pages(workspace: Workspace, collection: str) -> Iterator[tuple[list[str], np.ndarray]]:
+def _pages(folder: DataFolder, collection: str) -> Iterator[tuple[list[str], np.ndarray]]:
     """Yield ids with their vectors (m, d) float32 as the ledger has them, not all at once."""
     query = """SELECT id, vector FROM items WHERE collection = ? AND modality = ? AND id > ?
     ORDER BY id LIMIT ?"""
     for modality in MODALITIES:
         last = ""
-        while rows := workspace.ledger.rows(query, (collection, modality, last, _ROWS_AT_ONCE)):
+        while rows := folder.ledger.rows(query, (collection, modality, last, _ROWS_AT_ONCE)):
             last = rows[-1][0]
             vectors = np.frombuffer(b"".join(vector for _, vector in rows), np.float32)
             yield [id_ for id_, _ in rows], vectors.reshape(len(rows), -1)
 
 
 def read_items(
-    workspace: Workspace, collection: str, modality_of: Mapping[str, Modality], ids: Iterable[str]
+    folder: DataFolder, collection: str, modality_of: Mapping[str, Modality], ids: Iterable[str]
 ) -> list[Item]:
     """Return items in the order of ids, less those that are gone, or of another data folder."""
     wanted = list(ids)
@@ -214,44 +174,24 @@ def read_items(
     found: dict[str, Item] = {}
     for modality in MODALITIES:
         some = [id_ for id_ in wanted if modality_of.get(id_) == modality]
-        rows = workspace.ledger.rows(query, (collection, modality, json.dumps(some))) if some else []
+        rows = folder.ledger.rows(query, (collection, modality, json.dumps(some))) if some else []
         found |= {item.id: item for item in (item_from_json(text) for (text,) in rows)}
     return [found[id_] for id_ in wanted if id_ in found]
 
 
-def texts_of(workspace: Workspace, collection: str) -> Iterator[tuple[str, str]]:
+def texts_of(folder: DataFolder, collection: str) -> Iterator[tuple[str, str]]:
     """Yield the id and the words of every item: its caption and labels, or its name."""
     query = """SELECT id, json_extract(item, '$.caption'), json_extract(item, '$.labels') FROM items
     WHERE collection = ?"""
-    for id_, caption, labels in workspace.ledger.rows(query, (collection,)):
+    for id_, caption, labels in folder.ledger.rows(query, (collection,)):
         yield id_, " ".join((caption or "", *(json.loads(labels) if labels else ()))).strip()
 
 
-def last_change(workspace: Workspace, collection: str) -> str:
+def last_change(folder: DataFolder, collection: str) -> str:
     """Return what differs after something was written into a collection; costs one row.
 
     Every item written anew, labels included, gets a new row; what was only deleted shows in the counts.
     """
-    newest = workspace.ledger.rows("SELECT rowid, id, item FROM items ORDER BY rowid DESC LIMIT 1", ())
-    info = workspace.store.info(collection)
-    return f"{workspace.settings.data_dir} {info} {newest}"
-
-
-def check_label(label: str) -> str:
-    """Return a label on one line. Raises QueryError where nothing is left, or it is long."""
-    clean = " ".join(clean_text(label[: 10 * MAX_LABEL_CHARS]).split())
-    if not clean or len(clean) > MAX_LABEL_CHARS:
-        raise QueryError(f"A label has 1 to {MAX_LABEL_CHARS} characters; this one has {len(clean):,}.")
-    return clean
-
-
-def relabelled(items: Iterable[Item], label: str, *, remove: bool = False) -> list[Item]:
-    """Return those items that a label is new to, with it; or that have it, without."""
-    return [
-        replace(
-            item,
-            labels=tuple(one for one in item.labels if one != label) if remove else (*item.labels, label),
-        )
-        for item in items
-        if (label in item.labels) == remove
-    ]
+    newest = folder.ledger.rows("SELECT rowid, id, item FROM items ORDER BY rowid DESC LIMIT 1", ())
+    info = folder.store.info(collection)
+    return f"{folder.settings.data_dir} {info} {newest}"

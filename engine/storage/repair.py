@@ -13,11 +13,11 @@ from engine.types import Modality
 _ROWS = 256
 
 
-def mend(store: Store, ledger: Ledger, library: Library, on_stage: Callable[[str], None]) -> None:
+def repair(store: Store, ledger: Ledger, library: Library, on_stage: Callable[[str], None]) -> None:
     """Finish swaps, and complete the index where it holds less than the ledger.
 
     A collection that another model has made since, on a shared server, is left as it is; one that is
-    still being made is left to its remake, and what nobody makes any more goes. Raises StoreError or
+    still being made is left to its re-embedding, and what nobody makes any more goes. Raises StoreError or
     FolderError.
     """
     finish_swaps(store, ledger, library)
@@ -55,7 +55,7 @@ def by_modality(keys: Iterable[Key]) -> dict[Modality, list[str]]:
 
 
 def drop_staging(staging: Staging, store: Store, ledger: Ledger, library: Library) -> None:
-    """Delete what an unfinished remake has made so far. Raises StoreError, FolderError.
+    """Delete what an unfinished re-embedding has made so far. Raises StoreError, FolderError.
 
     Its record goes last: cut off half-way, it can be dropped again.
     """

@@ -6,24 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from engine.errors import CollectionError
 from engine.media.metadata import kind_of
-from engine.progress import Progress
+from engine.progress import CancelledError, Progress
+from engine.storage.data_folder import DataFolder
 from engine.text import clean_name
 from engine.types import MODALITIES, Item
 from engine.vector_files.rows import VectorRow
 from engine.vector_files.table import writing
 
-if TYPE_CHECKING:
-    from engine.workspace import Workspace
-
 _ROWS = 4_096  # a row group of Parquet
-
-
-class _CancelledError(Exception):
-    """Leaves the file that is being written, so that nothing of it stays."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class ExportReport:
 
 
 def export_vectors(
-    workspace: Workspace,
+    folder: DataFolder,
     collection: str,
     path: Path,
     *,
@@ -53,27 +46,27 @@ def export_vectors(
     CollectionNotFoundError, CollectionError where there is nothing to write, VectorFileError, StoreError,
     FolderError.
     """
-    info, started = workspace.store.info(collection), time.monotonic()
-    made_by = workspace.ledger.provenance(collection)
-    counts = workspace.ledger.counts()
+    info, started = folder.store.info(collection), time.monotonic()
+    made_by = folder.ledger.provenance(collection)
+    counts = folder.ledger.counts()
     total = sum(counts.get((collection, modality), 0) for modality in MODALITIES)
     if made_by is None or not total:
         raise CollectionError(f"There is nothing to export: no items of {collection!r} are recorded here.")
-    kinds = {name: kind_of(types) for name, types in workspace.ledger.metadata_types(collection).items()}
+    kinds = {name: kind_of(types) for name, types in folder.ledger.metadata_types(collection).items()}
     rows = 0
     pages = (
-        page for modality in MODALITIES for page in workspace.ledger.pages(collection, modality, rows=_ROWS)
+        page for modality in MODALITIES for page in folder.ledger.pages(collection, modality, rows=_ROWS)
     )
     try:
         with writing(path, made_by.dim, kinds) as writer:
             for items, table in pages:
                 if cancelled():
-                    raise _CancelledError
+                    raise CancelledError  # leaves the file that is being written, so that nothing of it stays
                 writer.write([_row(item) for item in items], table.vectors)
                 rows += len(items)
                 passed = time.monotonic() - started
                 on_progress(Progress("Writing", rows, max(total, rows), elapsed_seconds=passed, unit="rows"))
-    except _CancelledError:
+    except CancelledError:
         return None
     seconds = time.monotonic() - started
     return ExportReport(collection, path, rows, made_by.dim, max(0, info.total - rows), seconds)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui.ask import marks
+from pages.ui import marks
 from pages.ui.frame import SEARCH, errors
 from pages.ui.resources import thumbnail_uri
 

@@ -107,7 +107,7 @@ def _facts(workspace: Workspace, jobs: Jobs) -> None:
 
 def _models(workspace: Workspace) -> str:
     """Return which models are in memory and where they run; Pocket is there as soon as it is asked."""
-    loaded = workspace.models.list()
+    loaded = workspace.models.loaded.list()
     names = [wording.short(model.choice.id) for model in loaded] or ["Pocket"]
     devices = ", ".join(sorted({model.device for model in loaded} or {"cpu"})).replace("cpu", "the CPU")
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""

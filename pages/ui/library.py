@@ -169,7 +169,7 @@ def remake(workspace: Workspace, jobs: Jobs, info: CollectionInfo) -> None:
         if jobs.uses(info.name):
             st.caption("A job is working on it: wait for it, or cancel it first.")
         elif choice and st.button("Make it again", key="remake_go", icon=":material/autorenew:"):
-            jobs.remake(info.name, choice, into)
+            jobs.reembed(info.name, choice, into)
             st.rerun()
 
 

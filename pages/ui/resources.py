@@ -68,7 +68,7 @@ class Boot:
         self.ended.set()
         try:
             if jobs.active() is None:  # a job loads the model itself, and shows how far that is
-                with workspace.embedder():
+                with workspace.models.embedder():
                     pass
         finally:  # maps of imported vectors need no model
             if workspace.settings.warm_up:
@@ -196,9 +196,8 @@ def map_of(_workspace: Workspace, collection: str, settings: str, version: str) 
     import json
 
     from engine.maps.projection import ProjectionSettings
-    from engine.storage.columns import content_of
 
-    content = content_of(_workspace, collection)
+    content = _workspace.maps.content_of(collection)
     found = _workspace.maps.open(content, ProjectionSettings.of(json.loads(settings)))
     return None if found is None else DrawnMap.of(found, content.columns)
 
@@ -208,7 +207,7 @@ def vectors_of(_workspace: Workspace, _drawn: DrawnMap, collection: str, version
     """Return the vectors of what is on a map, shared and not to be changed; `version` renews them."""
     from engine.storage.columns import read_vectors
 
-    return read_vectors(_workspace, collection, _drawn.map.projection.ids)
+    return read_vectors(_workspace.folder, collection, _drawn.map.projection.ids)
 
 
 @st.cache_resource(show_spinner=False)
@@ -224,7 +223,7 @@ def column_names_of(_workspace: Workspace, collection: str, version: str) -> lis
     """Return the columns that a collection's items have beside what all have; `version` renews it."""
     from engine.storage.extra_columns import column_names
 
-    return column_names(_workspace, collection)
+    return column_names(_workspace.folder, collection)
 
 
 @st.cache_resource(show_spinner="Reading the column …", max_entries=8)
@@ -237,7 +236,7 @@ def column_of(
     """
     from engine.storage.extra_columns import read_column
 
-    return read_column(_workspace, collection, name, _drawn.columns.ids)
+    return read_column(_workspace.folder, collection, name, _drawn.columns.ids)
 
 
 @st.cache_resource(show_spinner=False, max_entries=50)
@@ -246,5 +245,5 @@ def question_vector(_workspace: Workspace, collection: str, made_by: str, text: 
     from engine.search.search import Query, query_content
 
     modality, content = query_content(Query(text=text))
-    with _workspace.embedder(_workspace.choice_of(collection)) as embedder:
+    with _workspace.models.embedder(_workspace.folder.choice_of(collection)) as embedder:
         return embedder.encode_query(modality, [content])[0]

@@ -174,15 +174,15 @@ def test_a_bad_name_is_refused_before_a_model_is_loaded(settings):
     opened = Workspace.open(settings)
     with pytest.raises(CollectionNameError):
         opened.ingest("no spaces please", sources([]))
-    assert not opened.models.list()
+    assert not opened.models.loaded.list()
     opened.close()
 
 
 def test_the_model_is_loaded_once(settings):
     opened = Workspace.open(settings)
-    with opened.embedder() as first, opened.embedder() as second:
+    with opened.models.embedder() as first, opened.models.embedder() as second:
         assert first is second
-    assert [model.choice.id for model in opened.models.list()] == ["pocket"]
+    assert [model.choice.id for model in opened.models.loaded.list()] == ["pocket"]
     opened.close()
 
 

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine import workspace as workspace_module
 from engine.errors import CollectionModelError, GapscopeError, ModelOptionError, SlowModelError
 from engine.jobs.queue import Jobs
 from engine.models.base import ModelChoice
 from engine.models.hub.batches import Batches
 from engine.search.search import Query
-from engine.types import to_fingerprint
+from engine.types import Filters, to_fingerprint
 from engine.workspace import Workspace
 from tests.helpers.data import generated_photos, real_photos, sources
 
@@ -37,11 +36,11 @@ def test_a_collection_is_made_and_searched_by_the_model_that_was_chosen(workspac
     assert (again.stored, again.skipped) == (0, 16)
     trace = workspace.search(Query(text="a bird"), collection="mine", k=5)
     assert trace.model == choice.id and len(trace.results) == 5
-    item = workspace.store.items("mine", "image", workspace_module.Filters(), limit=1)[0]
-    picture = workspace.open_item(item)
+    item = workspace.store.items("mine", "image", Filters(), limit=1)[0]
+    picture = workspace.folder.open_item(item)
     found = workspace.search(Query(image=picture), collection="mine", k=8)
     assert item.id in {hit.item.id for hit in found.results}
-    assert [model.choice.id for model in workspace.models.list()] == [choice.id]
+    assert [model.choice.id for model in workspace.models.loaded.list()] == [choice.id]
 
 
 def test_the_store_keeps_everything_that_shaped_the_vectors(workspace: Workspace, photos, tiny):
@@ -58,7 +57,7 @@ def test_the_store_keeps_everything_that_shaped_the_vectors(workspace: Workspace
     made_by = workspace.store.info("mine").made_by
     assert workspace.ledger.provenance("mine") == made_by
     assert workspace.ledger.provenance("mine").libraries == made_by.libraries
-    with workspace.embedder(ModelChoice.of(made_by)) as embedder:
+    with workspace.models.embedder(ModelChoice.of(made_by)) as embedder:
         assert embedder.provenance.agrees_with(made_by)
 
 
@@ -90,7 +89,7 @@ def test_a_folder_that_changed_is_refused_and_what_worked_before_still_works(
     shutil.copytree(tiny("clip"), folder)
     workspace.ingest("mine", photos, choice=ModelChoice(str(folder)))
     workspace.ingest("pockets", photos)
-    workspace.models.unload(workspace.loader.resolve(ModelChoice(str(folder))))
+    workspace.models.loaded.unload(workspace.models.loader.resolve(ModelChoice(str(folder))))
     shutil.copyfile(tiny("clip_saved") / "model.safetensors", folder / "model.safetensors")
     data = bytearray((folder / "model.safetensors").read_bytes())
     data[-1] ^= 1
@@ -98,19 +97,19 @@ def test_a_folder_that_changed_is_refused_and_what_worked_before_still_works(
     with pytest.raises(CollectionModelError, match=r"revision 'local-\w+', not 'local-\w+'"):
         workspace.search(Query(text="a bird"), collection="mine")
     assert workspace.search(Query(text="a bird"), collection="pockets").results
-    like = workspace.store.items("mine", "image", workspace_module.Filters(), limit=1)[0]
+    like = workspace.store.items("mine", "image", Filters(), limit=1)[0]
     assert workspace.search(Query(like=like.id), collection="mine").results  # needs no model
 
 
 def test_a_library_that_makes_other_vectors_is_noticed(workspace: Workspace, photos, tiny, monkeypatch):
     workspace.ingest("mine", photos, choice=ModelChoice(str(tiny("clip"))))
     made_by = workspace.store.info("mine").made_by
-    with workspace.embedder(ModelChoice.of(made_by)) as embedder:
+    with workspace.models.embedder(ModelChoice.of(made_by)) as embedder:
         other = to_fingerprint(-embedder.encode_query("text", ["something else"])[0])
         near = replace(embedder.provenance, libraries="sentence-transformers 7")
     assert made_by.agrees_with(near)  # another release with the same vectors is no other model
     monkeypatch.setattr("engine.models.hub.embedder.to_fingerprint", lambda vector: other)
-    workspace.models.unload(workspace.loader.resolve(ModelChoice(str(tiny("clip")))))
+    workspace.models.loaded.unload(workspace.models.loader.resolve(ModelChoice(str(tiny("clip")))))
     with pytest.raises(CollectionModelError, match="other vectors of the same things"):
         workspace.search(Query(text="a bird"), collection="mine")
 
@@ -125,7 +124,7 @@ def test_options_that_cannot_be_are_refused_before_anything_is_stored(workspace:
 def test_what_would_take_very_long_is_said_before_it_begins(
     workspace: Workspace, tiny, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(workspace_module, "SLOW_SECONDS", 1e-6)
+    monkeypatch.setattr("engine.models.lender.SLOW_SECONDS", 1e-6)
     folder = generated_photos(tmp_path / "in", 3)
     choice = ModelChoice(str(tiny("clip")))
     with pytest.raises(SlowModelError, match=r"s an item on cpu \(measured on one\): 3 files"):
@@ -144,8 +143,8 @@ def test_what_would_take_very_long_is_said_before_it_begins(
 def test_another_folder_adds_to_a_shared_collection_with_what_made_it(workspace: Workspace, photos, tiny):
     workspace.ingest("mine", photos, choice=ModelChoice(str(tiny("clip"))))
     workspace.ledger.forget("mine")  # as in a second data folder beside the same server
-    assert workspace.choice_of("mine").id == str(tiny("clip"))
-    assert workspace.choice_of("nothing").id == "pocket"
+    assert workspace.folder.choice_of("mine").id == str(tiny("clip"))
+    assert workspace.folder.choice_of("nothing").id == "pocket"
 
 
 def test_a_collection_made_again_while_one_asks_is_noticed(workspace: Workspace, photos, tiny, monkeypatch):
@@ -164,16 +163,16 @@ def test_a_collection_made_again_while_one_asks_is_noticed(workspace: Workspace,
 def test_two_visitors_load_one_model_and_an_error_is_told_to_both(workspace: Workspace, tiny, tmp_path):
     choice = ModelChoice(str(tiny("clip")))
     for _ in range(3):
-        workspace.loads.start(choice)
-    wait_until(lambda: not workspace.loads.is_running())
-    assert [model.choice.id for model in workspace.models.list()] == [choice.id]
-    assert workspace.loads.error(choice) == ""
+        workspace.models.loads.start(choice)
+    wait_until(lambda: not workspace.models.loads.is_running())
+    assert [model.choice.id for model in workspace.models.loaded.list()] == [choice.id]
+    assert workspace.models.loads.error(choice) == ""
     missing = ModelChoice(str(tmp_path / "nothing"))
-    workspace.loads.start(missing)
-    wait_until(lambda: not workspace.loads.is_running())
-    assert workspace.loads.error(missing)
-    workspace.loads.forget(missing)
-    assert workspace.loads.error(missing) == ""
+    workspace.models.loads.start(missing)
+    wait_until(lambda: not workspace.models.loads.is_running())
+    assert workspace.models.loads.error(missing)
+    workspace.models.loads.forget(missing)
+    assert workspace.models.loads.error(missing) == ""
 
 
 def test_a_reranker_cannot_make_a_collection(workspace: Workspace, photos, tiny):
@@ -185,7 +184,7 @@ def test_a_reranker_cannot_make_a_collection(workspace: Workspace, photos, tiny)
 def test_a_question_waits_for_no_more_than_one_batch_of_an_ingest(workspace, tiny, tmp_path, monkeypatch):
     """Documents take 0.2 s a batch here; a question asked in the middle is answered between two of them."""
     choice = ModelChoice(str(tiny("clip")))
-    with workspace.embedder(choice):
+    with workspace.models.embedder(choice):
         pass
     log: list[str] = []
     forward = Batches._forward
@@ -207,7 +206,7 @@ def test_a_question_waits_for_no_more_than_one_batch_of_an_ingest(workspace, tin
     )
     ingest.start()
     waits = []
-    with workspace.embedder(choice) as embedder:
+    with workspace.models.embedder(choice) as embedder:
         for _ in range(4):
             before = log.count("document starts")
             wait_until(lambda before=before: log.count("document starts") > before)

@@ -67,7 +67,7 @@ def lend(workspace: Workspace, *embedders: Fake) -> Workspace:
     def embedder(choice=None, on_stage=lambda stage: None):
         yield known[choice.id]
 
-    workspace.embedder, workspace.check_speed = embedder, lambda choice, items: None
+    workspace.models.embedder, workspace.models.check_speed = embedder, lambda choice, items: None
     return workspace
 
 

@@ -40,7 +40,7 @@ def until_loaded(app: AppTest) -> AppTest:
     from pages.ui import resources
 
     ends = time.monotonic() + 240
-    while resources.boot().workspace.loads.is_running() and time.monotonic() < ends:
+    while resources.boot().workspace.models.loads.is_running() and time.monotonic() < ends:
         time.sleep(0.2)
     return app.run()
 
@@ -50,8 +50,8 @@ def resources_closed() -> None:
     from pages.ui import resources
 
     workspace = resources.boot().workspace
-    for model in workspace.models.list():
-        workspace.models.unload(model.choice)
+    for model in workspace.models.loaded.list():
+        workspace.models.loaded.unload(model.choice)
 
 
 def marks() -> Judgements:

@@ -28,12 +28,12 @@ def make_settings(data_dir: Path, models_dir: Path, **overrides: object) -> Sett
 
 def give_model(workspace: Workspace, pocket: object) -> Workspace:
     """Let a workspace use the session's Pocket instead of loading its own."""
-    load = workspace.models._load
+    load = workspace.models.loaded._load
 
     def given(choice, device, on_stage):
         return PocketWeights(pocket) if choice.id == "pocket" else load(choice, device, on_stage)
 
-    workspace.models._load = given
+    workspace.models.loaded._load = given
     return workspace
 
 

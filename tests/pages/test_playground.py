@@ -52,13 +52,13 @@ def play(workspace, monkeypatch):
     def lend(choice, on_stage=lambda stage: None):
         yield judge
 
-    resolve = workspace.loader.resolve
+    resolve = workspace.models.loader.resolve
     loaded = LoadedModel(JUDGE, "reranker", Provenance(JUDGE.id, "1", 1), ("text", "image"), "cpu", 1, 1.0)
-    listed = workspace.models.list
-    monkeypatch.setattr(workspace, "reranker", lend)
-    monkeypatch.setattr(workspace.loader, "resolve", lambda one: one if one == JUDGE else resolve(one))
-    monkeypatch.setattr(workspace.models, "is_loaded", lambda one: True)
-    monkeypatch.setattr(workspace.models, "list", lambda: [*listed(), loaded])
+    listed = workspace.models.loaded.list
+    monkeypatch.setattr(workspace.models, "reranker", lend)
+    monkeypatch.setattr(workspace.models.loader, "resolve", lambda one: one if one == JUDGE else resolve(one))
+    monkeypatch.setattr(workspace.models.loaded, "is_loaded", lambda one: True)
+    monkeypatch.setattr(workspace.models.loaded, "list", lambda: [*listed(), loaded])
 
     def start(embedders=(POCKET,), rerankers=(JUDGE,)) -> AppTest:
         stage = (workspace, list(embedders), list(rerankers))
@@ -219,7 +219,7 @@ def test_a_line_that_is_there_twice_is_compared_once(play):
 
 def test_a_model_unloaded_before_its_turn_is_said(play, monkeypatch):
     app = play()
-    monkeypatch.setattr(play.workspace.models, "is_loaded", lambda one: False)
+    monkeypatch.setattr(play.workspace.models.loaded, "is_loaded", lambda one: False)
     app.selectbox(key="play_reranker").set_value(JUDGE.id).run()
     assert "org/judge is no longer loaded." in words(app)
     assert len(charts(app)) == 1
@@ -240,7 +240,7 @@ def test_a_chosen_model_that_is_gone_is_said_and_replaced(play, monkeypatch):
 def test_a_slow_comparison_waits_for_a_yes(play, monkeypatch):
     slow = {"seconds_per_item": {"text": 0.1, "image": 2.0}}
     listed = [LoadedModel(**{**vars(play.loaded), **slow})]
-    monkeypatch.setattr(play.workspace.models, "list", lambda: listed)
+    monkeypatch.setattr(play.workspace.models.loaded, "list", lambda: listed)
     app = play()
     app.selectbox(key="play_reranker").set_value(JUDGE.id).run()
     assert "org/judge needs about 70 seconds" in words(app)

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.disk import check_space
 from engine.errors import GapscopeError, MediaError, ModelError, RayIngestError, SlowModelError
-from engine.ingest.files import Found, Ingest
+from engine.ingest.files import FileIngest, Found
 from engine.ingest.pipeline import Batch, Ready
 from engine.ingest.ray.workers import (
     Desk,
@@ -47,13 +47,14 @@ from engine.ingest.ray.workers import (
 )
 from engine.media.decode import Probe, captions_of
 from engine.media.sources import SourceList
-from engine.models.base import ModelChoice, slowest_ingested
+from engine.models.base import Embedder, ModelChoice, slowest_ingested
 from engine.models.catalog import describe
-from engine.progress import Progress
+from engine.models.lender import SLOW_SECONDS
+from engine.progress import Hooks, Progress
 from engine.settings import PROJECT_DIR, Settings
 from engine.storage.chroma import check_name
+from engine.storage.data_folder import DataFolder
 from engine.types import IngestReport, MediaItem
-from engine.workspace import SLOW_SECONDS, Workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -223,15 +224,17 @@ class _Sent:
     missing: set[str]
 
 
-class RayIngest(Ingest):
+class RayIngest(FileIngest):
     """An ingest whose files are decoded and embedded on the workers of a Ray cluster.
 
     Batches are finished in the order they were sent, so that what is skipped, refused and stored is
-    what `Ingest` would skip, refuse and store.
+    what `FileIngest` would skip, refuse and store.
     """
 
-    def __init__(self, collection: str, *, share: Share, **parts: Any) -> None:
-        super().__init__(collection, **parts)
+    def __init__(
+        self, collection: str, folder: DataFolder, embedder: Embedder, hooks: Hooks, *, share: Share
+    ) -> None:
+        super().__init__(collection, folder, embedder, hooks)
         self._share = share
         self._captions: set[str] = set()
         self._rows: dict[str, Row] = {}
@@ -304,7 +307,7 @@ class RayIngest(Ingest):
 
 
 def ingest_on_ray(
-    workspace: Workspace,
+    folder: DataFolder,
     collection: str,
     found: SourceList,
     *,
@@ -314,16 +317,16 @@ def ingest_on_ray(
     accept_slow: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> IngestReport:
-    """Ingest sources on a Ray cluster, by default with what made the collection; see `Ingest.run`.
+    """Ingest sources on a Ray cluster, by default with what made the collection; see `FileIngest.run`.
 
     address is "host:port" of a cluster that this machine is part of; without one, Ray's own rules hold:
     RAY_ADDRESS, a cluster started here, else one of this machine's cores alone. workers are the copies of
     the model. Standard output goes to standard error meanwhile, for this whole process. Raises
-    RayIngestError, and what `Workspace.ingest` raises.
+    RayIngestError, and what `ingest_files` raises.
     """
     check_name(collection)
-    workspace.finish_swaps()
-    choice, settings = choice or workspace.choice_of(collection), workspace.settings
+    folder.finish_swaps()
+    choice, settings = choice or folder.choice_of(collection), folder.settings
     on_progress(Progress("Starting Ray", 0, len(found.sources)))
     with _connected(address):
         share = divided(_machines(), workers, on_gpu=_uses_gpu(choice, settings))
@@ -331,21 +334,11 @@ def ingest_on_ray(
         model = _described(choice, settings, share)
         if not accept_slow:
             _check_speed(model, share, len(found.sources))
-        job = RayIngest(
-            collection,
-            share=share,
-            store=workspace.store,
-            ledger=workspace.ledger,
-            library=workspace.library,
-            embedder=model,
-            settings=settings,
-            on_progress=on_progress,
-        )
-        return job.run(found)
+        return RayIngest(collection, folder, model, Hooks(on_progress), share=share).run(found)
 
 
 def _check_speed(model: FarEmbedder, share: Share, items: int) -> None:
-    """Raise SlowModelError where all workers together would take longer than `Workspace.ingest` may."""
+    """Raise SlowModelError where all workers together would take longer than `ingest_files` may."""
     slowest = slowest_ingested(model.seconds_per_item) / share.workers
     if slowest * items > SLOW_SECONDS:
         where = f"{share.workers} Ray workers"

@@ -40,13 +40,13 @@ def need_model(workspace: Workspace, info: CollectionInfo) -> None:
     if choice.id == DEFAULT_MODEL:
         return
     try:
-        here = workspace.loader.resolve(choice).weights  # a folder may hold something else by now
+        here = workspace.models.loader.resolve(choice).weights  # a folder may hold something else by now
     except ModelError as error:
         say_error(str(error))
         _ways_out(info.name, error)
         st.stop()
     if not picker.ensure_loaded(workspace, here, key="search", at_once=True):
-        if workspace.loads.error(here):
+        if workspace.models.loads.error(here):
             _ways_out(info.name)
         st.stop()
 

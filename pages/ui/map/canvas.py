@@ -108,7 +108,7 @@ def _paint(drawn: DrawnMap, colours: Colouring, choice: Choice, landed: Landed |
 
 
 def _item(workspace: Workspace, drawn: DrawnMap, id_: str) -> Item | None:
-    found = read_items(workspace, drawn.map.collection, drawn.map.modality, [id_])
+    found = read_items(workspace.folder, drawn.map.collection, drawn.map.modality, [id_])
     return found[0] if found else None
 
 
@@ -128,7 +128,9 @@ def _tip(workspace: Workspace, drawn: DrawnMap, row: int) -> dict[str, Any]:
 def _words(workspace: Workspace, drawn: DrawnMap, rows: np.ndarray) -> list[str]:
     """Return a line of words for each of some rows."""
     ids = drawn.ids(rows)
-    items = {item.id: item for item in read_items(workspace, drawn.map.collection, drawn.map.modality, ids)}
+    items = {
+        item.id: item for item in read_items(workspace.folder, drawn.map.collection, drawn.map.modality, ids)
+    }
     return [(items[id_].caption or items[id_].name)[:80] if id_ in items else "" for id_ in ids]
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def names(workspace: Workspace, info: CollectionInfo) -> list[str]:
     """Return the columns that a collection's items can be coloured by, beside what all items have."""
-    return resources.column_names_of(workspace, info.name, last_change(workspace, info.name))
+    return resources.column_names_of(workspace, info.name, last_change(workspace.folder, info.name))
 
 
 def colouring(workspace: Workspace, drawn: DrawnMap, choice: Choice, landed: Landed | None) -> Colouring:
@@ -56,7 +56,7 @@ def _chosen(workspace: Workspace, drawn: DrawnMap, choice: Choice, landed: Lande
 
 def _by_column(workspace: Workspace, drawn: DrawnMap, name: str) -> Colouring | None:
     collection = drawn.map.collection
-    version = f"{drawn.version} {last_change(workspace, collection)}"
+    version = f"{drawn.version} {last_change(workspace.folder, collection)}"
     try:
         values = resources.column_of(workspace, drawn, collection, name, version)
     except QueryError as error:  # of two maps one may be of a collection without it

@@ -87,7 +87,7 @@ def _group(workspace: Workspace, drawn: DrawnMap, found: Duplicates, group: Grou
     if found.is_chain(group):
         st.caption(f":material/warning: {_chain_words(found, group)}")
     shown = group.ids[:_CARDS_SHOWN]
-    items = read_items(workspace, collection, modality, shown)
+    items = read_items(workspace.folder, collection, modality, shown)
     cards.grid(workspace, collection, [(item, None) for item in items], key=f"twins_{group.keep}")
     if len(group.ids) > len(shown):
         st.caption(f"Showing {len(shown)} of {len(group.ids):,}.")

@@ -36,7 +36,7 @@ def opened(
     job = _job(jobs, info.name, settings)
     text = json.dumps(settings.to_dict(), sort_keys=True)
     done = [one.spec.id for one in jobs.list() if one.spec.projection is not None and one.state == "done"]
-    drawn = resources.map_of(workspace, info.name, text, f"{last_change(workspace, info.name)} {done}")
+    drawn = resources.map_of(workspace, info.name, text, f"{last_change(workspace.folder, info.name)} {done}")
     if job and job.active:
         _progress(jobs, job, name)
     elif drawn is None:

@@ -57,7 +57,7 @@ def ask(workspace: Workspace, info: CollectionInfo, text: str) -> Landed | None:
     try:
         choice = ModelChoice.of(info.made_by).weights
         if choice.id != DEFAULT_MODEL:
-            choice = workspace.loader.resolve(choice).weights
+            choice = workspace.models.loader.resolve(choice).weights
             if not picker.ensure_loaded(workspace, choice, key="map", at_once=True):
                 return None
         trace = workspace.search(Query(text=text), collection=info.name, k=HITS)

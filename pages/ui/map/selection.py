@@ -48,7 +48,7 @@ def draw_section(workspace: Workspace, jobs: Jobs, drawn: DrawnMap) -> None:
 
 
 def _marked(workspace: Workspace, drawn: DrawnMap, picked: Chosen) -> None:
-    for item in read_items(workspace, drawn.map.collection, drawn.map.modality, [picked.marked]):
+    for item in read_items(workspace.folder, drawn.map.collection, drawn.map.modality, [picked.marked]):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.text(f"Marked on the map: {(item.caption or item.name)[:120]}")
             if st.button("Unmark", key="map_unmark", type="tertiary"):
@@ -76,7 +76,7 @@ def _gallery(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...], picked
 
 def _cards(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...], *, key: str) -> None:
     collection = drawn.map.collection
-    items = read_items(workspace, collection, drawn.map.modality, ids)
+    items = read_items(workspace.folder, collection, drawn.map.modality, ids)
     if len(items) < len(ids):
         st.caption(f"{len(ids) - len(items):,} of these are gone, or of another data folder.")
     cards.grid(
@@ -172,7 +172,9 @@ def _relabel(
 ) -> None:
     bar = st.progress(0.0, text=f"Writing {len(ids):,} items …")
     try:
-        changed = workspace.label_items(collection, ids, label, remove=remove, on_progress=bar.progress)
+        changed = workspace.folder.label_items(
+            collection, ids, label, remove=remove, on_progress=bar.progress
+        )
     except GapscopeError as error:
         say_error(str(error))
         return
@@ -191,7 +193,7 @@ def _export(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...]) -> None
     name = f"{collection}-selection"
 
     def items() -> list[Item]:
-        return read_items(workspace, collection, found.modality, ids)
+        return read_items(workspace.folder, collection, found.modality, ids)
 
     def parquet() -> bytes:
         table = resources.vectors_of(workspace, drawn, collection, drawn.version)

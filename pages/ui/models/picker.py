@@ -49,21 +49,21 @@ def pick(workspace: Workspace, *, key: str, items: int | None = None) -> ModelCh
 
 def embedders(workspace: Workspace) -> list[str]:
     """Return the embedders of this machine by id: Pocket, then those in memory, then those on disk."""
-    in_memory = [model.choice.id for model in workspace.models.list() if model.kind == "embedder"]
+    in_memory = [model.choice.id for model in workspace.models.loaded.list() if model.kind == "embedder"]
     on_disk = [id_ for id_, kind in resources.local_models().items() if kind == "embedder"]
     return list(dict.fromkeys([DEFAULT_MODEL, *in_memory, *on_disk]))
 
 
 def rerankers(workspace: Workspace) -> list[str]:
     """Return the rerankers of this machine by id: Pocket's, then those in memory, then those on disk."""
-    in_memory = [model.choice.id for model in workspace.models.list() if model.kind == "reranker"]
+    in_memory = [model.choice.id for model in workspace.models.loaded.list() if model.kind == "reranker"]
     on_disk = [id_ for id_, kind in resources.local_models().items() if kind == "reranker"]
     return list(dict.fromkeys([DEFAULT_RERANKER, *in_memory, *on_disk]))
 
 
 def find_loaded(workspace: Workspace, id_: str) -> LoadedModel | None:
     """Return the model in memory that has this id, the one used last."""
-    found = [model for model in workspace.models.list() if model.choice.id == id_]
+    found = [model for model in workspace.models.loaded.list() if model.choice.id == id_]
     return found[-1] if found else None
 
 
@@ -74,9 +74,11 @@ def ensure_loaded(
 
     With `at_once` it is loaded without being asked for. Several visitors wait for one load.
     """
-    if workspace.models.is_loaded(choice) or (choice.revision is None and find_loaded(workspace, choice.id)):
+    if workspace.models.loaded.is_loaded(choice) or (
+        choice.revision is None and find_loaded(workspace, choice.id)
+    ):
         return True
-    running, error = workspace.loads.is_running(choice), workspace.loads.error(choice)
+    running, error = workspace.models.loads.is_running(choice), workspace.models.loads.error(choice)
     name = plain(wording.short(choice.id))
     if error:
         say_error(error)
@@ -85,7 +87,7 @@ def ensure_loaded(
     elif (at_once and not error) or st.button(
         f"Load {name}", key=f"{key}_load", icon=":material/memory:", help="Into the memory of this machine."
     ):
-        workspace.loads.start(choice, kind)
+        workspace.models.loads.start(choice, kind)
         st.rerun()
     return False
 
@@ -93,7 +95,7 @@ def ensure_loaded(
 def _wait(workspace: Workspace, choice: ModelChoice) -> None:
     @st.fragment(run_every=POLL_SECONDS)
     def draw() -> None:
-        if not workspace.loads.is_running(choice):
+        if not workspace.models.loads.is_running(choice):
             st.rerun()
         st.progress(0.0, text=f"{plain(stage(workspace, choice))} …")
 
@@ -102,7 +104,7 @@ def _wait(workspace: Workspace, choice: ModelChoice) -> None:
 
 def stage(workspace: Workspace, choice: ModelChoice) -> str:
     """Return how far the load of a choice is, in words; another one may be in front of it."""
-    now = workspace.models.stage()
+    now = workspace.models.loaded.stage()
     if now is None:
         return f"Loading {choice.id}"
     loading, words = now

@@ -314,7 +314,9 @@ def _compared(
     if kept and kept[0] == key:
         return kept[1]
     name = _short(choice.id)
-    if choice.id != DEFAULT_MODEL and not workspace.models.is_loaded(workspace.loader.resolve(choice)):
+    if choice.id != DEFAULT_MODEL and not workspace.models.loaded.is_loaded(
+        workspace.models.loader.resolve(choice)
+    ):
         st.info(plain(f"{name} is no longer loaded. Load it again, or choose another model."))
         return None
     if not _wanted(_seconds(workspace, handful, choice, slot), name, slot):
@@ -330,9 +332,9 @@ def _compute(workspace: Workspace, handful: Handful, choice: ModelChoice, slot: 
 
     entries = handful.opened(workspace)
     if slot == "cosines":
-        with workspace.embedder(choice) as model:
+        with workspace.models.embedder(choice) as model:
             return similarity(entries, model, handful.mode)
-    with workspace.reranker(choice) as model:
+    with workspace.models.reranker(choice) as model:
         return rerank_scores(entries, model, handful.mode)
 
 
@@ -340,8 +342,8 @@ def _seconds(workspace: Workspace, handful: Handful, choice: ModelChoice, slot: 
     """Return about how long a comparison takes, from what one item took when the model was loaded."""
     asked, documents = handful.sides()
     items = len(asked) * len(documents) if slot == "scores" else len(asked) + len(handful.entries())
-    key = workspace.loader.resolve(choice).weights
-    loaded = [model for model in workspace.models.list() if model.choice == key]
+    key = workspace.models.loader.resolve(choice).weights
+    loaded = [model for model in workspace.models.loaded.list() if model.choice == key]
     return items * max((slowest_ingested(one.seconds_per_item) for one in loaded), default=0.0)
 
 

@@ -24,7 +24,7 @@ DTYPES = ("the device's own", "float32", "bfloat16", "float16")
 def in_memory(workspace: Workspace) -> None:
     """Draw every loaded model with what it takes and how fast it is, and a way to unload it."""
     st.subheader("In memory", anchor=False)
-    models = workspace.models.list()
+    models = workspace.models.loaded.list()
     if not models:
         st.info("No model is in memory yet. Pocket loads by itself when somebody asks something.")
     for number, model in enumerate(models):
@@ -41,7 +41,7 @@ def in_memory(workspace: Workspace) -> None:
                 help="Somebody is using it." if busy else None,
                 icon=":material/eject:",
             ):
-                workspace.models.unload(model.choice)
+                workspace.models.loaded.unload(model.choice)
                 st.rerun()
 
 
@@ -116,7 +116,7 @@ def _actions(workspace: Workspace, id_: str, ready: Readiness | None, dtype: str
     if spec.kind == "multi-vector":
         return
     choice = ModelChoice(spec.id, dtype=dtype)
-    download = next((one for one in workspace.downloads.list() if one.model == spec.id), None)
+    download = next((one for one in workspace.models.downloads.list() if one.model == spec.id), None)
     if download and (download.active or download.failure):
         _show_download(workspace, download)
         if download.active:
@@ -135,12 +135,12 @@ def _load(workspace: Workspace, choice: ModelChoice) -> None:
     if loaded and choice.dtype in (None, loaded.provenance.dtype):
         st.caption("It is in memory.")
         return
-    error = workspace.loads.error(choice)
+    error = workspace.models.loads.error(choice)
     if error:
         say_error(error)
-    running = workspace.loads.is_running(choice)
+    running = workspace.models.loads.is_running(choice)
     if st.button("Load", key="load", type="primary", icon=":material/memory:", disabled=running):
-        workspace.loads.start(choice, _kind(choice))
+        workspace.models.loads.start(choice, _kind(choice))
         st.rerun()
 
 
@@ -158,7 +158,7 @@ def _kind(choice: ModelChoice) -> str:
 
 def _start_download(workspace: Workspace, id_: str, revision: str | None) -> None:
     try:
-        workspace.downloads.start(id_, revision)
+        workspace.models.downloads.start(id_, revision)
     except GapscopeError as error:
         say_error(str(error))
         return
@@ -172,7 +172,7 @@ def _show_download(workspace: Workspace, download: Download) -> None:
     share = download.done_bytes / download.total_bytes if download.total_bytes else 0.0
     st.progress(min(1.0, share), text=plain(_download_words(download)))
     if st.button("Cancel the download", key="cancel_download", help="What arrived is kept for the next try."):
-        workspace.downloads.cancel(download.id)
+        workspace.models.downloads.cancel(download.id)
         st.rerun()
 
 
@@ -189,7 +189,7 @@ def _download_words(download: Download) -> str:
 def table(survey: list[Readiness], workspace: Workspace) -> None:
     """Draw all models of the catalog: what they read, whether they run here, and why not."""
     st.subheader("All models", anchor=False)
-    loaded = {model.choice.id for model in workspace.models.list()}
+    loaded = {model.choice.id for model in workspace.models.loaded.list()}
     rows = [
         {
             "model": wording.short(one.spec.id),

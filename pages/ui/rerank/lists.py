@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.types import Hit
-from pages.ui import cards
-from pages.ui.ask import marks
+from pages.ui import cards, marks
 
 if TYPE_CHECKING:
     from engine.evaluation.rank_changes import Comparison, Move

@@ -64,7 +64,7 @@ def need(workspace: Workspace, id_: str, *, key: str) -> ModelChoice | None:
     from engine.models.base import ModelChoice
 
     try:
-        here = workspace.loader.resolve(ModelChoice(id_)).weights
+        here = workspace.models.loader.resolve(ModelChoice(id_)).weights
     except ModelError as error:
         say_error(str(error))
         _ways_out(error, key)
@@ -144,7 +144,7 @@ def _reranked(
 
 def _wanted(workspace: Workspace, hits: Sequence[Hit], choice: ModelChoice, name: str, key: str) -> bool:
     """Ask before what takes long here; tell whether to do it."""
-    loaded = next((model for model in workspace.models.list() if model.choice == choice), None)
+    loaded = next((model for model in workspace.models.loaded.list() if model.choice == choice), None)
     if loaded is None or choice.id == DEFAULT_RERANKER:  # its time goes into pictures it has not seen yet
         return True
     speeds = loaded.seconds_per_item

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.types import MODALITIES, Modality
-from pages.ui import frame
-from pages.ui.ask import marks
+from pages.ui import frame, marks
 from pages.ui.evaluate.results import worse_questions
 from pages.ui.rerank import lists, wording
 from pages.ui.wording import plain, plural

@@ -135,12 +135,12 @@ def test_marks_outlive_a_remake_in_place_and_go_with_deleted_items(workspace, tm
     marks = Judgements(workspace.ledger)
     for item in ids:
         marks.mark("photos", "a picture", item, 1)
-    workspace.remake("photos", NEW)
+    workspace.reembed("photos", NEW)
     assert workspace.store.info("photos").made_by.model == "new"
     assert marks.for_question("photos", "a picture") == dict.fromkeys(ids, 1)
     workspace.delete_items("photos", ids[:1])
     assert marks.for_question("photos", "a picture") == dict.fromkeys(ids[1:], 1)
-    workspace.remake("photos", OLD, into="beside")
+    workspace.reembed("photos", OLD, into="beside")
     assert marks.of("beside") == []  # they stay where they were made; export and import carry them over
     marks.take("beside", io.BytesIO(marks.export("photos")))
     assert marks.of("beside") == marks.of("photos")

@@ -14,7 +14,7 @@ from engine.evaluation.judgements import Judgements
 from engine.evaluation.metrics import ranks_by_score
 from engine.evaluation.questions import Direction, known_answers, survey
 from engine.evaluation.results import Answer, Plan, difference, final, summarise
-from engine.evaluation.run import evaluate, ranks_after
+from engine.evaluation.run import ranks_after
 from engine.models.base import ModelChoice, ModelSpec
 from engine.types import Filters, Provenance
 from tests.helpers.data import generated_photos, sources, write_captions
@@ -48,8 +48,8 @@ def test_pairs_agree_with_brute_force(shared, pocket):
     texts = list(shared.store.all_items("photos", "text"))
     wanted = brute_force([t.caption for t in texts], [{t.pair} for t in texts], shared, pocket)
     ticks: list[tuple[int, int]] = []
-    result = evaluate(
-        Plan("photos", ks=(1, 5)), shared, on_progress=lambda done, total: ticks.append((done, total))
+    result = shared.evaluate(
+        Plan("photos", ks=(1, 5)), on_progress=lambda now: ticks.append((now.done, now.total))
     )
     assert (result.truth, str(result.direction)) == ("pairs", "text-image")
     assert (result.summary.queries, result.total, result.documents) == (24, 24, 24)
@@ -64,13 +64,13 @@ def test_labels_agree_with_brute_force(shared, pocket):
         for label in item.labels:
             relevant.setdefault(label, set()).add(item.id)
     wanted = brute_force(list(relevant), list(relevant.values()), shared, pocket)
-    result = evaluate(Plan("photos", truth="labels", ks=(1, 5)), shared)
+    result = shared.evaluate(Plan("photos", truth="labels", ks=(1, 5)))
     assert result.truth == "labels" and result.summary.queries == len(relevant)
     assert {name: means_of(result)[name] for name in wanted} == pytest.approx(wanted, abs=1e-6)
 
 
 def test_pictures_ask_for_their_captions(shared, pocket):
-    result = evaluate(Plan("photos", direction=IMAGE_TEXT), shared)
+    result = shared.evaluate(Plan("photos", direction=IMAGE_TEXT))
     pictures = shared.store.vectors("photos", "image")
     texts = shared.store.vectors("photos", "text")
     pair = {item.id: item.pair for item in shared.store.all_items("photos", "text")}
@@ -84,7 +84,7 @@ def test_pictures_ask_for_their_captions(shared, pocket):
 
 def test_pictures_ask_for_others_with_their_label_and_never_find_themselves(shared):
     counts = survey(shared.store, shared.ledger, "photos")
-    result = evaluate(Plan("photos", truth="labels", direction=Direction("image", "image")), shared)
+    result = shared.evaluate(Plan("photos", truth="labels", direction=Direction("image", "image")))
     assert result.summary.queries == counts["labels", Direction("image", "image")] > 3
     for answer in result.answers:
         own = answer.key.removeprefix("item:")
@@ -93,14 +93,14 @@ def test_pictures_ask_for_others_with_their_label_and_never_find_themselves(shar
 
 
 def test_recall_at_n_is_one(shared):
-    summary = evaluate(Plan("photos", ks=(24, 1000)), shared).summary
+    summary = shared.evaluate(Plan("photos", ks=(24, 1000))).summary
     assert summary.before["recall@24"].mean == summary.before["recall@1000"].mean == 1
 
 
 def test_a_sample_is_a_part_and_the_same_every_time(shared):
-    one = evaluate(Plan("photos", limit=7, seed=3), shared)
-    again = evaluate(Plan("photos", limit=7, seed=3), shared)
-    other = evaluate(Plan("photos", limit=7, seed=4), shared)
+    one = shared.evaluate(Plan("photos", limit=7, seed=3))
+    again = shared.evaluate(Plan("photos", limit=7, seed=3))
+    other = shared.evaluate(Plan("photos", limit=7, seed=4))
     assert [a.key for a in one.answers] == [a.key for a in again.answers] != [a.key for a in other.answers]
     assert (one.summary.queries, one.total) == (7, 24)
     assert one.comparable_with(again) and not one.comparable_with(other)
@@ -109,10 +109,9 @@ def test_a_sample_is_a_part_and_the_same_every_time(shared):
 def test_cancelling_ends_with_nothing(shared):
     seen: list[int] = []
     assert (
-        evaluate(
+        shared.evaluate(
             Plan("photos"),
-            shared,
-            on_progress=lambda done, total: seen.append(done),
+            on_progress=lambda now: seen.append(now.done),
             cancelled=lambda: len(seen) > 3,
         )
         is None
@@ -148,11 +147,11 @@ def told(shared, monkeypatch):
     from contextlib import nullcontext
 
     captions = {item.pair: item.caption for item in shared.store.all_items("photos", "text")}
-    monkeypatch.setattr(shared, "open_item", lambda item: captions[item.id])
+    monkeypatch.setattr(shared.folder, "open_item", lambda item: captions[item.id])
 
     def run(score, **plan):
-        monkeypatch.setattr(shared, "reranker", lambda choice: nullcontext(Told(score)))
-        return evaluate(Plan("photos", reranker=ModelChoice("told"), **plan), shared)
+        monkeypatch.setattr(shared.models, "reranker", lambda choice: nullcontext(Told(score)))
+        return shared.evaluate(Plan("photos", reranker=ModelChoice("told"), **plan))
 
     return run
 
@@ -225,8 +224,8 @@ def test_one_question_that_the_reranker_refuses_costs_only_itself(told):
 
 def test_the_embedded_reranker_in_a_whole_evaluation(shared):
     choice = ModelChoice("pocket-reranker")
-    found = evaluate(Plan("photos", reranker=choice, top=8, limit=6), shared)
-    again = evaluate(Plan("photos", reranker=choice, top=8, limit=6), shared)
+    found = shared.evaluate(Plan("photos", reranker=choice, top=8, limit=6))
+    again = shared.evaluate(Plan("photos", reranker=choice, top=8, limit=6))
     assert found.reranked_by.model == "pocket-reranker"
     assert [a.rank_after for a in found.answers] == [a.rank_after for a in again.answers]
     assert found.summary.pairs_scored == 48 and again.summary.fresh == 0
@@ -234,13 +233,13 @@ def test_the_embedded_reranker_in_a_whole_evaluation(shared):
 
 
 def test_a_text_reranker_of_captions_is_told_to_be_shown_the_answers(shared, tiny):
-    found = evaluate(Plan("photos", reranker=ModelChoice(str(tiny("text_reranker"))), top=4, limit=3), shared)
+    found = shared.evaluate(Plan("photos", reranker=ModelChoice(str(tiny("text_reranker"))), top=4, limit=3))
     assert found.summary.pairs_by_caption == 12 and found.reads_the_answer
 
 
 def test_a_reranker_that_reads_no_such_pair_is_refused(shared):
     with pytest.raises(EvaluationError, match="pocket-reranker cannot rerank items of kind text for"):
-        evaluate(Plan("photos", direction=IMAGE_TEXT, reranker=ModelChoice("pocket-reranker")), shared)
+        shared.evaluate(Plan("photos", direction=IMAGE_TEXT, reranker=ModelChoice("pocket-reranker")))
 
 
 @given(
@@ -288,9 +287,9 @@ def test_nothing_to_measure_is_said_in_words(workspace, tmp_path, truth):
     workspace.ingest("bare", sources([folder]))
     named = truth or "pairs, labels or judgements"
     with pytest.raises(EvaluationError, match=f"'bare' has no {named} to measure against. Ingest pictures"):
-        evaluate(Plan("bare", truth=truth), workspace)
+        workspace.evaluate(Plan("bare", truth=truth))
     with pytest.raises(CollectionNotFoundError):
-        evaluate(Plan("nothing", truth=truth), workspace)
+        workspace.evaluate(Plan("nothing", truth=truth))
     assert survey(workspace.store, workspace.ledger, "bare") == {}
 
 
@@ -298,12 +297,12 @@ def test_a_collection_of_text_alone_has_nothing_to_measure(workspace, tmp_path):
     (tmp_path / "note.txt").write_text("only words")
     workspace.ingest("words", sources([tmp_path / "note.txt"]))
     with pytest.raises(EvaluationError):
-        evaluate(Plan("words"), workspace)
+        workspace.evaluate(Plan("words"))
 
 
 def test_a_direction_that_a_truth_has_not_is_refused(shared):
     with pytest.raises(EvaluationError, match="pairs cannot be asked as image-image: choose one of text-"):
-        evaluate(Plan("photos", truth="pairs", direction=Direction("image", "image")), shared)
+        shared.evaluate(Plan("photos", truth="pairs", direction=Direction("image", "image")))
 
 
 @pytest.mark.parametrize(
@@ -340,26 +339,26 @@ def test_several_captions_ask_several_questions_and_the_same_words_one(workspace
     write_captions(folder, [*rows, {"file_name": "0001.jpg", "caption": "one"}])
     workspace.ingest("many", sources([folder]))
     assert len(workspace.store.items("many", "text", Filters(), limit=100)) == 4
-    result = evaluate(Plan("many"), workspace)
+    result = workspace.evaluate(Plan("many"))
     assert (result.summary.queries, result.documents) == (3, 3)
     assert [len(one.gains) for one in result.answers if one.key == "one"] == [2]
     assert len({one.qid for one in result.answers}) == 3
     assert difference(result, result, "ndcg@10").mean == 0
-    again = evaluate(Plan("many", direction=IMAGE_TEXT), workspace)
+    again = workspace.evaluate(Plan("many", direction=IMAGE_TEXT))
     assert sorted(len(one.gains) for one in again.answers) == [1, 3]
 
 
 def test_a_picture_whose_file_is_gone_cannot_ask_and_is_named(shared, monkeypatch):
     gone = next(iter(shared.store.all_items("photos", "image")))
-    open_item = shared.open_item
+    open_item = shared.folder.open_item
 
     def without(item):
         if item.id == gone.id:
             raise MediaError("The file is gone.")
         return open_item(item)
 
-    monkeypatch.setattr(shared, "open_item", without)
-    found = evaluate(Plan("photos", direction=IMAGE_TEXT), shared)
+    monkeypatch.setattr(shared.folder, "open_item", without)
+    found = shared.evaluate(Plan("photos", direction=IMAGE_TEXT))
     assert found.summary.queries == 23
     assert [one.reason for one in found.unasked] == ["The file is gone."]
 
@@ -372,10 +371,10 @@ def test_marks_are_questions(workspace, tmp_path):
     marks.mark("marked", "my question", pictures[1], 1)
     marks.mark("marked", "hopeless", pictures[1], 0)
     marks.mark("marked", f"item:{pictures[2]}", pictures[3], 1)
-    asked = evaluate(Plan("marked", truth="judgements"), workspace)
+    asked = workspace.evaluate(Plan("marked", truth="judgements"))
     assert [one.key for one in asked.answers] == ["my question"]
     assert asked.answers[0].gains == {pictures[0]: 3, pictures[1]: 1}
-    alike = evaluate(Plan("marked", truth="judgements", direction=Direction("image", "image")), workspace)
+    alike = workspace.evaluate(Plan("marked", truth="judgements", direction=Direction("image", "image")))
     assert [one.gains for one in alike.answers] == [{pictures[3]: 1}]
     assert pictures[2] not in dict(alike.answers[0].retrieved)
     known = known_answers(workspace.ledger, "marked", "my question", ["image"])
@@ -389,7 +388,7 @@ def test_what_is_marked_wrong_is_not_right_and_spaces_do_not_matter(workspace, t
     write_captions(folder, [{"file_name": "0000.jpg", "caption": "two  spaces\nand a line", "label": "it"}])
     workspace.ingest("spaced", sources([folder]))
     key = "two spaces and a line"
-    [answer] = evaluate(Plan("spaced"), workspace).answers
+    [answer] = workspace.evaluate(Plan("spaced")).answers
     known = known_answers(workspace.ledger, "spaced", key, ["image"])
     assert answer.key == key and known.truth == "pairs" and known.gains == answer.gains
     [picture] = known.gains
@@ -401,7 +400,7 @@ def test_what_is_marked_wrong_is_not_right_and_spaces_do_not_matter(workspace, t
 
 def test_what_is_known_of_one_question_is_what_evaluate_asks(shared):
     for truth in ("pairs", "labels"):
-        for answer in evaluate(Plan("photos", truth=truth), shared).answers:
+        for answer in shared.evaluate(Plan("photos", truth=truth)).answers:
             known = known_answers(shared.ledger, "photos", answer.key, ["image"])
             if known.truth == truth:
                 assert known.gains == answer.gains
@@ -424,7 +423,7 @@ def test_wins_ties_and_losses_are_by_ndcg_and_rounding_is_no_win():
 
 
 def test_two_evaluations_are_compared_question_by_question(shared):
-    one = evaluate(Plan("photos"), shared)
+    one = shared.evaluate(Plan("photos"))
     better = replace(
         one,
         answers=tuple(
@@ -434,6 +433,6 @@ def test_two_evaluations_are_compared_question_by_question(shared):
     rise = np.mean([final(a)["mrr"] - a.before["mrr"] for a in better.answers])
     assert difference(better, one, "mrr").mean == pytest.approx(rise)
     with pytest.raises(EvaluationError, match="same questions"):
-        difference(one, evaluate(Plan("photos", limit=5), shared), "mrr")
+        difference(one, shared.evaluate(Plan("photos", limit=5)), "mrr")
     with pytest.raises(EvaluationError):
         difference(one, better, "recall@77")

@@ -10,17 +10,18 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine.errors import CollectionModelError, FolderError
-from engine.ingest.files import Ingest
+from engine.ingest.files import FileIngest
 from engine.media.decode import caption_id
 from engine.media.images import open_image
 from engine.media.sources import Source, SourceList
-from engine.progress import Progress
+from engine.progress import Hooks, Progress
 from engine.storage.repair import rebuild, restore
 from engine.types import Failure, Filters
 from engine.workspace import Workspace
@@ -30,21 +31,10 @@ from tests.helpers.workspaces import cli_env, listed, make_settings
 
 def run(workspace: Workspace, found: SourceList, embedder=None, **settings: object):
     """Run an ingest with the session's Pocket, or another embedder, and settings of its own."""
-    with contextlib.nullcontext(embedder) if embedder else workspace.embedder() as model:
-        job = Ingest(
-            "photos",
-            store=workspace.store,
-            ledger=workspace.ledger,
-            library=workspace.library,
-            embedder=model,
-            settings=workspace.settings.model_copy(
-                update={
-                    key: value for key, value in settings.items() if key not in ("on_progress", "cancelled")
-                }
-            ),
-            **{key: value for key, value in settings.items() if key in ("on_progress", "cancelled")},
-        )
-        return job.run(found)
+    hooks = {key: settings.pop(key) for key in ("on_progress", "cancelled") if key in settings}
+    folder = replace(workspace.folder, settings=workspace.settings.model_copy(update=settings))
+    with contextlib.nullcontext(embedder) if embedder else workspace.models.embedder() as model:
+        return FileIngest("photos", folder, model, Hooks(**hooks)).run(found)
 
 
 class Watched:

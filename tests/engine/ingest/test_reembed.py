@@ -64,7 +64,7 @@ def check(workspace: Workspace, by: Fake, items: dict[str, Item], name: str = "p
         assert np.allclose(kept.take(table.ids).vectors, table.vectors, atol=1e-6)
         if not len(table):
             continue
-        contents = [workspace.open_item(items[id_]) for id_ in table.ids]
+        contents = [workspace.folder.open_item(items[id_]) for id_ in table.ids]
         assert np.allclose(by.encode_query(modality, contents), table.vectors, atol=0.02)
         for id_, vector in zip(table.ids, table.vectors, strict=True):
             found = workspace.store.query(name, modality, vector, 3, Filters())
@@ -85,7 +85,7 @@ def media_files(workspace: Workspace) -> set[str]:
 def test_it_takes_the_place_of_the_old_one_with_all_items_as_they_were(made):
     before, new = items_of(made), Fake("new", 12)
     seen: list[Progress] = []
-    report = lend(made, new).remake("photos", NEW, on_progress=seen.append)
+    report = lend(made, new).reembed("photos", NEW, on_progress=seen.append)
     assert (report.collection, report.model, report.stored, report.skipped) == ("photos", "new", 48, 0)
     assert report.failed == () and not report.cancelled and new.embedded == 2 * PHOTOS
     check(made, new, before)
@@ -100,23 +100,23 @@ def test_it_takes_the_place_of_the_old_one_with_all_items_as_they_were(made):
 
 def test_it_is_the_same_after_reopening_and_can_be_added_to(made, tmp_path):
     before = items_of(made)
-    made.remake("photos", NEW)
+    made.reembed("photos", NEW)
     made.close()
     again = opened(made.settings.data_dir)
     check(again, Fake("new", 12), before)
     again.ingest("photos", sources([generated_photos(tmp_path / "more", 3, seed=5)]))
     check(again, Fake("new", 12), items_of(again))
-    assert again.store.info("photos").total == 54 and again.choice_of("photos").id == "new"
+    assert again.store.info("photos").total == 54 and again.folder.choice_of("photos").id == "new"
     again.close()
 
 
 def test_pocket_reads_the_stored_media_as_its_ingest_read_the_files(workspace, tmp_path):
     folder = real_photos(tmp_path, 6)
     workspace.ingest("direct", sources([folder]))
-    with workspace.embedder() as pocket:
+    with workspace.models.embedder() as pocket:
         lend(workspace, pocket)
         workspace.ingest("photos", sources([folder]), choice=OLD)
-        workspace.remake("photos", ModelChoice(pocket.spec.id))
+        workspace.reembed("photos", ModelChoice(pocket.spec.id))
     for modality in MODALITIES:
         table = workspace.store.vectors("direct", modality)
         again = workspace.store.vectors("photos", modality, table.ids)
@@ -125,17 +125,17 @@ def test_pocket_reads_the_stored_media_as_its_ingest_read_the_files(workspace, t
 
 def test_the_same_model_again_is_a_remake_too(made):
     before = items_of(made)
-    assert made.remake("photos", OLD).stored == 48
+    assert made.reembed("photos", OLD).stored == 48
     check(made, Fake("old", 8), before)
-    made.remake("photos", NEW)
-    made.remake("photos", OLD)
+    made.reembed("photos", NEW)
+    made.reembed("photos", OLD)
     check(made, Fake("old", 8), before)
     assert hidden(made) == []
 
 
 def test_under_a_new_name_the_old_one_stays(made):
     before = items_of(made)
-    report = made.remake("photos", NEW, into="again")
+    report = made.reembed("photos", NEW, into="again")
     assert (report.collection, report.stored) == ("again", 48)
     check(made, Fake("old", 8), before)
     check(made, Fake("new", 12), before, "again")
@@ -159,25 +159,25 @@ def test_nobody_sees_or_names_it_before_it_is_whole(made):
             lambda: list(made.store.all_items(typed, "text")),
             lambda: made.delete_collection(typed),
             lambda: made.ingest(typed, sources([])),
-            lambda: made.remake(typed, NEW),
-            lambda: made.remake("photos", NEW, into=typed),
+            lambda: made.reembed(typed, NEW),
+            lambda: made.reembed("photos", NEW, into=typed),
         ):
             with pytest.raises(CollectionNameError):
                 call()
 
     new.on_encode = look
-    lend(made, new).remake("photos", NEW, into="again")
+    lend(made, new).reembed("photos", NEW, into="again")
     assert len(seen) == 12 and all(names == ["photos"] for names in seen)
 
 
 def test_a_name_in_use_and_a_collection_that_is_not_there_are_refused(made):
-    made.remake("photos", NEW, into="again")
+    made.reembed("photos", NEW, into="again")
     with pytest.raises(CollectionError, match="'again' already"):
-        made.remake("photos", NEW, into="again")
+        made.reembed("photos", NEW, into="again")
     with pytest.raises(CollectionNotFoundError, match="photos"):
-        made.remake("nothing", NEW)
+        made.reembed("nothing", NEW)
     with pytest.raises(CollectionNameError):
-        made.remake("photos", NEW, into="no spaces")
+        made.reembed("photos", NEW, into="no spaces")
     assert hidden(made) == []
 
 
@@ -185,7 +185,7 @@ def test_a_model_without_a_modality_is_refused_before_anything_is_embedded(made)
     before, words = items_of(made), Fake("words", 6, ("text",))
     for into in (None, "again"):
         with pytest.raises(ModalityError, match="words cannot embed image"):
-            lend(made, words).remake("photos", ModelChoice("words"), into=into)
+            lend(made, words).reembed("photos", ModelChoice("words"), into=into)
     assert words.embedded == 0 and hidden(made) == []
     check(made, Fake("old", 8), before)
 
@@ -195,7 +195,7 @@ def test_text_alone_can_be_made_again_by_a_text_model(tmp_path):
     workspace = opened(tmp_path / "data", Fake("words", 6, ("text",)))
     workspace.ingest("notes", sources([tmp_path / "note.txt"]), choice=OLD)
     before = items_of(workspace, "notes")
-    workspace.remake("notes", ModelChoice("words"))
+    workspace.reembed("notes", ModelChoice("words"))
     check(workspace, Fake("words", 6), before, "notes")
     workspace.close()
 
@@ -217,7 +217,7 @@ def test_a_lost_file_is_named_at_once_and_the_old_one_stays(made):
     for number in range(5):
         spoil(made, f"000{number}.jpg", None)
     with pytest.raises(CollectionError) as caught:
-        lend(made, new).remake("photos", NEW)
+        lend(made, new).reembed("photos", NEW)
     text = str(caught.value)
     assert "5 of its items" in text and "000" in text and "missing" in text and "and 2 more" in text
     assert new.embedded == 0 and items_of(made) == before
@@ -229,19 +229,19 @@ def test_a_broken_file_is_named_and_deleting_the_item_lets_it_go_on(made, data):
     new = Fake("new", 12)
     item = spoil(made, "0007.jpg", data)
     with pytest.raises(CollectionError, match=r"left as it is: 1 of its items .*0007\.jpg: Its media file"):
-        lend(made, new).remake("photos", NEW)
+        lend(made, new).reembed("photos", NEW)
     assert new.embedded == (0 if data is None else 47)
     assert made.store.info("photos").made_by == Fake("old", 8).provenance and len(items_of(made)) == 48
     made.delete_items("photos", [item.id])
     left = items_of(made)
-    report = made.remake("photos", NEW)
+    report = made.reembed("photos", NEW)
     assert report.stored + report.skipped == 47 and new.embedded == 47
     check(made, Fake("new", 12), left)
 
 
 def test_under_a_new_name_what_cannot_be_made_is_left_out_and_reported(made):
     lost, broken = spoil(made, "0003.jpg", None), spoil(made, "0004.jpg", b"\xff\xd8\xff")
-    report = made.remake("photos", NEW, into="again")
+    report = made.reembed("photos", NEW, into="again")
     assert sorted(failure.name for failure in report.failed) == ["0003.jpg", "0004.jpg"]
     assert {failure.reason for failure in report.failed} == {
         "Its media file is missing.",
@@ -256,17 +256,17 @@ def test_a_full_disk_stops_it_in_words_and_it_goes_on_later(made):
     before, settings = items_of(made), made.settings
     made.settings = settings.model_copy(update={"min_free_disk_mb": 10.0**9})
     with pytest.raises(FolderError, match="GAPSCOPE_MIN_FREE_DISK_MB"):
-        made.remake("photos", NEW)
+        made.reembed("photos", NEW)
     check(made, Fake("old", 8), before)
     made.settings = settings
-    made.remake("photos", NEW)
+    made.reembed("photos", NEW)
     check(made, Fake("new", 12), before)
 
 
 def cut(workspace: Workspace, at: int, *, into: str | None = None) -> int:
     """Run a remake that is cancelled once `at` items are done; returns how many it embedded."""
     done: list[int] = []
-    report = workspace.remake(
+    report = workspace.reembed(
         "photos",
         NEW,
         into=into,
@@ -283,21 +283,21 @@ def test_cancelled_it_goes_on_from_what_it_had(made):
     first = cut(made, 12)
     check(made, Fake("old", 8), before)
     second = cut(made, 8)
-    report = made.remake("photos", NEW)
+    report = made.reembed("photos", NEW)
     assert report.skipped == first + second and report.stored == 48 - first - second
     assert new.embedded == 48
     check(made, Fake("new", 12), before)
 
 
 def test_cancelled_before_it_began_changes_nothing(made):
-    report = made.remake("photos", NEW, cancelled=lambda: True)
+    report = made.reembed("photos", NEW, cancelled=lambda: True)
     assert report.cancelled and report.stored == 0
     check(made, Fake("old", 8), items_of(made))
 
 
 def test_cancelled_while_the_index_is_checked_it_is_not_put_in_place(made):
     stages: list[str] = []
-    report = made.remake(
+    report = made.reembed(
         "photos",
         NEW,
         on_progress=lambda progress: stages.append(progress.stage),
@@ -310,7 +310,7 @@ def test_another_model_begins_anew_and_leaves_nothing_of_the_first(made):
     before = items_of(made)
     cut(made, 12)
     other = Fake("other", 5)
-    assert lend(made, other).remake("photos", ModelChoice("other")).skipped == 0
+    assert lend(made, other).reembed("photos", ModelChoice("other")).skipped == 0
     check(made, other, before)
     assert hidden(made) == [] and other.embedded > 48
 
@@ -318,12 +318,12 @@ def test_another_model_begins_anew_and_leaves_nothing_of_the_first(made):
 def test_another_source_or_release_of_libraries_begins_anew(made, tmp_path):
     made.ingest("others", sources([generated_photos(tmp_path / "o", 2, seed=9)]), choice=OLD)
     cut(made, 12, into="again")
-    assert made.remake("others", NEW, into="again").skipped == 0
+    assert made.reembed("others", NEW, into="again").skipped == 0
     assert items_of(made, "again") == items_of(made, "others") and hidden(made) == []
     cut(made, 12)
     newer = Fake("new", 12)
     newer.provenance = Provenance("new", "1", 12, libraries="torch 99")
-    assert lend(made, newer).remake("photos", NEW).skipped == 0
+    assert lend(made, newer).reembed("photos", NEW).skipped == 0
     assert made.store.info("photos").made_by.libraries == "torch 99"
 
 
@@ -332,9 +332,9 @@ def test_what_is_abandoned_can_be_removed(made):
     for into in (None, "again"):
         cut(made, 12, into=into)
         assert hidden(made)
-        made.discard_remake(into or "photos")
+        made.folder.discard_reembedding(into or "photos")
         assert hidden(made) == []
-    made.discard_remake("photos")
+    made.folder.discard_reembedding("photos")
     check(made, Fake("old", 8), before)
     cut(made, 12, into="again")
     made.delete_collection("again")  # nothing else is called so
@@ -359,7 +359,7 @@ def once(action: Callable[[], None], *, at: int = 3) -> Callable[[], None]:
 def test_what_is_added_on_the_way_comes_along(made, tmp_path, at):
     new, more = Fake("new", 12), sources([generated_photos(tmp_path / "more", 6, seed=3)])
     new.on_encode = once(lambda: made.ingest("photos", more, choice=OLD), at=at)
-    report = lend(made, new).remake("photos", NEW)
+    report = lend(made, new).reembed("photos", NEW)
     assert report.stored == 60
     items = items_of(made)
     assert len(items) == 60
@@ -378,7 +378,7 @@ def test_what_is_added_at_the_very_end_comes_along(made, tmp_path, monkeypatch):
         return tries[-1]
 
     monkeypatch.setattr(Stagings, "swap", late)
-    made.remake("photos", NEW)
+    made.reembed("photos", NEW)
     assert tries == [False, True] and len(items_of(made)) == 52
     check(made, Fake("new", 12), items_of(made))
 
@@ -390,7 +390,7 @@ def test_what_is_deleted_on_the_way_does_not_come_back(made, at, into):
     pairs = {item.pair for item in list(made.store.all_items("photos", "image"))[::3]}
     gone = [id_ for id_, item in before.items() if item.pair in pairs]
     new.on_encode = once(lambda: made.delete_items("photos", gone), at=at)
-    lend(made, new).remake("photos", NEW, into=into)
+    lend(made, new).reembed("photos", NEW, into=into)
     left = {id_: item for id_, item in before.items() if id_ not in gone}
     check(made, Fake("new", 12), left, into or "photos")
     assert media_files(made) == {item.media for item in left.values() if item.media}
@@ -409,7 +409,7 @@ def test_what_is_deleted_at_the_very_end_does_not_come_back(made, monkeypatch):
         return True
 
     monkeypatch.setattr(Stagings, "swap", late)
-    made.remake("photos", NEW)
+    made.reembed("photos", NEW)
     left = {id_: item for id_, item in before.items() if id_ not in gone}
     check(made, Fake("new", 12), left)
     assert media_files(made) == {item.media for item in left.values() if item.media}
@@ -425,7 +425,7 @@ def test_deleting_right_after_the_ledgers_swap_reaches_the_new_index(made, monke
         return result
 
     monkeypatch.setattr(Stagings, "swap", then_delete)
-    made.remake("photos", NEW)
+    made.reembed("photos", NEW)
     check(made, Fake("new", 12), {id_: item for id_, item in before.items() if id_ not in gone})
 
 
@@ -444,7 +444,7 @@ def test_deleting_the_collection_ends_its_remake(made, monkeypatch, moment):
     else:
         monkeypatch.setattr(made.store, "upsert", lambda *args: (delete(), upsert(*args)))
     with pytest.raises(CollectionError, match="'photos' again was ended"):
-        lend(made, new).remake("photos", NEW)
+        lend(made, new).reembed("photos", NEW)
     assert made.store.collections() == [] and made.ledger.counts() == {} and media_files(made) == set()
     assert hidden(made) == []
 
@@ -454,9 +454,9 @@ def test_a_name_that_came_into_use_meanwhile_keeps_its_owner(made, tmp_path):
     new = Fake("new", 12)
     new.on_encode = once(lambda: made.ingest("again", theirs, choice=OLD))
     with pytest.raises(CollectionError, match="'again' has come into being"):
-        lend(made, new).remake("photos", NEW, into="again")
+        lend(made, new).reembed("photos", NEW, into="again")
     check(made, Fake("old", 8), items_of(made, "again"), "again")
-    made.discard_remake("again")
+    made.folder.discard_reembedding("again")
     assert len(items_of(made, "again")) == 4 and len(items_of(made)) == 48 and hidden(made) == []
 
 
@@ -465,9 +465,9 @@ def test_items_that_only_the_store_knows_are_never_replaced(made):
     table = unit_table(3, 8, seed=4)
     made.store.upsert("photos", Fake("old", 8).provenance, "image", plain_items(table), table)
     with pytest.raises(CollectionError, match="3 items of 'photos' are not recorded"):
-        made.remake("photos", NEW)
+        made.reembed("photos", NEW)
     assert made.store.info("photos").counts == {"text": 24, "image": 27} and hidden(made) == []
-    report = made.remake("photos", NEW, into="again")
+    report = made.reembed("photos", NEW, into="again")
     assert [failure.name for failure in report.failed] == ["3 items"] and report.stored == 48
     assert len(items_of(made, "again")) == 48
 
@@ -477,7 +477,7 @@ def test_a_collection_of_which_nothing_is_recorded_cannot_be_made_again(made):
     made.store.upsert("theirs", Fake("old", 8).provenance, "image", plain_items(table), table)
     for into in (None, "again"):
         with pytest.raises(CollectionError, match="records no items"):
-            made.remake("theirs", NEW, into=into)
+            made.reembed("theirs", NEW, into=into)
     assert made.store.info("theirs").total == 3
 
 
@@ -499,7 +499,7 @@ def test_a_store_that_goes_during_the_swap_follows_later(made, tmp_path, monkeyp
     before = items_of(made)
     fail_once(monkeypatch, made.store, "drop")
     with pytest.raises(StoreUnreachableError):
-        made.remake("photos", NEW)
+        made.reembed("photos", NEW)
     assert hidden(made)
     if how == "open":
         made.close()
@@ -509,8 +509,8 @@ def test_a_store_that_goes_during_the_swap_follows_later(made, tmp_path, monkeyp
     elif how == "delete":
         made.delete_items("photos", list(before)[:2])
     else:
-        made.remake("photos", ModelChoice("old"))
-        made.remake("photos", NEW)
+        made.reembed("photos", ModelChoice("old"))
+        made.reembed("photos", NEW)
     items = items_of(made)
     assert len(items) == {"ingest": 52, "delete": 46}.get(how, 48)
     check(made, Fake("new", 12), items)
@@ -522,7 +522,7 @@ def test_a_damaged_index_is_made_again_after_the_swap_of_the_ledger(made, monkey
     before = items_of(made)
     fail_once(monkeypatch, made.store, "swap")
     with pytest.raises(StoreUnreachableError):
-        made.remake("photos", NEW)
+        made.reembed("photos", NEW)
     made.close()
     for path in (made.settings.data_dir / "chroma").rglob("*.sqlite3"):
         path.write_bytes(b"garbage" * 999)
@@ -586,7 +586,7 @@ told(engine.storage.chroma.Store, "_delete", "delete")
 workspace = opened(Path(os.environ["GAPSCOPE_DATA_DIR"]))
 reach("opened")
 if what != "open":
-    workspace.remake("photos", NEW, into=None if what == "in-place" else what)
+    workspace.reembed("photos", NEW, into=None if what == "in-place" else what)
 reach("finished")
 workspace.close()
 """
@@ -626,7 +626,7 @@ def test_killed_before_the_swap_the_old_one_is_whole_and_it_goes_on(folder, mome
     before = items_of(workspace)
     assert len(before) == 48
     check(workspace, Fake("old", 8), before)
-    report = workspace.remake("photos", NEW)
+    report = workspace.reembed("photos", NEW)
     assert report.stored + report.skipped == 48
     check(workspace, Fake("new", 12), before)
     assert hidden(workspace) == []
@@ -664,7 +664,7 @@ def test_killed_under_a_new_name(folder, moment):
     check(workspace, Fake("old", 8), before)
     if moment == "after upsert 4":
         assert [info.name for info in workspace.store.collections()] == ["photos"]
-        workspace.remake("photos", NEW, into="again")
+        workspace.reembed("photos", NEW, into="again")
     check(workspace, Fake("new", 12), before, "again")
     assert hidden(workspace) == []
     workspace.close()
@@ -690,7 +690,7 @@ def test_killed_at_any_time_at_all(folder):
         workspace.close()
     assert models
     workspace = opened(folder)
-    workspace.remake("photos", NEW)
+    workspace.reembed("photos", NEW)
     check(workspace, Fake("new", 12), items)
     assert hidden(workspace) == []
     workspace.close()
@@ -712,9 +712,9 @@ def test_on_a_server(server, tmp_path):
     workspace.ingest("photos", sources([generated_photos(tmp_path / "in", PHOTOS)]), choice=OLD)
     before = items_of(workspace)
     cut(workspace, 12)
-    workspace.remake("photos", NEW)
+    workspace.reembed("photos", NEW)
     check(workspace, Fake("new", 12), before)
-    workspace.remake("photos", OLD, into="again")
+    workspace.reembed("photos", OLD, into="again")
     check(workspace, Fake("old", 8), before, "again")
     assert hidden(workspace) == []
     server.kill()
@@ -734,7 +734,7 @@ def test_killed_on_a_server(server, tmp_path, moment):
     workspace = opened(tmp_path / "data", chroma_url=server.url)
     if moment == "after upsert 3":
         check(workspace, Fake("old", 8), before)
-        workspace.remake("photos", NEW)
+        workspace.reembed("photos", NEW)
     check(workspace, Fake("new", 12), before)
     assert hidden(workspace) == []
     workspace.close()
@@ -746,7 +746,7 @@ def test_what_another_process_has_made_of_it_meanwhile_is_left_as_it_is(server, 
     first.ingest("photos", sources([generated_photos(tmp_path / "in", 4)]), choice=OLD)
     fail_once(monkeypatch, first.store, "swap")
     with pytest.raises(StoreUnreachableError):
-        first.remake("photos", NEW)
+        first.reembed("photos", NEW)
     first.close()
     other = Fake("other", 5)
     second = opened(tmp_path / "two", other, chroma_url=server.url)
@@ -768,9 +768,9 @@ def test_two_data_folders_remake_apart_and_neither_loses_the_others(server, tmp_
     second.ingest("photos", sources([generated_photos(tmp_path / "in2", 4, seed=2)]), choice=OLD)
     for workspace in (first, second):
         with pytest.raises(CollectionError, match="8 items of 'photos' are not recorded"):
-            workspace.remake("photos", NEW)
+            workspace.reembed("photos", NEW)
     for workspace, name in ((first, "mine"), (second, "yours")):
-        report = workspace.remake("photos", NEW, into=name)
+        report = workspace.reembed("photos", NEW, into=name)
         assert report.stored == 8 and len(items_of(workspace, name)) == 8
     assert first.store.info("photos").total == 16
     first.close()

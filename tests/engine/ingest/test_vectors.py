@@ -188,21 +188,24 @@ def test_what_needs_a_model_says_so_and_more_like_this_needs_none(imported, tmp_
     for step in (
         lambda: imported.search(Query(text="a dog"), collection="ours"),
         lambda: imported.ingest("ours", sources([folder])),
-        lambda: imported.choice_of("ours"),
+        lambda: imported.folder.choice_of("ours"),
     ):
         with pytest.raises(ImportedVectorsError, match=says):
             step()
     trace = imported.search(Query(like=item_id("img/2.jpg")), collection="ours", k=7)
     assert trace.results[0].item.given_id == "cap 2" and trace.results[0].score > 0.99
-    assert (trace.model, len(trace.results)) == ("imported: a model", 7) and imported.models.list() == []
+    assert (trace.model, len(trace.results)) == (
+        "imported: a model",
+        7,
+    ) and imported.models.loaded.list() == []
 
 
 def test_a_remake_makes_what_has_texts_and_says_what_has_not(imported, paired):
     pocket = ModelChoice("pocket")
     with pytest.raises(CollectionError, match=r"4 of its items cannot be made .* without its media file"):
-        imported.remake("ours", pocket)
+        imported.reembed("ours", pocket)
     assert imported.store.info("ours").made_by.imported == "a model"
-    report = imported.remake("ours", pocket, into="texts")
+    report = imported.reembed("ours", pocket, into="texts")
     assert report.stored == 4 and {one.reason for one in report.failed} == {
         "It was imported without its media file."
     }
@@ -215,10 +218,10 @@ def test_a_remake_of_nothing_but_vectors_is_refused(workspace, tmp_path):
     workspace.import_vectors("bare", write(tmp_path / "bare.npz", rows, vectors(2)))
     for into in (None, "other"):
         with pytest.raises(CollectionError, match=r"2 of its items .*These are all there are"):
-            workspace.remake("bare", ModelChoice("pocket"), into=into)
+            workspace.reembed("bare", ModelChoice("pocket"), into=into)
     [text] = workspace.store.all_items("bare", "text")
     with pytest.raises(MediaError, match="imported without its text"):
-        workspace.open_item(text)
+        workspace.folder.open_item(text)
     assert [info.name for info in workspace.store.collections()] == ["bare"]
 
 
@@ -254,7 +257,7 @@ def test_pictures_beside_the_file_are_kept_and_nothing_beyond_it_is_read(workspa
     assert sorted(item.given_id for item in kept) == ["0", "1"] and len({item.media for item in kept}) == 1
     assert workspace.library.thumbnail_path(kept[0].media).is_file()
     assert (kept[0].mime, kept[0].width_px) == ("image/jpeg", 96)
-    assert workspace.open_item(kept[0]).size == (96, 96)
+    assert workspace.folder.open_item(kept[0]).size == (96, 96)
     workspace.delete_collection("ours")
     assert not workspace.library.thumbnail_path(kept[0].media).exists()
 

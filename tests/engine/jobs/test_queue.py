@@ -22,7 +22,6 @@ from engine.jobs.queue import Job, Jobs
 from engine.maps.projection import ProjectionSettings
 from engine.media.sources import Source, SourceList
 from engine.models.base import ModelChoice
-from engine.storage.columns import content_of
 from engine.types import Provenance
 from engine.workspace import Workspace
 from tests.helpers.data import jpeg, plain_items, unit_table
@@ -338,7 +337,7 @@ def test_cancelling_leaves_no_media_behind(workspace: Workspace, settings, model
 @pytest.fixture
 def lent(workspace: Workspace) -> Workspace:
     """Return a workspace that also lends the cheap models 'old' and 'new'; 2 files make a batch."""
-    with workspace.embedder() as pocket:
+    with workspace.models.embedder() as pocket:
         lend(workspace, pocket)
     workspace.settings = workspace.settings.model_copy(update={"batch_files": 2})
     return workspace
@@ -360,7 +359,7 @@ def slowly(job: Job) -> Job:
 def test_a_remake_takes_the_place_of_the_old_one(lent):
     jobs = Jobs(lent)
     ended(jobs.upload("mine", files(10), OLD))
-    job = ended(jobs.remake("mine", NEW))
+    job = ended(jobs.reembed("mine", NEW))
     assert (job.state, job.report.stored, job.spec.title) == ("done", 10, "mine again with new")
     assert lent.store.info("mine").made_by.model == "new"
     assert not list((lent.settings.data_dir / "jobs").glob("*")) and lent.ledger.states("job ") == []
@@ -370,7 +369,7 @@ def test_a_remake_takes_the_place_of_the_old_one(lent):
 def test_a_remake_under_a_new_name_leaves_the_old_one(lent):
     jobs = Jobs(lent)
     ended(jobs.upload("mine", files(4), OLD))
-    assert ended(jobs.remake("mine", NEW, into="again")).report.collection == "again"
+    assert ended(jobs.reembed("mine", NEW, into="again")).report.collection == "again"
     made_by = {info.name: info.made_by.model for info in lent.store.collections()}
     assert made_by == {"mine": "old", "again": "new"}
 
@@ -378,24 +377,24 @@ def test_a_remake_under_a_new_name_leaves_the_old_one(lent):
 def test_a_remake_that_cannot_be_is_refused_before_it_waits(lent):
     jobs = Jobs(lent)
     ended(jobs.upload("mine", files(2), OLD))
-    ended(jobs.remake("mine", NEW, into="again"))
+    ended(jobs.reembed("mine", NEW, into="again"))
     for into, error in (("samples", QueryError), ("again", CollectionError), ("a/b", CollectionNameError)):
         with pytest.raises(error):
-            jobs.remake("mine", NEW, into=into)
+            jobs.reembed("mine", NEW, into=into)
     with pytest.raises(CollectionNotFoundError):
-        jobs.remake("nothing", NEW)
+        jobs.reembed("nothing", NEW)
     assert [job.spec.remake for job in jobs.list()] == [True, False]
 
 
 def test_source_and_target_of_a_remake_are_in_use(lent):
     jobs = Stopped(lent)
     lent.ingest("mine", from_bytes(2), choice=OLD)
-    jobs.remake("mine", NEW, into="again")
+    jobs.reembed("mine", NEW, into="again")
     assert jobs.uses("mine") and jobs.uses("again") and not jobs.uses("other")
     with pytest.raises(QueryError, match="cancel it first"):
         jobs.delete_collection("mine")
     with pytest.raises(QueryError, match="'again'"):
-        jobs.remake("mine", NEW, into="again")
+        jobs.reembed("mine", NEW, into="again")
 
 
 def from_bytes(count: int):
@@ -406,7 +405,7 @@ def from_bytes(count: int):
 def test_a_cancelled_remake_goes_on_and_a_discarded_one_leaves_nothing(lent):
     jobs = Jobs(lent)
     lent.ingest("mine", from_bytes(60), choice=OLD)
-    job = slowly(jobs.remake("mine", NEW))
+    job = slowly(jobs.reembed("mine", NEW))
     jobs.cancel(job.spec.id)
     assert ended(job).state == "cancelled" and lent.store.info("mine").made_by.model == "old"
     jobs.retry(job.spec.id)
@@ -416,14 +415,14 @@ def test_a_cancelled_remake_goes_on_and_a_discarded_one_leaves_nothing(lent):
     jobs.discard(again.spec.id)
     assert jobs.list() == [] and hidden(lent) == []
     assert lent.store.info("mine").total == 60
-    assert ended(jobs.remake("mine", NEW)).report.stored == 60
+    assert ended(jobs.reembed("mine", NEW)).report.stored == 60
 
 
 def test_discarding_leaves_what_another_job_goes_on_from(lent):
     jobs = Jobs(lent)
     lent.ingest("mine", from_bytes(60), choice=OLD)
     for _ in range(2):
-        job = slowly(jobs.remake("mine", NEW))
+        job = slowly(jobs.reembed("mine", NEW))
         jobs.cancel(job.spec.id)
         ended(job)
     second, first = jobs.list()
@@ -436,7 +435,7 @@ def test_discarding_leaves_what_another_job_goes_on_from(lent):
 def test_a_remake_resumes_after_a_restart(settings, pocket):
     first = lend(Workspace.open(settings))
     first.ingest("mine", from_bytes(6), choice=OLD)
-    Stopped(first).remake("mine", ModelChoice("new", dim=12, query_prompt="find: "))
+    Stopped(first).reembed("mine", ModelChoice("new", dim=12, query_prompt="find: "))
     first.close()
     second = lend(Workspace.open(settings))
     [job] = Jobs(second).list()
@@ -452,7 +451,7 @@ def test_a_remake_that_was_put_in_place_is_not_made_again_after_a_restart(settin
     with monkeypatch.context() as patch:
         patch.setattr(Jobs, "_remove", lambda *args: 1 / 0)  # as if the process had ended there
         patch.setattr("threading.excepthook", lambda args: None)
-        assert ended(Jobs(first).remake("mine", NEW, into=into)).state == "failed"
+        assert ended(Jobs(first).reembed("mine", NEW, into=into)).state == "failed"
     first.close()
     new = Fake("new", 12)
     second = lend(Workspace.open(settings), new)
@@ -468,7 +467,7 @@ def test_a_failed_remake_says_why_and_leaves_the_old_one(lent):
     lent.ingest("mine", from_bytes(6), choice=OLD)
     for path in (lent.settings.data_dir / "media").rglob("*.jpg"):
         path.unlink()
-    job = ended(jobs.remake("mine", NEW))
+    job = ended(jobs.reembed("mine", NEW))
     assert job.state == "failed" and "was left as it is: 6 of its items" in job.error
     assert "Its media file is missing; and 3 more)" in job.error
     jobs.discard(job.spec.id)
@@ -478,7 +477,7 @@ def test_a_failed_remake_says_why_and_leaves_the_old_one(lent):
 def test_samples_made_again_with_another_model_are_left_alone(lent, monkeypatch):
     jobs = Jobs(lent)
     assert ended(jobs.ingest_samples()).state == "done"
-    assert ended(jobs.remake(samples.COLLECTION, NEW)).state == "done"
+    assert ended(jobs.reembed(samples.COLLECTION, NEW)).state == "done"
     assert jobs.ingest_samples() is None
     monkeypatch.setattr("engine.jobs.queue._samples_version", lambda: "a later version")
     assert jobs.ingest_samples() is None
@@ -493,7 +492,7 @@ def test_samples_in_use_by_a_remake_are_not_wiped(lent, monkeypatch):
     lent.store.upsert(samples.COLLECTION, old, "text", plain_items(table, "text", caption="x"), table)
     lent.ledger.set_state("samples", "an earlier version")
     jobs = Stopped(lent)
-    jobs.remake(samples.COLLECTION, NEW)
+    jobs.reembed(samples.COLLECTION, NEW)
     assert jobs.ingest_samples() is None and lent.store.info(samples.COLLECTION).made_by == old
 
 
@@ -578,7 +577,7 @@ def test_a_map_is_fitted_in_the_background_once(workspace: Workspace):
     job = jobs.project("mine", settings)
     ended(job)
     assert (job.state, job.error, job.progress.share) == ("done", "", 1.0)
-    assert len(workspace.maps.open(content_of(workspace, "mine"), settings).projection) == 3
+    assert len(workspace.maps.open(workspace.maps.content_of("mine"), settings).projection) == 3
     with pytest.raises(CollectionNotFoundError):
         jobs.project("nothing", settings)
 
@@ -601,5 +600,5 @@ def test_a_fit_that_waits_is_not_begun_twice_and_can_be_cancelled(workspace: Wor
     for one in jobs.list():
         jobs.cancel(one.spec.id) if one.active else None
     assert ended(job).state == "cancelled"
-    assert workspace.maps.open(content_of(workspace, "mine"), settings) is None
+    assert workspace.maps.open(workspace.maps.content_of("mine"), settings) is None
     assert ProjectionSettings.of(job.spec.projection) == settings

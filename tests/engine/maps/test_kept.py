@@ -12,7 +12,6 @@ import pytest
 from engine.errors import CollectionNotFoundError, FolderError, ProjectionError
 from engine.maps.projection import ProjectionSettings, place
 from engine.progress import CancelledError
-from engine.storage.columns import content_of
 from engine.types import VectorTable
 from tests.helpers.data import MADE_BY, plain_items, unit_table
 
@@ -26,10 +25,10 @@ class Opened:
         self.workspace = workspace
 
     def open(self, name, settings):
-        return self.workspace.maps.open(content_of(self.workspace, name), settings)
+        return self.workspace.maps.open(self.workspace.maps.content_of(name), settings)
 
     def fit(self, name, settings, **hooks):
-        return self.workspace.maps.fit(content_of(self.workspace, name), settings, **hooks)
+        return self.workspace.maps.fit(self.workspace.maps.content_of(name), settings, **hooks)
 
     def put(self, name: str, modality: str, count: int, *, start: int = 0, made_by=MADE_BY) -> None:
         table = unit_table(count, seed=start, start=start)
@@ -143,23 +142,23 @@ def test_what_comes_during_a_fit_is_placed_and_what_goes_is_gone(maps):
     assert len(fitted.projection) == 40
     now = maps.open("some", PCA)
     assert len(now.projection) == 42 and now.added == 4
-    assert now.projection.ids == content_of(maps.workspace, "some").columns.ids
+    assert now.projection.ids == maps.workspace.maps.content_of("some").columns.ids
 
 
 def test_columns_are_kept_until_something_changes(maps, settings):
-    first = content_of(maps.workspace, "some").columns
+    first = maps.workspace.maps.content_of("some").columns
     [path] = (settings.data_dir / "maps").glob("*.columns.npz")
     written = path.stat().st_mtime_ns
-    again = content_of(maps.workspace, "some").columns
+    again = maps.workspace.maps.content_of("some").columns
     assert path.stat().st_mtime_ns == written and again.ids == first.ids
     for name in ("modality", "mime", "labels"):
         assert list(getattr(again, name)) == list(getattr(first, name))
     assert (again.pair == first.pair).all()
-    maps.workspace.label_items("some", first.ids[:3], "new")
-    labelled = content_of(maps.workspace, "some").columns
+    maps.workspace.folder.label_items("some", first.ids[:3], "new")
+    labelled = maps.workspace.maps.content_of("some").columns
     assert [labels for labels in labelled.labels if labels] == [("new",)] * 3
     path.write_bytes(b"damaged")
-    assert list(content_of(maps.workspace, "some").columns.labels) == list(labelled.labels)
+    assert list(maps.workspace.maps.content_of("some").columns.labels) == list(labelled.labels)
 
 
 def test_a_deleted_item_that_comes_back_otherwise_is_no_old_one(maps):
@@ -169,7 +168,7 @@ def test_a_deleted_item_that_comes_back_otherwise_is_no_old_one(maps):
         items = [replace(item, mime=mime) for item in plain_items(table)]
         maps.workspace.ledger.put("some", items, table)
         maps.workspace.store.upsert("some", MADE_BY, "image", items, table)
-        columns = content_of(maps.workspace, "some").columns
+        columns = maps.workspace.maps.content_of("some").columns
         assert columns.mime[columns.ids.index(table.ids[0])] == mime
         maps.workspace.delete_items("some", table.ids)
 
@@ -179,7 +178,7 @@ def test_an_item_that_comes_back_with_another_vector_is_placed_anew(maps):
     table = unit_table(30)
     first, workspace = table.ids[0], maps.workspace
     workspace.delete_items("some", [first])
-    assert workspace.deletions("some") == 1
+    assert workspace.folder.deletions("some") == 1
     turned = VectorTable((first,), -table.vectors[:1])
     items = plain_items(turned)
     workspace.ledger.put("some", items, turned)
@@ -199,7 +198,7 @@ def test_deleting_works_on_a_full_disk(maps, monkeypatch):
     monkeypatch.setattr("engine.maps.kept.write_projection", full)
     monkeypatch.setattr("engine.maps.kept.write_columns", full)
     maps.workspace.delete_items("some", unit_table(3).ids)
-    assert len(content_of(maps.workspace, "some").columns) == 37
+    assert len(maps.workspace.maps.content_of("some").columns) == 37
     assert maps.open("some", PCA) is None
 
 

@@ -14,13 +14,12 @@ from engine.maps import selection, selection_export
 from engine.storage.columns import (
     Category,
     Columns,
-    check_label,
     last_change,
-    read_columns,
     read_items,
     read_vectors,
     texts_of,
 )
+from engine.storage.data_folder import check_label
 from engine.types import Filters, Projection, VectorTable
 from tests.helpers.data import MADE_BY, plain_items, real_photos, sources, unit_table
 
@@ -92,18 +91,18 @@ def ids_of(workspace, modality="image"):
 
 
 def test_a_label_is_found_by_search_kept_by_the_ledger_and_taken_off(photos):
-    some, before = ids_of(photos)[:2], last_change(photos, "photos")
+    some, before = ids_of(photos)[:2], last_change(photos.folder, "photos")
     shares = []
-    assert photos.label_items("photos", some, "  my\tfind ", on_progress=shares.append) == 2
+    assert photos.folder.label_items("photos", some, "  my\tfind ", on_progress=shares.append) == 2
     assert shares[-1] == 1
     found = photos.store.items("photos", "image", Filters(labels=("my find",)), limit=10)
     assert {item.id for item in found} == set(some)
     recorded, table = photos.ledger.get("photos", "image", some)
     assert all("my find" in item.labels for item in recorded)
     assert np.allclose(table.take(some).vectors, photos.store.vectors("photos", "image", some).vectors)
-    assert last_change(photos, "photos") != before
-    assert photos.label_items("photos", some, "my find") == 0  # they have it already
-    assert photos.label_items("photos", some[:1], "my find", remove=True) == 1
+    assert last_change(photos.folder, "photos") != before
+    assert photos.folder.label_items("photos", some, "my find") == 0  # they have it already
+    assert photos.folder.label_items("photos", some[:1], "my find", remove=True) == 1
     assert [
         item.id for item in photos.store.items("photos", "image", Filters(labels=("my find",)), limit=10)
     ] == [some[1]]
@@ -111,8 +110,8 @@ def test_a_label_is_found_by_search_kept_by_the_ledger_and_taken_off(photos):
 
 def test_labels_go_to_all_modalities_and_unknown_ids_are_left_out(photos):
     everything = [*ids_of(photos), *ids_of(photos, "text"), "0" * 64]
-    assert photos.label_items("photos", everything, "all") == 12
-    assert photos.label_items("photos", [], "all") == 0
+    assert photos.folder.label_items("photos", everything, "all") == 12
+    assert photos.folder.label_items("photos", [], "all") == 0
 
 
 @pytest.mark.parametrize("label", ["", "  ", "\u202e", "x" * 101, "\x00"])
@@ -125,29 +124,29 @@ def test_columns_and_vectors_come_in_the_order_asked_for(photos):
     ids = [*ids_of(photos)[::-1], *ids_of(photos, "text")]
     modality = {id_: "image" if n < 6 else "text" for n, id_ in enumerate(ids)}
     items = {item.id: item for one in ("image", "text") for item in photos.store.all_items("photos", one)}
-    columns = read_columns(photos, "photos").take(ids)
+    columns = photos.maps.columns_of("photos").take(ids)
     assert columns.ids == tuple(ids) and columns.present == ["text", "image"]
     assert list(columns.modality) == list(modality.values())
     assert list(columns.labels) == [items[id_].labels for id_ in ids]
     assert list(columns.mime) == [items[id_].mime for id_ in ids]
     assert Category.of(columns.pair).codes.tolist() == Category.of(items[i].pair for i in ids).codes.tolist()
-    table = read_vectors(photos, "photos", ids)
+    table = read_vectors(photos.folder, "photos", ids)
     assert table.ids == tuple(ids)
     assert np.allclose(table.vectors[:6], photos.store.vectors("photos", "image", ids[:6]).vectors)
-    assert [item.id for item in read_items(photos, "photos", modality, [ids[3], "gone", ids[0]])] == [
+    assert [item.id for item in read_items(photos.folder, "photos", modality, [ids[3], "gone", ids[0]])] == [
         ids[3],
         ids[0],
     ]
-    assert dict(texts_of(photos, "photos"))[ids[0]].startswith(items[ids[0]].caption)
+    assert dict(texts_of(photos.folder, "photos"))[ids[0]].startswith(items[ids[0]].caption)
 
 
 def test_what_only_the_store_holds_is_read_from_the_store(workspace):
     table = unit_table(3)
     workspace.store.upsert("theirs", MADE_BY, "image", plain_items(table, labels=("x",)), table)
-    columns = read_columns(workspace, "theirs")
+    columns = workspace.maps.columns_of("theirs")
     assert list(columns.labels) == [("x",)] * 3 and list(columns.mime) == ["image/jpeg"] * 3
-    assert np.allclose(read_vectors(workspace, "theirs", table.ids).vectors, table.vectors)
-    assert read_items(workspace, "theirs", dict.fromkeys(table.ids, "image"), table.ids) == []
+    assert np.allclose(read_vectors(workspace.folder, "theirs", table.ids).vectors, table.vectors)
+    assert read_items(workspace.folder, "theirs", dict.fromkeys(table.ids, "image"), table.ids) == []
 
 
 def test_columns_of_different_lengths_are_refused():
@@ -165,11 +164,11 @@ def test_a_parquet_holds_vectors_and_places_and_imports_again(photos, tmp_path):
 
     ids = [*ids_of(photos), *ids_of(photos, "text")]
     modality = {id_: "image" if n < 6 else "text" for n, id_ in enumerate(ids)}
-    items = read_items(photos, "photos", modality, ids[4:8])
-    data = selection_export.to_parquet(items, read_vectors(photos, "photos", ids), on_map(ids))
+    items = read_items(photos.folder, "photos", modality, ids[4:8])
+    data = selection_export.to_parquet(items, read_vectors(photos.folder, "photos", ids), on_map(ids))
     table = parquet.read_table(io.BytesIO(data)).to_pydict()
     assert table["id"] == ids[4:8] and table["x"] == [8.0, 10.0, 12.0, 14.0] and table["y"][0] == 9.0
-    assert np.allclose(table["vector"], read_vectors(photos, "photos", ids[4:8]).vectors)
+    assert np.allclose(table["vector"], read_vectors(photos.folder, "photos", ids[4:8]).vectors)
     (tmp_path / "some.parquet").write_bytes(data)
     report = photos.import_vectors("again", tmp_path / "some.parquet")
     assert report.stored == 4 and not report.failed
@@ -179,7 +178,7 @@ def test_a_parquet_holds_vectors_and_places_and_imports_again(photos, tmp_path):
 def test_a_csv_has_a_line_per_item_and_no_formula(photos):
     from dataclasses import replace
 
-    [item] = read_items(photos, "photos", {ids_of(photos)[0]: "image"}, ids_of(photos)[:1])
+    [item] = read_items(photos.folder, "photos", {ids_of(photos)[0]: "image"}, ids_of(photos)[:1])
     data = selection_export.to_csv([replace(item, caption="=1+1")], on_map([item.id]))
     [row] = csv.DictReader(io.StringIO(data.decode("utf-8-sig")))
     assert row["id"] == item.id and row["caption"] == "'=1+1" and (row["x"], row["y"]) == ("0.0", "1.0")
@@ -187,7 +186,7 @@ def test_a_csv_has_a_line_per_item_and_no_formula(photos):
 
 def test_a_zip_holds_the_files_and_names_what_is_gone(photos):
     ids = [*ids_of(photos)[:2], *ids_of(photos, "text")[:1]]
-    items = read_items(photos, "photos", dict(zip(ids, ["image", "image", "text"], strict=True)), ids)
+    items = read_items(photos.folder, "photos", dict(zip(ids, ["image", "image", "text"], strict=True)), ids)
     photos.library.media_path(items[1].media, items[1].mime).unlink()
     with zipfile.ZipFile(io.BytesIO(selection_export.to_zip(items, photos.library))) as archive:
         names = archive.namelist()

@@ -324,7 +324,7 @@ def test_metadata_stays_through_labels_exports_and_imports(workspace, tmp_path, 
     report = workspace.import_vectors("mine", vector_file(tmp_path / "x.parquet"), label="m")
     assert (report.stored, report.notes) == (3, ()) and said_of(workspace) == WANTED
     ids = [item.id for item in workspace.store.all_items("mine", "image")]
-    workspace.label_items("mine", ids, "seen")
+    workspace.folder.label_items("mine", ids, "seen")
     assert said_of(workspace) == WANTED
     out = tmp_path / f"out{suffix}"
     workspace.export_vectors("mine", out)
@@ -366,7 +366,7 @@ def test_a_remake_keeps_metadata(workspace):
     lend(workspace)
     workspace.ingest("mine", sources([folder_with_columns(workspace.settings.data_dir / "in")]), choice=OLD)
     before = said_of(workspace)
-    workspace.remake("mine", NEW)
+    workspace.reembed("mine", NEW)
     assert workspace.store.info("mine").made_by.model == "new" and said_of(workspace) == before
     assert before["picture number 1"] == (("author", "B"), ("year", 2001))
 

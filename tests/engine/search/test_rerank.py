@@ -256,9 +256,9 @@ def searched(shared, tiny):
         )
 
     yield search
-    for loaded in shared.models.list():
+    for loaded in shared.models.loaded.list():
         if loaded.kind == "reranker":
-            shared.models.unload(loaded.choice)
+            shared.models.loaded.unload(loaded.choice)
 
 
 def directly(shared, tiny, name: str, asked: dict, hits) -> list[float]:
@@ -266,7 +266,7 @@ def directly(shared, tiny, name: str, asked: dict, hits) -> list[float]:
     model, scores = CrossEncoder(str(tiny(name)), device="cpu"), []
     for one in hits:
         as_words = one.item.modality == "text" or name == "text_reranker"
-        document = {"text": one.item.caption} if as_words else {"image": shared.open_item(one.item)}
+        document = {"text": one.item.caption} if as_words else {"image": shared.folder.open_item(one.item)}
         pair = (asked["text"], document["text"]) if name == "text_reranker" else (asked, document)
         scores.append(float(model.predict([pair], show_progress_bar=False)[0]))
     return scores
@@ -335,7 +335,7 @@ def test_an_embedder_is_no_reranker(searched):
 
 def test_a_picture_file_that_is_gone_is_told_and_the_rest_is_reranked(shared, searched, monkeypatch):
     asked = {"text": "a bird", "k": 6, "top": 6, "filters": Filters(modalities=("image",))}
-    trace, open_item = searched("qwen_reranker", **asked), shared.open_item
+    trace, open_item = searched("qwen_reranker", **asked), shared.folder.open_item
     gone = trace.retrieval[2].item
 
     def without_one(item):
@@ -343,7 +343,7 @@ def test_a_picture_file_that_is_gone_is_told_and_the_rest_is_reranked(shared, se
             raise MediaError("The file is gone.")
         return open_item(item)
 
-    monkeypatch.setattr(shared, "open_item", without_one)
+    monkeypatch.setattr(shared.folder, "open_item", without_one)
     again = searched("qwen_reranker", **asked)
     assert again.results[-1].item.id == gone.id
     assert again.results[-1].rerank_score is None

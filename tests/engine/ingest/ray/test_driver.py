@@ -11,13 +11,14 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine.errors import FolderError, ModelError, RayIngestError
-from engine.ingest.files import Ingest
+from engine.ingest.files import FileIngest
 from engine.ingest.ray.driver import Line, RayIngest, Share, divided
 from engine.ingest.ray.workers import (
     Desk,
@@ -33,6 +34,7 @@ from engine.media.decode import probe
 from engine.media.sources import Source, SourceList
 from engine.models.base import ModelChoice
 from engine.models.pocket.recipe import PROVENANCE
+from engine.progress import Hooks
 from engine.workspace import Workspace
 from tests.helpers.chroma_server import Server, free_port, open_on
 from tests.helpers.data import ROOT, generated_photos, jpeg, mixed_sources, real_photos, source, sources
@@ -78,7 +80,7 @@ def kill(progress):
 
 workspace = Workspace.open(load_settings())
 found = find_sources([Path(sys.argv[1])], max_file_bytes=10**8)
-report = ingest_on_ray(workspace, "killed", found, workers=2, address="local", on_progress=kill)
+report = ingest_on_ray(workspace.folder, "killed", found, workers=2, address="local", on_progress=kill)
 workspace.close()
 print(json.dumps({"stored": report.stored, "failed": report.failed, "killed": killed}))
 """
@@ -311,9 +313,8 @@ def line_of(encoder: Encoder, seed: int, *, fail_after: int | None = None) -> ty
 def run_far(workspace, found, pocket, monkeypatch, line: type, name="far", **options):
     monkeypatch.setattr("engine.ingest.ray.driver.Line", line)
     settings = workspace.settings.model_copy(update={"batch_files": options.pop("batch_files", 4)})
-    parts = {key: getattr(workspace, key) for key in ("store", "ledger", "library")}
-    job = RayIngest(name, share=_TWO, **parts, embedder=far(pocket), settings=settings, **options)
-    return job.run(found)
+    folder = replace(workspace.folder, settings=settings)
+    return RayIngest(name, folder, far(pocket), Hooks(**options), share=_TWO).run(found)
 
 
 def tricky_sources() -> SourceList:
@@ -331,9 +332,9 @@ def test_rows_in_any_order_give_what_a_plain_ingest_gives(
     workspace, pocket, encoder, monkeypatch, seed, batch
 ):
     found = tricky_sources()
-    parts = {key: getattr(workspace, key) for key in ("store", "ledger", "library")}
     settings = workspace.settings.model_copy(update={"batch_files": batch})
-    plain = Ingest("plain", **parts, embedder=pocket, settings=settings).run(found)
+    folder = replace(workspace.folder, settings=settings)
+    plain = FileIngest("plain", folder, pocket, Hooks()).run(found)
     report = run_far(workspace, found, pocket, monkeypatch, line_of(encoder, seed), batch_files=batch)
     assert (report.stored, report.skipped, report.cancelled) == (plain.stored, plain.skipped, False)
     assert report.failed == plain.failed and plain.failed
