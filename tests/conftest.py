@@ -125,37 +125,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return folder_of
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Tell what its page shows where a browser test fails: a machine far away keeps nothing else."""
-    report = yield
-    page = getattr(item, "funcargs", {}).get("page")
-    if report.when == "call" and report.failed and hasattr(page, "inner_text"):
-        try:
-            report.sections.append((f"page {page.url}", page.inner_text("body", timeout=5_000)))
-        except Exception as error:  # noqa: BLE001 - the page may be what is broken
-            report.sections.append(("page", f"cannot be read: {error}"))
-    return report
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    """Start a Chromium for the browser tests of a file."""
-    from tests.helpers.chromium import chromium
-
-    with chromium(tmp_path_factory.mktemp("profile")) as context:
-        yield context
-
-
-@pytest.fixture
-def page(browser: object, server: str) -> Iterator[object]:
-    """Open a tab for a browser test, once the `server` of its file answers."""
-    from tests.helpers.chromium import tab_of
-
-    with tab_of(browser) as tab:
-        yield tab
-
-
 @pytest.fixture(scope="session")
 def cli(pocket: object) -> Callable[..., subprocess.CompletedProcess]:
     """Return a function that runs a command of ours on a data folder, in this process."""
