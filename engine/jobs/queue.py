@@ -488,6 +488,13 @@ def _samples_version() -> str:
     return f"{samples.fingerprint()} {PROVENANCE}"
 
 
+_newest_ns = 0
+_numbering = threading.Lock()
+
+
 def _new_id() -> str:
-    """Return an id that sorts by time."""
-    return f"{int(time.time() * 1000):013d}-{uuid.uuid4().hex[:8]}"
+    """Return an id that sorts after every earlier one: a restart goes on in the order of the ids."""
+    global _newest_ns
+    with _numbering:
+        _newest_ns = max(time.time_ns(), _newest_ns + 1)  # two jobs of one instant are in order too
+        return f"{_newest_ns:019d}-{uuid.uuid4().hex[:8]}"

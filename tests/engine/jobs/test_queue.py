@@ -153,6 +153,20 @@ def test_an_import_is_resumed_after_a_restart_and_cancelled_one_waits(settings, 
     second.close()
 
 
+def test_jobs_of_one_instant_go_on_in_their_order(settings, monkeypatch):
+    first = Workspace.open(settings)
+    monkeypatch.setattr("time.time_ns", lambda: 1_764_000_000_123_456_789)
+    monkeypatch.setattr("time.time", lambda: 1_764_000_000.123)
+    jobs = Stopped(first)
+    begun = [jobs.import_vectors(f"c{n}", "my.npz", vector_file()).spec.id for n in range(12)]
+    earlier = "1764000000123-aaaaaaaa"  # as an earlier version numbered
+    assert sorted([*begun, earlier]) == [earlier, *begun]
+    first.close()
+    second = Workspace.open(settings)
+    assert [job.spec.id for job in Stopped(second).list()] == begun[::-1]
+    second.close()
+
+
 def test_an_import_can_be_cancelled_and_goes_on(workspace: Workspace):
     jobs = Jobs(workspace)
     count = 6_000
