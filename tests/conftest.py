@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -14,9 +14,10 @@ from filelock import FileLock
 
 from engine.settings import Settings
 from engine.workspace import Workspace
-from tests.helpers.data import ROOT, real_photos, sources
+from tests.helpers.command_line import run_here
+from tests.helpers.data import real_photos, sources
 from tests.helpers.tiny_models import BUILDERS
-from tests.helpers.workspaces import cli_env, give_model, load_pocket, make_settings
+from tests.helpers.workspaces import give_model, load_pocket, make_settings
 
 # A machine that does other work too is no defect: examples have no deadline of their own.
 # Everything else stays: where CI is set, Hypothesis tries the same examples every time.
@@ -124,50 +125,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return folder_of
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Tell what its page shows where a browser test fails: a machine far away keeps nothing else."""
-    report = yield
-    page = getattr(item, "funcargs", {}).get("page")
-    if report.when == "call" and report.failed and hasattr(page, "inner_text"):
-        try:
-            report.sections.append((f"page {page.url}", page.inner_text("body", timeout=5_000)))
-        except Exception as error:  # noqa: BLE001 - the page may be what is broken
-            report.sections.append(("page", f"cannot be read: {error}"))
-    return report
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    """Start a Chromium for the browser tests of a file."""
-    from tests.helpers.chromium import chromium
-
-    with chromium(tmp_path_factory.mktemp("profile")) as context:
-        yield context
-
-
-@pytest.fixture
-def page(browser: object, server: str) -> Iterator[object]:
-    """Open a tab for a browser test, once the `server` of its file answers."""
-    from tests.helpers.chromium import tab_of
-
-    with tab_of(browser) as tab:
-        yield tab
-
-
 @pytest.fixture(scope="session")
-def cli() -> Callable[..., subprocess.CompletedProcess]:
-    """Return a function that runs `python -m engine ...` on a data folder, as a process of its own."""
-
-    def run(data_dir: Path, *arguments: object, **env: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", "engine", *map(str, arguments)],
-            cwd=ROOT,
-            env=cli_env(data_dir, **env),
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=280,
-        )
-
-    return run
+def cli(pocket: object) -> Callable[..., subprocess.CompletedProcess]:
+    """Return a function that runs a command of ours on a data folder, in this process."""
+    return partial(run_here, pocket)

@@ -104,6 +104,9 @@ class Jobs:
         self._folder = workspace.settings.data_dir / "jobs"
         self._queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._turning = (
+            threading.Lock()
+        )  # held while the state of a job and what is kept of it change together
         self._jobs: dict[str, Job] = {}
         # Daemon threads, so that stopping the server does not wait for a long ingest: it resumes.
         threading.Thread(target=self._work, name="jobs", daemon=True).start()
@@ -225,10 +228,13 @@ class Jobs:
     def cancel(self, id_: str) -> None:
         """Ask a job to stop after the batch it is at; what it stored stays."""
         job = self._jobs[id_]
-        job.stop.set()
-        self._save(replace(job.spec, stopped=True))
-        if job.state == "waiting":
-            job.state = "cancelled"
+        with self._turning:
+            if not job.active:
+                return
+            job.stop.set()
+            self._save(replace(job.spec, stopped=True))
+            if job.state == "waiting":
+                job.state = "cancelled"
 
     def retry(self, id_: str) -> None:
         """Run a failed or cancelled job again; what was stored is skipped."""
@@ -341,9 +347,10 @@ class Jobs:
                 job.error, job.state = "An unexpected error; the server's log has it.", "failed"
 
     def _run(self, job: Job) -> None:
-        if job.stop.is_set():
-            return
-        job.state = "running"
+        with self._turning:
+            if job.stop.is_set():
+                return
+            job.state = "running"
         try:
             if job.spec.evaluation is not None:
                 self._evaluated(job)
@@ -363,9 +370,13 @@ class Jobs:
             return
         if job.spec.samples:
             self._workspace.ledger.set_state(_SAMPLES_STATE, _samples_version())
-        self._remove(job.spec)
-        self._workspace.ledger.drop_state(_done_as(job.spec))
-        job.state = "done"
+        self._finish(job)
+
+    def _finish(self, job: Job) -> None:
+        with self._turning:  # a cancel that comes now would write down anew what is removed
+            self._remove(job.spec)
+            self._workspace.ledger.drop_state(_done_as(job.spec))
+            job.state = "done"
 
     def _evaluated(self, job: Job) -> None:
         done = self._workspace.evaluate(
@@ -377,8 +388,7 @@ class Jobs:
             job.state = "cancelled"
             return
         job.evaluation = self._workspace.evaluations.keep(done)
-        self._remove(job.spec)
-        job.state = "done"
+        self._finish(job)
 
     def _projected(self, job: Job) -> None:
         from engine.maps.projection import ProjectionSettings
@@ -395,8 +405,7 @@ class Jobs:
         except CancelledError:
             job.state = "cancelled"
             return
-        self._remove(job.spec)
-        job.state = "done"
+        self._finish(job)
 
     def _filled(self, job: Job) -> IngestReport:
         if job.spec.remake:
@@ -487,6 +496,13 @@ def _samples_version() -> str:
     return f"{samples.fingerprint()} {PROVENANCE}"
 
 
+_newest_ns = 0
+_numbering = threading.Lock()
+
+
 def _new_id() -> str:
-    """Return an id that sorts by time."""
-    return f"{int(time.time() * 1000):013d}-{uuid.uuid4().hex[:8]}"
+    """Return an id that sorts after every earlier one: a restart goes on in the order of the ids."""
+    global _newest_ns
+    with _numbering:
+        _newest_ns = max(time.time_ns(), _newest_ns + 1)  # two jobs of one instant are in order too
+        return f"{_newest_ns:019d}-{uuid.uuid4().hex[:8]}"

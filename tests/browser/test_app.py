@@ -12,7 +12,6 @@ from playwright.sync_api import expect
 
 from tests.helpers.chromium import (
     JOB_MS,
-    MARKS,
     READY,
     becomes,
     give_files,
@@ -24,7 +23,6 @@ from tests.helpers.chromium import (
 )
 from tests.helpers.data import SAMPLES, jpeg
 
-pytestmark = MARKS
 CARD = '[class*="st-key-grid_hit"] .gs-card'
 
 

@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers.chromium import JOB_MS, MARKS, READY, becomes, overflow, pick, served, steady
+from tests.helpers.chromium import JOB_MS, READY, becomes, overflow, pick, served, steady
 from tests.helpers.data import real_photos
 from tests.helpers.workspaces import fill
-
-pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")

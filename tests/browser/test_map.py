@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers.chromium import MARKS, becomes, overflow, pick, steady
+from tests.helpers.chromium import becomes, overflow, pick, steady
 from tests.helpers.data import real_photos
 from tests.helpers.map_page import (
     canvas_box,
@@ -24,8 +24,6 @@ from tests.helpers.map_page import (
     settled,
     some_of,
 )
-
-pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from engine.maps.files import read_projection
 from engine.storage.ledger import Ledger
 from engine.types import Item
-from tests.helpers.chromium import JOB_MS, MARKS, READY, becomes, chromium, give_files, steady, tab_of
+from tests.helpers.chromium import JOB_MS, READY, becomes, chromium, give_files, steady, tab_of
 from tests.helpers.data import generated_photos, real_photos
 from tests.helpers.map_page import (
     around,
@@ -31,7 +31,6 @@ from tests.helpers.map_page import (
     some_of,
 )
 
-pytestmark = MARKS
 LABEL = "Save the selection as a label"
 
 

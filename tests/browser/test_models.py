@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers.chromium import JOB_MS, LOAD_MS, MARKS, READY, pick, press, served, tab_of
+from tests.helpers.chromium import JOB_MS, LOAD_MS, READY, pick, press, served, tab_of
 from tests.helpers.tiny_models import build_clip_saved
 
-pytestmark = MARKS
 CLIP = "sentence-transformers/clip-ViT-B-32"
 
 

@@ -10,11 +10,10 @@ from playwright.sync_api import expect
 
 from engine.jobs.queue import _SAMPLES_STATE, _samples_version
 from engine.workspace import Workspace
-from tests.helpers.chromium import JOB_MS, LOAD_MS, MARKS, READY, becomes, overflow, served, steady
+from tests.helpers.chromium import JOB_MS, LOAD_MS, READY, becomes, overflow, served, steady
 from tests.helpers.data import real_photos, sources
 from tests.helpers.workspaces import give_model, make_settings
 
-pytestmark = MARKS
 COUNT = 12
 LEFT, RIGHT = ".gs-rr-list .gs-rr", '[class*="st-key-rr_card_rr0_"]'
 MARKED = "rgb(20, 163, 148)"

@@ -14,7 +14,6 @@ from engine.storage.ledger import Ledger
 from tests.helpers.chromium import (
     JOB_MS,
     LOAD_MS,
-    MARKS,
     READY,
     becomes,
     give_files,
@@ -24,8 +23,6 @@ from tests.helpers.chromium import (
     steady,
 )
 from tests.helpers.golden import CLIP
-
-pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")

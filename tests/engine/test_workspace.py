@@ -20,6 +20,7 @@ from engine.search.search import Query
 from engine.settings import load_settings
 from engine.types import Filters
 from engine.workspace import Workspace
+from tests.helpers.command_line import run_apart
 from tests.helpers.data import MADE_BY, generated_photos, plain_items, sources, unit_table
 from tests.helpers.workspaces import give_model, make_settings
 
@@ -33,13 +34,13 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_a_second_process_is_refused_and_writes_nothing(workspace, tmp_path, cli):
+def test_a_second_process_is_refused_and_writes_nothing(workspace, tmp_path):
     data_dir = workspace.settings.data_dir
     folder = generated_photos(tmp_path / "in", 3)
     workspace.ingest("photos", sources([folder]))
     before = tree(data_dir)
     more = generated_photos(tmp_path / "more", 3, seed=1)
-    done = cli(data_dir, "ingest", more, "--collection", "photos")
+    done = run_apart(data_dir, "ingest", more, "--collection", "photos")
     assert done.returncode == 1 and done.stdout == ""
     [line] = done.stderr.splitlines()
     assert line.startswith("StoreLockedError: ") and f"process {os.getpid()}" in line
@@ -47,11 +48,11 @@ def test_a_second_process_is_refused_and_writes_nothing(workspace, tmp_path, cli
     assert tree(data_dir) == before
 
 
-def test_after_closing_another_process_may_open(settings, pocket, tmp_path, cli):
+def test_after_closing_another_process_may_open(settings, pocket, tmp_path):
     opened = give_model(Workspace.open(settings), pocket)
     opened.ingest("photos", sources([generated_photos(tmp_path / "in", 3)]))
     opened.close()
-    done = cli(
+    done = run_apart(
         settings.data_dir, "search", "picture number 1", "--collection", "photos", "--modality", "text"
     )
     assert done.returncode == 0 and "picture number 1" in done.stdout.splitlines()[0]

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.request import urlopen
 
-import pytest
 from playwright.sync_api import Error as PageError
 from playwright.sync_api import TimeoutError as TooLong
 from playwright.sync_api import expect, sync_playwright
@@ -43,12 +42,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-MARKS = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="chromium is not installed (Debian: apt-get install chromium)"
-    ),
-]
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+from engine.models.base import ModelChoice
 from engine.models.catalog import POCKET
 from engine.models.pocket.embedder import Pocket, PocketWeights
 from engine.settings import Settings, load_settings
 from engine.types import Item
 from engine.workspace import Workspace
-from tests.helpers.data import ROOT
+from tests.helpers.data import sources
 
 
 def load_pocket(models_dir: Path) -> Pocket:
+    """Return the Pocket of this process; the first call loads it, and converts it where it must be."""
+    return _pocket_in(models_dir.resolve())
+
+
+@functools.cache
+def _pocket_in(models_dir: Path) -> Pocket:
     return Pocket.load(POCKET, models_dir, 2, lambda stage: None)
 
 
@@ -53,12 +59,11 @@ def listed(workspace: Workspace, modality: str, name: str = "photos") -> list[It
     return list(workspace.store.all_items(name, modality))
 
 
-def fill(folder: Path, photos: Path, name: str = "photos", *options: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "engine", "ingest", str(photos), "--collection", name, *options],
-        cwd=ROOT,
-        env=cli_env(folder),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+def fill(folder: Path, photos: Path, name: str = "photos", choice: ModelChoice | None = None) -> None:
+    """Ingest photographs into a data folder that nobody has open, and that has its `models`."""
+    opened = Workspace.open(make_settings(folder, folder / "models"))
+    try:
+        give_model(opened, load_pocket(folder / "models"))
+        assert opened.ingest(name, sources([photos]), choice=choice).failed == ()
+    finally:
+        opened.close()

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.models.pocket.embedder import Pocket
 from tests.helpers.workspaces import cli_env
 
 
 @pytest.fixture
-def app_folder(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch):
+def app_folder(tmp_path: Path, models_dir: Path, pocket: Pocket, monkeypatch: pytest.MonkeyPatch):
     """Give the pages a data folder of their own, and close it afterwards."""
     from pages.ui import resources
 
@@ -19,6 +20,7 @@ def app_folder(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
     for key, value in cli_env(tmp_path).items():
         if key.startswith("GAPSCOPE_"):
             monkeypatch.setenv(key, value)
+    monkeypatch.setattr(Pocket, "load", lambda *_: pocket)  # loaded once, for all pages of this process
     monkeypatch.setattr("engine.jobs.queue.Jobs.ingest_samples", lambda self: None)
     resources.boot.clear()
     resources.works.clear()

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from engine.models.base import ModelChoice
 from tests.helpers.data import ROOT, generated_photos, real_photos
 from tests.helpers.pages import PAGES, page, resources_closed, until_loaded, words
 from tests.helpers.workspaces import cli_env, fill
@@ -121,7 +122,7 @@ def test_any_model_may_be_typed_in_and_is_refused_in_words(app_folder, typed):
 def test_a_collection_whose_model_changed_is_refused_with_the_button_that_makes_it_again(app_folder, tiny):
     model = app_folder / "model"
     shutil.copytree(tiny("clip"), model)
-    fill(app_folder, generated_photos(app_folder / "made", 4), "mine", "--model", str(model))
+    fill(app_folder, generated_photos(app_folder / "made", 4), "mine", ModelChoice(str(model)))
     app = until_loaded(page("pages/1_Search.py", q="a dog", collection="mine"))
     assert not app.error and "4 of 4 pictures" in words(app)
     resources_closed()

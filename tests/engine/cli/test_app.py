@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.cli.app import main
+from tests.helpers.command_line import run_apart
 from tests.helpers.data import ROOT, generated_photos, jpeg, real_photos, write_captions
 from tests.helpers.workspaces import cli_env, make_settings
 
@@ -40,11 +40,11 @@ MODELS = {"id", "kind", "modalities", "dim", "parameters", "memory_gb", "runnabl
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, cli) -> Path:
-    """Return a data folder with 12 real photographs in 'photos', ingested by the command line."""
+def data_dir(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Path:
+    """Return a data folder with 12 real photographs in 'photos', ingested by a process of its own."""
     settings = make_settings(tmp_path_factory.mktemp("cli"), models_dir)
     folder = real_photos(tmp_path_factory.mktemp("photos"), 12)
-    done = cli(settings.data_dir, "ingest", folder, "--collection", "photos", "--json")
+    done = run_apart(settings.data_dir, "ingest", folder, "--collection", "photos", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert set(document) == INGEST and done.stderr == ""
@@ -52,25 +52,6 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, cli) ->
     assert (document["stored"], document["skipped"]) == (24, 0)
     assert document["per_second"] == pytest.approx(24 / document["seconds"], rel=0.01)
     return settings.data_dir
-
-
-@pytest.fixture
-def here(data_dir, monkeypatch, capsys):
-    """Return a function that runs the command line in this process, which is quicker than another one."""
-
-    def run(*arguments: str, **env: str) -> subprocess.CompletedProcess:
-        for key, value in {**cli_env(data_dir), **env}.items():
-            if key.startswith("GAPSCOPE_"):
-                monkeypatch.setenv(key, value)
-        monkeypatch.setattr(sys, "argv", ["engine", *arguments])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as done:
-            code = done.code or 0
-        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
-
-    return run
 
 
 def document(done: subprocess.CompletedProcess):
@@ -86,8 +67,8 @@ def error_line(done: subprocess.CompletedProcess) -> str:
     return line
 
 
-def test_search_by_text(data_dir, cli):
-    found = document(cli(data_dir, "search", "an animal", "--collection", "photos", "-k", 4, "--json"))
+def test_search_by_text(data_dir):
+    found = document(run_apart(data_dir, "search", "an animal", "--collection", "photos", "-k", 4, "--json"))
     assert set(found) == SEARCH and set(found["timings_ms"]) == {"embed", "retrieve", "rerank", "total"}
     assert (found["collection"], found["model"], found["query"]) == ("photos", "pocket", "an animal")
     assert [row["rank"] for row in found["results"]] == [1, 2, 3, 4]
@@ -146,10 +127,10 @@ def test_a_hub_model_makes_a_collection_and_a_reranker_reorders_it(cli, tiny, tm
     assert refused.returncode == 1 and refused.stderr.startswith("ModelKindError: ")
 
 
-def test_a_download_that_cannot_be_is_one_line_and_quick(data_dir, cli):
+def test_a_download_that_cannot_be_is_one_line_and_quick(data_dir):
     started = time.monotonic()
     line = error_line(
-        cli(data_dir, "download", "Qwen/Qwen3-VL-Embedding-2B", HF_ENDPOINT="http://127.0.0.1:9")
+        run_apart(data_dir, "download", "Qwen/Qwen3-VL-Embedding-2B", HF_ENDPOINT="http://127.0.0.1:9")
     )
     assert line.startswith("HubError: ") and "does not answer" in line and "Traceback" not in line
     assert time.monotonic() - started < 60  # not the minutes that the libraries retry for
@@ -217,8 +198,8 @@ def test_without_json_it_is_read_by_people(data_dir, cli, arguments):
         (("export", "--collection", "photos", "--out", "/no/such/x.npz"), "VectorFileError", "be written"),
     ],
 )
-def test_named_errors_are_one_line_and_exit_1(here, arguments, error, says):
-    line = error_line(here(*arguments, *(() if arguments[0] == "delete" else ("--json",))))
+def test_named_errors_are_one_line_and_exit_1(data_dir, cli, arguments, error, says):
+    line = error_line(cli(data_dir, *arguments, *(() if arguments[0] == "delete" else ("--json",))))
     assert line.startswith(f"{error}: ") and says in line
 
 
@@ -231,8 +212,8 @@ def test_named_errors_are_one_line_and_exit_1(here, arguments, error, says):
         ("GAPSCOPE_DATA_DIR", "/dev/null/data"),
     ],
 )
-def test_bad_settings_are_one_line(here, key, value):
-    line = error_line(here("collections", "--json", **{key: value}))
+def test_bad_settings_are_one_line(data_dir, cli, key, value):
+    line = error_line(cli(data_dir, "collections", "--json", **{key: value}))
     assert value in line and "GAPSCOPE_" in line
 
 
@@ -262,15 +243,15 @@ def test_bad_settings_are_one_line(here, key, value):
         ("judgements", "--collection", "photos", "--skip-unknown"),
     ],
 )
-def test_wrong_usage_exits_2(here, arguments):
-    done = here(*arguments)
+def test_wrong_usage_exits_2(data_dir, cli, arguments):
+    done = cli(data_dir, *arguments)
     assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
 
 
-def test_exit_statuses_of_a_real_process(data_dir, cli):
-    line = error_line(cli(data_dir, "search", "x", "--collection", "nothing", "--json"))
+def test_exit_statuses_of_a_real_process(data_dir):
+    line = error_line(run_apart(data_dir, "search", "x", "--collection", "nothing", "--json"))
     assert line.startswith("CollectionNotFoundError: ")
-    done = cli(data_dir, "search", "--collection", "photos")
+    done = run_apart(data_dir, "search", "--collection", "photos")
     assert done.returncode == 2 and done.stdout == "" and "exactly one of" in done.stderr
 
 
@@ -304,12 +285,13 @@ def test_hostile_names_stay_plain_text(cli, tmp_path, models_dir):
     write_captions(folder, [{"file_name": name, "caption": f"cap {name}"} for name in HOSTILE])
     report = document(cli(data_dir, "ingest", folder, "--collection", "odd", "--json"))
     assert report["stored"] == 2 * len(HOSTILE) and report["failed"] == []
-    found = document(cli(data_dir, "search", "x", "--collection", "odd", "-k", 50, "--json", LC_ALL="C"))
+    asked = ("search", "x", "--collection", "odd", "-k", 50)
+    found = document(run_apart(data_dir, *asked, "--json", LC_ALL="C"))
     names = {row["name"] for row in found["results"]}
     assert len(names) == len(HOSTILE)
     assert "<img src=x onerror=alert(1)>.jpg" in names and "🦊 émoji.jpg" in names
     assert all(name.isprintable() and len(name) <= 200 for name in names)
-    plain = cli(data_dir, "search", "x", "--collection", "odd", "-k", 50, PYTHONIOENCODING="ascii")
+    plain = run_apart(data_dir, *asked, PYTHONIOENCODING="ascii")
     assert plain.returncode == 0 and "\x1b" not in plain.stdout and "\u202e" not in plain.stdout
 
 
@@ -339,29 +321,29 @@ def test_judgements_come_and_go_and_measure_a_run(cli, tmp_path, models_dir):
     assert "line 4 left out: there is no item" in said.stdout and "mrr  0.250" in said.stdout
 
 
-def test_vectors_go_out_and_come_in(here, tmp_path):
+def test_vectors_go_out_and_come_in(data_dir, cli, tmp_path):
     out, bad = tmp_path / "photos.parquet", tmp_path / "bad.npz"
-    done = document(here("export", "--collection", "photos", "--out", str(out), "--json"))
+    done = document(cli(data_dir, "export", "--collection", "photos", "--out", str(out), "--json"))
     assert (done["rows"], done["dim"], done["unrecorded"], done["path"]) == (24, 384, 0, str(out))
     taken = ("import", str(out), "--collection", "taken", "--model-label", "another program")
-    report = document(here(*taken, "--json"))
+    report = document(cli(data_dir, *taken, "--json"))
     assert set(report) == INGEST and (report["stored"], report["failed"]) == (24, [])
     assert report["model"] == "imported: another program"
-    said = here(*taken)
+    said = cli(data_dir, *taken)
     assert said.stdout.startswith("0 vectors stored, 24 were there, 0 left out") and said.returncode == 0
-    line = error_line(here("search", "a dog", "--collection", "taken", "--json"))
+    line = error_line(cli(data_dir, "search", "a dog", "--collection", "taken", "--json"))
     assert line.startswith("ImportedVectorsError: ") and "imported vectors (another program)" in line
-    measured = document(here("evaluate", "--collection", "taken", "--json"))
-    direct = document(here("evaluate", "--collection", "photos", "--json"))
+    measured = document(cli(data_dir, "evaluate", "--collection", "taken", "--json"))
+    direct = document(cli(data_dir, "evaluate", "--collection", "photos", "--json"))
     assert measured["queries"] == 12 and measured["metrics"] == pytest.approx(direct["metrics"], abs=0.1)
     np.savez(bad, id=["a", "b"], vector=np.array([[1.0] * 384, [0.0] * 384]), modality=["text", "text"])
-    line = error_line(here("import", str(bad), "--collection", "taken", "--json"))
+    line = error_line(cli(data_dir, "import", str(bad), "--collection", "taken", "--json"))
     assert line.startswith("VectorFileError: bad.npz: 1 row is bad of 2") and "row 2, column vector" in line
-    report = document(here("import", str(bad), "--collection", "taken", "--skip-bad", "--json"))
+    report = document(cli(data_dir, "import", str(bad), "--collection", "taken", "--skip-bad", "--json"))
     assert report["stored"] == 1 and [one["name"] for one in report["failed"]] == ["bad.npz, row 2"]
-    said = here("export", "--collection", "taken", "--out", str(tmp_path / "taken.npz"))
+    said = cli(data_dir, "export", "--collection", "taken", "--out", str(tmp_path / "taken.npz"))
     assert said.stdout.startswith("25 vectors of 384 numbers written to ") and said.stderr == ""
-    assert here("delete", "--collection", "taken", "--yes").returncode == 0
+    assert cli(data_dir, "delete", "--collection", "taken", "--yes").returncode == 0
 
 
 def test_delete_needs_yes_and_deletes(cli, tmp_path, models_dir):
@@ -374,8 +356,8 @@ def test_delete_needs_yes_and_deletes(cli, tmp_path, models_dir):
     assert document(cli(data_dir, "collections", "--json")) == []
 
 
-def test_a_locked_store_is_one_line_and_names_its_owner(workspace, cli):
-    line = error_line(cli(workspace.settings.data_dir, "collections", "--json"))
+def test_a_locked_store_is_one_line_and_names_its_owner(workspace):
+    line = error_line(run_apart(workspace.settings.data_dir, "collections", "--json"))
     assert line.startswith("StoreLockedError: ") and f"process {os.getpid()}" in line
 
 

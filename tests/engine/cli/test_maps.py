@@ -1,4 +1,4 @@
-"""`project` and `gap` as processes of their own: their files, their JSON, and what they refuse."""
+"""`project` and `gap`: their files, their JSON, and what they refuse."""
 
 from __future__ import annotations
 

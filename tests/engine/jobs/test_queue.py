@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
 from collections.abc import Callable
 
@@ -150,6 +151,36 @@ def test_an_import_is_resumed_after_a_restart_and_cancelled_one_waits(settings, 
     jobs.retry(cancelled.spec.id)
     assert ended(jobs.list()[0]).report.stored == 6
     second.close()
+
+
+def test_jobs_of_one_instant_go_on_in_their_order(settings, monkeypatch):
+    first = Workspace.open(settings)
+    monkeypatch.setattr("time.time_ns", lambda: 1_764_000_000_123_456_789)
+    monkeypatch.setattr("time.time", lambda: 1_764_000_000.123)
+    jobs = Stopped(first)
+    begun = [jobs.import_vectors(f"c{n}", "my.npz", vector_file()).spec.id for n in range(12)]
+    earlier = "1764000000123-aaaaaaaa"  # as an earlier version numbered
+    assert sorted([*begun, earlier]) == [earlier, *begun]
+    first.close()
+    second = Workspace.open(settings)
+    assert [job.spec.id for job in Stopped(second).list()] == begun[::-1]
+    second.close()
+
+
+def test_a_cancel_that_comes_as_a_job_ends_leaves_nothing_for_a_restart(workspace: Workspace, monkeypatch):
+    remove, cancels = Jobs._remove, []
+
+    def removed_and_cancelled(self, spec):
+        remove(self, spec)
+        cancels.append(threading.Thread(target=self.cancel, args=(spec.id,)))
+        cancels[0].start()
+        cancels[0].join(0.2)  # where nothing holds it back it is over by then
+
+    monkeypatch.setattr(Jobs, "_remove", removed_and_cancelled)
+    job = ended(Jobs(workspace).upload("mine", files(1)))
+    cancels[0].join()
+    assert job.state == "done" and not job.stop.is_set()
+    assert not list((workspace.settings.data_dir / "jobs").glob("*"))
 
 
 def test_an_import_can_be_cancelled_and_goes_on(workspace: Workspace):

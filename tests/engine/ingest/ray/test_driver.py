@@ -37,6 +37,7 @@ from engine.models.pocket.recipe import PROVENANCE
 from engine.progress import Hooks
 from engine.workspace import Workspace
 from tests.helpers.chroma_server import Server, free_port, open_on
+from tests.helpers.command_line import run_apart
 from tests.helpers.data import ROOT, generated_photos, jpeg, mixed_sources, real_photos, source, sources
 from tests.helpers.workspaces import cli_env, listed, make_settings
 
@@ -160,7 +161,7 @@ def media_files(data_dir: Path) -> dict[str, int]:
     return {str(path.relative_to(data_dir)): path.stat().st_size for path in kept}
 
 
-def test_a_cluster_stores_what_one_machine_stores(cluster, server, cli, tmp_path, models_dir, pocket):
+def test_a_cluster_stores_what_one_machine_stores(cluster, server, tmp_path, models_dir, pocket):
     folder = photos_with_trouble(tmp_path / "in")
     plain = open_on(server, tmp_path / "one", models_dir, pocket)
     report = plain.ingest("plain", sources([folder]))
@@ -168,7 +169,7 @@ def test_a_cluster_stores_what_one_machine_stores(cluster, server, cli, tmp_path
     command = ["ingest", folder, "--collection", "spread", "--ray", "--ray-address", cluster]
     env = {"GAPSCOPE_CHROMA_URL": server.url, "GAPSCOPE_BATCH_FILES": "4", **_RAY}
 
-    done = cli(tmp_path / "two", *command, "--ray-workers", "2", "--json", **env)
+    done = run_apart(tmp_path / "two", *command, "--ray-workers", "2", "--json", **env)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)  # exactly one: Ray prints to standard output by itself
     assert (document["stored"], document["skipped"]) == (report.stored, report.skipped) == (50, 1)
@@ -177,7 +178,7 @@ def test_a_cluster_stores_what_one_machine_stores(cluster, server, cli, tmp_path
     assert_same(stored(plain, "plain"), stored(plain, "spread"))
     assert media_files(tmp_path / "one") == media_files(tmp_path / "two")
 
-    again = cli(tmp_path / "two", *command, "--json", **env)
+    again = run_apart(tmp_path / "two", *command, "--json", **env)
     assert again.returncode == 0, again.stderr
     document = json.loads(again.stdout)
     assert (document["stored"], document["skipped"], len(document["failed"])) == (0, 51, 3)
@@ -185,11 +186,11 @@ def test_a_cluster_stores_what_one_machine_stores(cluster, server, cli, tmp_path
     plain.close()
 
 
-def test_a_model_that_fails_is_one_sentence(cluster, cli, tmp_path, models_dir):
+def test_a_model_that_fails_is_one_sentence(cluster, tmp_path, models_dir):
     make_settings(tmp_path / "data", models_dir)
     command = ["ingest", generated_photos(tmp_path / "in", 2), "--collection", "none", "--ray"]
     options = ["--ray-address", cluster, "--model", "nobody/nothing", "--json"]
-    done = cli(tmp_path / "data", *command, *options, **_RAY)
+    done = run_apart(tmp_path / "data", *command, *options, **_RAY)
     assert (done.returncode, done.stdout) == (1, "")
     assert "nobody/nothing is not on this machine" in done.stderr and "Traceback" not in done.stderr
 
@@ -234,13 +235,13 @@ def test_ray_that_is_not_installed_is_named_with_the_fix(settings, tmp_path):
 
 
 @pytest.mark.parametrize("given", ["option", "environment", "client"])
-def test_a_cluster_out_of_reach_is_said_within_seconds(cli, settings, tmp_path, given):
+def test_a_cluster_out_of_reach_is_said_within_seconds(settings, tmp_path, given):
     address = f"ray://127.0.0.1:{free_port()}" if given == "client" else f"127.0.0.1:{free_port()}"
     command = ["ingest", generated_photos(tmp_path / "in", 1), "--collection", "photos", "--ray", "--json"]
     if given == "environment":
-        done = cli(settings.data_dir, *command, RAY_ADDRESS=address, **_RAY)
+        done = run_apart(settings.data_dir, *command, RAY_ADDRESS=address, **_RAY)
     else:
-        done = cli(settings.data_dir, *command, "--ray-address", address, **_RAY)
+        done = run_apart(settings.data_dir, *command, "--ray-address", address, **_RAY)
     assert (done.returncode, done.stdout) == (1, "")
     assert "cannot be reached" in done.stderr and "ray start --address" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -1,0 +1,51 @@
+"""The command line on a data folder: in this process, which costs no start, or in one of its own."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+from unittest import mock
+
+from engine.cli.app import main
+from engine.models.pocket.embedder import Pocket
+from tests.helpers.data import ROOT
+from tests.helpers.workspaces import cli_env
+
+Done = subprocess.CompletedProcess
+
+
+def run_here(pocket: Pocket, data_dir: Path, *arguments: object, **env: str) -> Done:
+    """Run a command in this process with a Pocket that is loaded already; `env` are settings of ours."""
+    assert all(key.startswith("GAPSCOPE_") for key in env), "libraries read theirs when they are imported"
+    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    code: object = 0
+    with (
+        chdir(ROOT),
+        mock.patch.dict(os.environ, cli_env(data_dir, **env), clear=True),
+        mock.patch.object(sys, "argv", ["engine", *map(str, arguments)]),
+        mock.patch.object(Pocket, "load", lambda *_: pocket),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as done:
+            code = done.code or 0
+    return Done(arguments, code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+
+
+def run_apart(data_dir: Path, *arguments: object, **env: str) -> Done:
+    """Run a command as `python -m engine ...`, a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "engine", *map(str, arguments)],
+        cwd=ROOT,
+        env=cli_env(data_dir, **env),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=280,
+    )
