@@ -25,6 +25,11 @@ class Progress:
     elapsed_seconds: float = 0.0
     unit: str = "files"
 
+    @classmethod
+    def of_share(cls, stage: str, share: float) -> Progress:
+        """Return how far work is that knows only its share, 0 to 1: in whole per cent."""
+        return cls(stage, round(100 * share), 100, unit="%")
+
     @property
     def share(self) -> float:
         """Return the finished share in [0, 1]."""

@@ -14,7 +14,7 @@ from tests.test_layers import imports, source_files
 FLOORS = (
     ("engine", "engine.types", "engine.errors", "engine.text"),
     ("engine.vectors", "engine.settings", "engine.progress", "engine.disk"),
-    ("engine.media",),
+    ("engine.background", "engine.media"),
     ("engine.models", "engine.analysis"),
     ("engine.storage",),
     ("engine.vector_files", "engine.search"),

@@ -1,7 +1,7 @@
 """Computing what takes long about a map: each once for everybody, one at a time, with progress and cancel.
 
 Results and errors are kept in the memory of the process, the ones asked for last. Draws nothing
-(`pages/ui/map/waiting.py` does), and its threads touch no widget.
+(`pages/ui/map/waiting.py` does); `engine/background.py` runs it.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.errors import GapscopeError
-from engine.progress import CancelledError
+from engine.background import Background, Work
+from engine.progress import Progress
 
 KEPT = 50  # results; of 100,000 items the largest is under a megabyte
-UNEXPECTED = "An unexpected error; the server's log has it."
+_LANE = "computations"
 
 
 @dataclass(frozen=True)
-class Task:
+class Computation:
     """What to compute: `key` tells results apart, `title` names it to people, `items` how much it is.
 
     `compute` is given a callback for the share done and one that tells whether nobody wants it any more; it
-    may raise CancelledError. A `quick` task takes about a second, and does not wait for its turn.
+    may raise CancelledError. A `quick` one takes about a second, and does not wait for its turn.
     """
 
     key: Hashable
@@ -35,67 +34,48 @@ class Task:
     compute: Callable[[Callable[[float], None], Callable[[], bool]], Any] = field(repr=False, compare=False)
 
 
-@dataclass
-class Work:
-    """A task and how it stands; `state` is waiting, running, done, failed or cancelled."""
-
-    title: str
-    state: str = "waiting"
-    share: float = 0.0
-    result: Any = None
-    error: str = ""
-    stop: threading.Event = field(default_factory=threading.Event)
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def active(self) -> bool:
-        """Tell whether the work is waiting or running."""
-        return self.state in ("waiting", "running")
-
-
-class Works:
-    """The works of all visitors; safe to call from several threads."""
+class Computations:
+    """The computations of all visitors; safe to call from several threads."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
         self._lock = threading.Lock()
-        self._turn = threading.Lock()
-        self._busy: Work | None = None
+        self._background = Background()
         self._works: OrderedDict[Hashable, Work] = OrderedDict()
 
-    def find(self, task: Task) -> Work | None:
-        """Return the work on a task as it stands, or None where nobody has begun it."""
+    def find(self, wanted: Computation) -> Work | None:
+        """Return a computation as it stands, or None where nobody has begun it."""
         with self._lock:
-            if task.key in self._works:
-                self._works.move_to_end(task.key)
-            return self._works.get(task.key)
+            if wanted.key in self._works:
+                self._works.move_to_end(wanted.key)
+            return self._works.get(wanted.key)
 
-    def begin(self, task: Task) -> Work:
-        """Return the work on a task: the one there is, or a new one where that failed or was cancelled."""
+    def begin(self, wanted: Computation) -> Work:
+        """Return the computation that there is, or a new one where that failed or was cancelled."""
         with self._lock:
-            work = self._works.get(task.key)
+            work = self._works.get(wanted.key)
             if work and work.state not in ("failed", "cancelled"):
                 return work
-            work = self._keep(task.key, Work(task.title))
-        # A daemon thread, so that stopping the server does not wait for it.
-        threading.Thread(target=self._run, args=(work, task), name=task.title, daemon=True).start()
+            work = self._keep(wanted.key, Work(wanted.title))
+
+        def run(work: Work) -> Any:
+            return wanted.compute(
+                lambda share: work.hear(Progress.of_share("Computing", share)), work.stop.is_set
+            )
+
+        self._background.begin(work, run, lane=None if wanted.quick else _LANE)
         return work
 
-    def put(self, task: Task, result: object) -> None:
+    def put(self, wanted: Computation, result: object) -> None:
         """Keep a result that was found without computing."""
-        work = Work(task.title, state="done", share=1.0, result=result)
-        work.ended.set()
+        work = Work(wanted.title, progress=Progress.of_share("Computing", 1.0))
+        work.end("done", result=result)
         with self._lock:
-            self._keep(task.key, work)
-
-    def cancel(self, work: Work) -> None:
-        """Stop a work: at once for who waits for it; its thread may take until its library's call returns."""
-        work.stop.set()
-        self._end(work, "cancelled")
+            self._keep(wanted.key, work)
 
     def busy(self) -> Work | None:
-        """Return the work whose turn it is; also one that was cancelled, until its thread has stopped."""
-        return self._busy
+        """Return the one whose turn it is; also one that was cancelled, until its thread has stopped."""
+        return self._background.busy(_LANE)
 
     def _keep(self, key: Hashable, work: Work) -> Work:
         self._works.pop(key, None)
@@ -104,35 +84,3 @@ class Works:
         for one in ended[: max(0, len(ended) - self._kept)]:
             del self._works[one]
         return work
-
-    def _run(self, work: Work, task: Task) -> None:
-        with nullcontext() if task.quick else self._turn:
-            if not task.quick:
-                self._busy = work
-            try:
-                self._compute(work, task)
-            finally:  # after an error nobody expected, whose traceback goes to the log
-                self._end(work, "failed", error=UNEXPECTED)
-                if self._busy is work:
-                    self._busy = None
-
-    def _compute(self, work: Work, task: Task) -> None:
-        with self._lock:
-            if work.state != "waiting":
-                return
-            work.state = "running"
-        try:
-            result = task.compute(lambda share: setattr(work, "share", share), work.stop.is_set)
-        except CancelledError:
-            self._end(work, "cancelled")
-        except GapscopeError as error:
-            self._end(work, "failed", error=str(error))
-        else:
-            self._end(work, "done", result=result)
-
-    def _end(self, work: Work, state: str, *, result: object = None, error: str = "") -> None:
-        """Set how a work ended, unless it has ended before: what a cancelled one returns is dropped."""
-        with self._lock:
-            if work.active:
-                work.result, work.error, work.state = result, error, state
-        work.ended.set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable
 from typing import TYPE_CHECKING
 
-from engine.jobs.computed import Task
+from engine.jobs.computed import Computation
 from engine.types import MODALITIES
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PAIRS_AT_ONCE = 20_000  # items whose every pair is compared without being asked
 Progress, Cancelled = Callable[[float], None], Callable[[], bool]
 
 
-def quality_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Task:
+def quality_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Computation:
     """Return the task of measuring how well a map keeps neighbours: a MapQuality."""
 
     def compute(on_progress: Progress, cancelled: Cancelled) -> MapQuality:
@@ -40,7 +40,7 @@ def quality_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Task
     return _task(drawn, key, "Quality of the map", AT_ONCE, compute)
 
 
-def gaps_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Task:
+def gaps_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Computation:
     """Return the task of measuring the gap of every two modalities, from the vectors: a list of PairGap."""
 
     def compute(on_progress: Progress, cancelled: Cancelled) -> list[PairGap]:
@@ -57,7 +57,7 @@ def gaps_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Task:
     return _task(drawn, _key(workspace, drawn, "gaps", k, seed), "Modality gap", AT_ONCE, compute)
 
 
-def clusters_of(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) -> Task:
+def clusters_of(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) -> Computation:
     """Return the task of finding clusters, each modality by itself: Clusters."""
 
     def compute(on_progress: Progress, cancelled: Cancelled) -> Clusters:
@@ -78,7 +78,7 @@ def clusters_of(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) ->
 
 def duplicates_of(
     workspace: Workspace, drawn: DrawnMap, threshold: float, *, but: Collection[str] = ()
-) -> Task:
+) -> Computation:
     """Return the task of finding near duplicates, among all items `but` some: Duplicates."""
     ids = tuple(id_ for id_ in drawn.map.projection.ids if id_ not in but) if but else None
 
@@ -103,9 +103,9 @@ def duplicates_of(
     return _task(drawn, key, "Near duplicates", PAIRS_AT_ONCE, compute)
 
 
-def _task(drawn: DrawnMap, key: Hashable, what: str, at_once: int, compute: Callable) -> Task:
+def _task(drawn: DrawnMap, key: Hashable, what: str, at_once: int, compute: Callable) -> Computation:
     items = len(drawn.map.projection)
-    return Task(key, f"{what}: {drawn.map.collection}", items, items <= at_once, compute)
+    return Computation(key, f"{what}: {drawn.map.collection}", items, items <= at_once, compute)
 
 
 def _key(

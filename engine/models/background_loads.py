@@ -1,11 +1,11 @@
-"""Loads models in threads of their own, so that no page waits; remembers what went wrong."""
+"""Loads models in the background, so that no page waits; remembers what went wrong."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-from engine.errors import GapscopeError
+from engine.background import Background, Work
 from engine.models.base import Kind, ModelChoice
 from engine.models.in_memory import LoadedModels
 
@@ -19,42 +19,36 @@ class BackgroundLoads:
     def __init__(self, models: LoadedModels, resolve: Callable[[ModelChoice], ModelChoice]) -> None:
         self._models, self._resolve = models, resolve
         self._lock = threading.Lock()
-        self._running: set[ModelChoice] = set()
-        self._failed: dict[ModelChoice, str] = {}
+        self._background = Background()
+        self._works: dict[ModelChoice, Work] = {}
 
     def start(self, choice: ModelChoice, kind: Kind = "embedder") -> None:
         """Begin to load a choice, unless that is going on; it stays in memory when it is done."""
         with self._lock:
-            if choice in self._running:
+            if choice in self._works and self._works[choice].active:
                 return
-            self._running.add(choice)
-            self._failed.pop(choice, None)
-        threading.Thread(target=self._run, args=(choice, kind), name="load", daemon=True).start()
+            work = self._works[choice] = Work(f"Load {choice.id}")
+
+        def run(work: Work) -> None:
+            with self._models.use(self._resolve(choice), kind):
+                pass
+
+        self._background.begin(work, run)
 
     def is_running(self, choice: ModelChoice | None = None) -> bool:
         """Tell whether this choice, or any, is being loaded or waits for another load."""
         with self._lock:
-            return bool(self._running) if choice is None else choice in self._running
+            works = list(self._works.values()) if choice is None else [self._works.get(choice)]
+        return any(work is not None and work.active for work in works)
 
     def error(self, choice: ModelChoice) -> str:
         """Return why the last try failed, or an empty text."""
         with self._lock:
-            return self._failed.get(choice, "")
+            work = self._works.get(choice)
+        return work.error if work else ""
 
     def forget(self, choice: ModelChoice) -> None:
         """Forget why the last try failed."""
         with self._lock:
-            self._failed.pop(choice, None)
-
-    def _run(self, choice: ModelChoice, kind: Kind) -> None:
-        trouble = "An unexpected error; the server's log has it."
-        try:
-            with self._models.use(self._resolve(choice), kind):
-                trouble = ""
-        except GapscopeError as error:
-            trouble = str(error)
-        finally:
-            with self._lock:
-                self._running.discard(choice)
-                if trouble:
-                    self._failed[choice] = trouble
+            if choice in self._works and not self._works[choice].active:
+                del self._works[choice]

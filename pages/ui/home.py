@@ -49,7 +49,7 @@ def draw() -> None:
     )
     _question()
     state = resources.boot()
-    busy = not state.ended.is_set() or (state.jobs is not None and state.jobs.active() is not None)
+    busy = not state.ended or (state.jobs is not None and state.jobs.active() is not None)
     st.fragment(_status, run_every=POLL_SECONDS if busy else None)(busy)
     _strip()
 
@@ -74,7 +74,7 @@ def _question() -> None:
 
 def _status(busy: bool) -> None:
     state = resources.boot()
-    if not state.ended.is_set():
+    if not state.ended:
         st.progress(0.0, text=f"{state.stage} …")
     elif state.workspace is None or state.jobs is None:
         resources.show_boot_error(state)

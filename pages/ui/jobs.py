@@ -10,7 +10,8 @@ from pages.ui.frame import MAP, errors
 from pages.ui.wording import duration, plain, say_error
 
 if TYPE_CHECKING:
-    from engine.jobs.queue import Job, Jobs
+    from engine.jobs.queue import Jobs
+    from engine.jobs.run import Job
     from engine.types import Failure
 
 POLL_SECONDS = 0.7
@@ -27,7 +28,7 @@ def show_jobs(jobs: Jobs, *, evaluations: bool = False) -> None:
     def draw() -> None:
         with errors():
             for job in jobs.list():
-                if not evaluations or job.active or job.spec.evaluation is not None:
+                if not evaluations or job.active or job.spec.kind == "evaluate":
                     _draw(jobs, job)
         if busy and jobs.active() is None:
             st.rerun()
@@ -38,7 +39,7 @@ def show_jobs(jobs: Jobs, *, evaluations: bool = False) -> None:
 def progress_line(job: Job) -> str:
     """Return how far a job is in words: files done, rate, time left."""
     progress = job.progress
-    if job.spec.projection is not None:
+    if job.spec.kind == "fit-map":
         return f"{progress.stage} · {progress.done} %" if progress.total else progress.stage
     parts = [f"{progress.stage} · {progress.done:,} of {progress.total:,} {progress.unit}"]
     if progress.done:
@@ -74,7 +75,7 @@ def _actions(jobs: Jobs, job: Job, id_: str) -> None:
                 jobs.cancel(id_)
                 st.rerun(scope="app")
             return
-        if job.spec.vectors is not None and job.state == "done":
+        if job.spec.kind == "import-vectors" and job.state == "done":
             st.page_link(
                 MAP,
                 label="Open the map",
@@ -93,9 +94,9 @@ def _actions(jobs: Jobs, job: Job, id_: str) -> None:
 def _summary(job: Job) -> str:
     if job.evaluation is not None:
         return f"Done in {duration(job.progress.elapsed_seconds)}; the result is on the Evaluate page."
-    if job.spec.projection is not None:
+    if job.spec.kind == "fit-map":
         return "Done; it is on the Map page." if job.state == "done" else "Cancelled; an older map stays."
-    if job.report is None and job.spec.evaluation is not None:
+    if job.report is None and job.spec.kind == "evaluate":
         return "Cancelled; nothing of it is kept."
     if job.report is None:
         return "Cancelled before it began."

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from engine.evaluation.questions import Direction, Truth
-    from engine.jobs.computed import Works
+    from engine.jobs.boot import Boot
+    from engine.jobs.computed import Computations
     from engine.jobs.queue import Jobs
     from engine.models.base import Kind
     from engine.models.readiness import Readiness
@@ -28,82 +27,26 @@ if TYPE_CHECKING:
     from engine.workspace import Workspace
 
 
-class Boot:
-    """Opens the workspace in the background, so that the first paint waits for nothing heavy."""
-
-    def __init__(self) -> None:
-        self.stage = "Starting"
-        self.error = ""
-        self.workspace: Workspace | None = None
-        self.jobs: Jobs | None = None
-        self._opening: Workspace | None = None
-        self.ended = threading.Event()
-
-    def start(self) -> Boot:
-        threading.Thread(target=self._run, name="boot", daemon=True).start()
-        return self
-
-    def _run(self) -> None:
-        try:
-            self._open()
-        except GapscopeError as error:
-            self.error = str(error)
-        finally:
-            if self.jobs is None:
-                self.error = self.error or "Gapscope could not start; the server's log says why."
-                if self._opening:  # it holds the lock that the next try needs
-                    self._opening.close()
-            self.ended.set()
-
-    def _open(self) -> None:
-        from engine.jobs.queue import Jobs
-        from engine.settings import load_settings
-        from engine.workspace import Workspace
-
-        workspace = self._opening = Workspace.open(load_settings(), self._note)
-        jobs = Jobs(workspace)
-        jobs.ingest_samples()
-        self.workspace, self.jobs = workspace, jobs
-        self.stage = "Ready"
-        self.ended.set()
-        try:
-            if jobs.active() is None:  # a job loads the model itself, and shows how far that is
-                with workspace.models.embedder():
-                    pass
-        finally:  # maps of imported vectors need no model
-            if workspace.settings.warm_up:
-                self._warm_up(jobs)
-
-    def _warm_up(self, jobs: Jobs) -> None:
-        """Compile UMAP while nobody waits for anything else."""
-        from engine.maps.projection import warm_up
-
-        while jobs.active():
-            time.sleep(1)
-        warm_up()
-
-    def _note(self, stage: str) -> None:
-        self.stage = stage
-
-
 @st.cache_resource(show_spinner=False)
 def boot() -> Boot:
+    from engine.jobs.boot import Boot
+
     return Boot().start()
 
 
 def restart() -> None:
     """Try to open the workspace again, after the cause of the error is gone."""
     state = boot()
-    if state.ended.is_set() and state.workspace is None:
+    if state.ended and state.workspace is None:
         boot.clear()
 
 
 def opened(seconds: float = 30) -> tuple[Workspace, Jobs]:
     """Return the workspace and its jobs, waiting for them; stops the page with words if it must."""
     state = boot()
-    if not state.ended.is_set():
+    if not state.ended:
         with st.spinner("Opening the store …"):
-            state.ended.wait(seconds)
+            state.wait(seconds)
     if state.workspace is None or state.jobs is None:
         show_boot_error(state)
         st.stop()
@@ -211,11 +154,11 @@ def vectors_of(_workspace: Workspace, _drawn: DrawnMap, collection: str, version
 
 
 @st.cache_resource(show_spinner=False)
-def works() -> Works:
+def works() -> Computations:
     """Return what is computed of maps in the background, and was."""
-    from engine.jobs.computed import Works
+    from engine.jobs.computed import Computations
 
-    return Works()
+    return Computations()
 
 
 @st.cache_data(show_spinner=False, max_entries=50)

@@ -62,7 +62,7 @@ def workspace():
     from pages.ui import resources
 
     state = resources.boot()
-    state.ended.wait(240)
+    state.wait(240)
     return state.workspace
 
 

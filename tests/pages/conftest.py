@@ -26,7 +26,7 @@ def app_folder(tmp_path: Path, models_dir: Path, pocket: Pocket, monkeypatch: py
     resources.works.clear()
     yield tmp_path
     state = resources.boot()
-    state.ended.wait(240)
+    state.wait(240)
     for job in state.jobs.list() if state.jobs else ():  # the Map page begins a fit by itself
         if job.active:
             state.jobs.cancel(job.spec.id)

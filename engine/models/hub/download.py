@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from engine.background import Background, Work
 from engine.errors import HubError, ModelError, WeightsError
 from engine.models.hub.files import (
     hub_id,
@@ -77,6 +78,7 @@ class Downloads:
         local: Callable[[], Iterable[str]] = models_here,
     ) -> None:
         self._env, self._local = env, local
+        self._background = Background()
         self._changed = threading.Condition()
         self._downloads: dict[str, Download] = {}
         self._children: dict[str, subprocess.Popen[str]] = {}
@@ -96,7 +98,7 @@ class Downloads:
                     self.dismiss(one.id)
             download = Download(uuid.uuid4().hex[:12], *wanted)
             self._downloads[download.id] = download
-        threading.Thread(target=self._run, args=(download,), name="download", daemon=True).start()
+        self._background.begin(Work(f"Download {download.model}"), lambda work: self._run(download))
         return download
 
     def list(self) -> list[Download]:

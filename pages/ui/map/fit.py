@@ -15,7 +15,8 @@ from pages.ui.map.settings import in_words
 from pages.ui.wording import plain, say_error
 
 if TYPE_CHECKING:
-    from engine.jobs.queue import Job, Jobs
+    from engine.jobs.queue import Jobs
+    from engine.jobs.run import Job
     from engine.maps.drawn import DrawnMap
     from engine.maps.projection import ProjectionSettings
     from engine.storage.chroma import CollectionInfo
@@ -33,9 +34,9 @@ def opened(
     """
     from engine.storage.columns import last_change
 
-    job = _job(jobs, info.name, settings)
+    job = jobs.fit_of(info.name, settings)
     text = json.dumps(settings.to_dict(), sort_keys=True)
-    done = [one.spec.id for one in jobs.list() if one.spec.projection is not None and one.state == "done"]
+    done = [one.spec.id for one in jobs.list() if one.spec.kind == "fit-map" and one.state == "done"]
     drawn = resources.map_of(workspace, info.name, text, f"{last_change(workspace.folder, info.name)} {done}")
     if job and job.active:
         _progress(jobs, job, name)
@@ -59,7 +60,7 @@ def about(jobs: Jobs, info: CollectionInfo, drawn: DrawnMap, *, name: str) -> No
     with st.container(horizontal=True, vertical_alignment="center"):
         new = "1 new item was" if found.added == 1 else f"{found.added:,} new items were"
         st.caption(f"{new} placed at the nearest fitted neighbours, not fitted.")
-        job = _job(jobs, info.name, found.settings)
+        job = jobs.fit_of(info.name, found.settings)
         if not (job and job.active) and st.button(
             "Refit",
             key=f"map_refit_{name}",
@@ -121,10 +122,3 @@ def _stage(jobs: Jobs, job: Job) -> str:
     line = f"{job.spec.title}: {progress_line(job)}"
     running = jobs.active()
     return f"{line} · after {running.spec.title!r}" if running and running is not job else line
-
-
-def _job(jobs: Jobs, collection: str, settings: ProjectionSettings) -> Job | None:
-    """Return the newest fit of this map."""
-    wanted = json.loads(json.dumps(settings.to_dict()))
-    fits = (job for job in jobs.list() if (job.spec.collection, job.spec.projection) == (collection, wanted))
-    return next(fits, None)

@@ -129,7 +129,7 @@ def _parts(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...]) -> None:
 def _actions(workspace: Workspace, jobs: Jobs, drawn: DrawnMap, ids: tuple[str, ...]) -> None:
     collection = drawn.map.collection
     busy = any(
-        job.active and job.spec.projection is None and collection in (job.spec.collection, job.spec.target)
+        job.active and job.spec.kind != "fit-map" and collection in (job.spec.collection, job.spec.target)
         for job in jobs.list()
     )
     with st.container(horizontal=True, key="map_actions"):

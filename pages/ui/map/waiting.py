@@ -14,12 +14,13 @@ from pages.ui.jobs import POLL_SECONDS
 from pages.ui.wording import plain, say_error
 
 if TYPE_CHECKING:
-    from engine.jobs.computed import Task, Work, Works
+    from engine.background import Work
+    from engine.jobs.computed import Computation, Computations
 
 QUICK_SECONDS = 30  # for which a page waits for what is quick, before it shows how far that is
 
 
-def results(tasks: Sequence[Task], *, label: str, key: str) -> list[Any] | None:
+def results(tasks: Sequence[Computation], *, label: str, key: str) -> list[Any] | None:
     """Return what the tasks compute, or None after drawing what there is to press or to wait for.
 
     All are quick and begin by themselves, or else when somebody presses the button; `label` is its text,
@@ -42,14 +43,14 @@ def results(tasks: Sequence[Task], *, label: str, key: str) -> list[Any] | None:
     return None
 
 
-def _begin(works: Works, tasks: Sequence[Task]) -> None:
+def _begin(works: Computations, tasks: Sequence[Computation]) -> None:
     for task in tasks:
         works.begin(task)
 
 
-def _cancel(works: Works, found: Sequence[Work]) -> None:
+def _cancel(found: Sequence[Work]) -> None:
     for work in found:
-        works.cancel(work)
+        work.cancel(at_once=True)
 
 
 def _wait(found: Sequence[Work]) -> None:
@@ -60,7 +61,9 @@ def _wait(found: Sequence[Work]) -> None:
                 work.ended.wait(max(0.0, ends - time.monotonic()))
 
 
-def _button(works: Works, tasks: Sequence[Task], there: Sequence[Work], label: str, key: str) -> None:
+def _button(
+    works: Computations, tasks: Sequence[Computation], there: Sequence[Work], label: str, key: str
+) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         items = max(task.items for task in tasks)
         st.button(
@@ -74,7 +77,7 @@ def _button(works: Works, tasks: Sequence[Task], there: Sequence[Work], label: s
             st.caption("It was cancelled.")
 
 
-def _failed(works: Works, tasks: Sequence[Task], there: Sequence[Work], key: str) -> None:
+def _failed(works: Computations, tasks: Sequence[Computation], there: Sequence[Work], key: str) -> None:
     for text in dict.fromkeys(one.error for one in there if one.state == "failed"):
         say_error(text)
     st.button(
@@ -82,7 +85,7 @@ def _failed(works: Works, tasks: Sequence[Task], there: Sequence[Work], key: str
     )
 
 
-def _progress(works: Works, found: Sequence[Work], key: str) -> None:
+def _progress(works: Computations, found: Sequence[Work], key: str) -> None:
     """Draw how far works are until all have ended, then the whole page once."""
 
     @st.fragment(run_every=POLL_SECONDS)
@@ -91,21 +94,21 @@ def _progress(works: Works, found: Sequence[Work], key: str) -> None:
             if not any(work.active for work in found):
                 st.rerun(scope="app")
             with st.container(border=True, key=f"{key}_work"), st.container(horizontal=True):
-                share = sum(1.0 if work.ended.is_set() else work.share for work in found) / len(found)
-                st.progress(min(1.0, share), text=plain(_line(works, found)))
-                st.button(
-                    "Cancel", key=f"{key}_cancel", type="tertiary", on_click=_cancel, args=(works, found)
+                share = sum(1.0 if work.ended.is_set() else work.progress.share for work in found) / len(
+                    found
                 )
+                st.progress(min(1.0, share), text=plain(_line(works, found)))
+                st.button("Cancel", key=f"{key}_cancel", type="tertiary", on_click=_cancel, args=(found,))
 
     draw()
 
 
-def _line(works: Works, found: Sequence[Work]) -> str:
+def _line(works: Computations, found: Sequence[Work]) -> str:
     """Return what is under way and how far, or what it waits for."""
     active = [work for work in found if work.active]
     work = next((one for one in active if one.state == "running"), active[0] if active else found[-1])
     if work.state != "waiting":
-        return f"{work.title} · {round(100 * work.share)} %"
+        return f"{work.title} · {round(100 * work.progress.share)} %"
     before = works.busy()
     if before is None or before is work:
         return f"{work.title} · Waiting"

@@ -6,8 +6,9 @@ import gc
 import threading
 import weakref
 
+from engine.background import UNEXPECTED
 from engine.errors import QueryError
-from engine.jobs.computed import UNEXPECTED, Task, Works
+from engine.jobs.computed import Computation, Computations
 from engine.progress import CancelledError
 
 SECONDS = 120  # that a thread may take on a busy machine; nothing here waits so long where all is well
@@ -32,8 +33,8 @@ class Held:
         return self.result
 
 
-def task(compute, key: object = "a", *, quick: bool = False) -> Task:
-    return Task(key, f"Task {key}", 10, quick, compute)
+def task(compute, key: object = "a", *, quick: bool = False) -> Computation:
+    return Computation(key, f"Task {key}", 10, quick, compute)
 
 
 def at_once(result: object) -> Held:
@@ -48,9 +49,9 @@ def ended(work):
 
 
 def test_two_visitors_share_one_work_and_its_result():
-    works, held = Works(), Held()
+    works, held = Computations(), Held()
     one = works.begin(task(held))
-    assert held.running.wait(SECONDS) and (one.state, one.share) == ("running", 0.5)
+    assert held.running.wait(SECONDS) and (one.state, one.progress.share) == ("running", 0.5)
     assert works.begin(task(held)) is one is works.find(task(held))
     held.go.set()
     assert (ended(one).state, one.result) == ("done", "found")
@@ -59,7 +60,7 @@ def test_two_visitors_share_one_work_and_its_result():
 
 
 def test_one_is_computed_at_a_time_and_a_quick_one_does_not_wait():
-    works, first, second = Works(), Held(), Held()
+    works, first, second = Computations(), Held(), Held()
     one, other = works.begin(task(first)), None
     assert first.running.wait(SECONDS)
     other = works.begin(task(second, "b"))
@@ -72,10 +73,10 @@ def test_one_is_computed_at_a_time_and_a_quick_one_does_not_wait():
 
 
 def test_a_cancel_is_at_once_and_what_comes_later_is_dropped():
-    works, deaf = Works(), Held("too late")
+    works, deaf = Computations(), Held("too late")
     work = works.begin(task(deaf))
     assert deaf.running.wait(SECONDS)
-    works.cancel(work)
+    work.cancel(at_once=True)
     assert work.ended.is_set() and work.state == "cancelled"
     again = works.begin(task(at_once("new")))
     assert again is not work and works.busy() is work  # its thread holds the turn until it returns
@@ -85,12 +86,12 @@ def test_a_cancel_is_at_once_and_what_comes_later_is_dropped():
 
 
 def test_a_cancel_is_heard_by_what_listens_and_by_what_waits():
-    works, first, second = Works(), Held(hears=True), Held()
+    works, first, second = Computations(), Held(hears=True), Held()
     one = works.begin(task(first))
     assert first.running.wait(SECONDS)
     waiting = works.begin(task(second, "b"))
-    works.cancel(waiting)
-    works.cancel(one)
+    waiting.cancel(at_once=True)
+    one.cancel(at_once=True)
     assert (one.state, waiting.state) == ("cancelled", "cancelled")
     assert ended(works.begin(task(at_once(1), "c"))).result == 1  # the turn came free by the cancel
     assert second.begun == 0
@@ -99,7 +100,7 @@ def test_a_cancel_is_heard_by_what_listens_and_by_what_waits():
 def test_an_error_is_kept_in_its_own_words_until_it_is_tried_again(monkeypatch):
     told = []
     monkeypatch.setattr("threading.excepthook", lambda args: told.append(args.exc_type))
-    works = Works()
+    works = Computations()
     named = ended(works.begin(task(at_once(QueryError("No such thing.")))))
     assert (named.state, named.error) == ("failed", "No such thing.")
     odd = ended(works.begin(task(at_once(ZeroDivisionError("1 / 0")), "b")))
@@ -111,7 +112,7 @@ def test_an_error_is_kept_in_its_own_words_until_it_is_tried_again(monkeypatch):
 
 
 def test_the_oldest_results_are_forgotten_and_never_what_is_under_way():
-    works, held = Works(kept=2), Held()
+    works, held = Computations(kept=2), Held()
     under_way = works.begin(task(held, "long"))
     for key in "abc":
         ended(works.begin(task(at_once(key), key, quick=True)))
@@ -125,11 +126,11 @@ def test_the_oldest_results_are_forgotten_and_never_what_is_under_way():
 
 
 def test_the_computation_is_not_kept_with_its_result():
-    works, held = Works(), at_once("found")
+    works, held = Computations(), at_once("found")
     watched = weakref.ref(held)
     ended(works.begin(task(held)))
     for thread in threading.enumerate():
-        if thread.name == "Task a":
+        if thread.name == "Computation a":
             thread.join(SECONDS)
     del held
     gc.collect()

@@ -19,7 +19,9 @@ from engine.errors import (
 )
 from engine.evaluation.results import Plan
 from engine.ingest import samples
-from engine.jobs.queue import Job, Jobs
+from engine.jobs.queue import Jobs
+from engine.jobs.run import Job
+from engine.jobs.spec import Reembed
 from engine.maps.projection import ProjectionSettings
 from engine.media.sources import Source, SourceList
 from engine.models.base import ModelChoice
@@ -158,7 +160,7 @@ def test_jobs_of_one_instant_go_on_in_their_order(settings, monkeypatch):
     monkeypatch.setattr("time.time_ns", lambda: 1_764_000_000_123_456_789)
     monkeypatch.setattr("time.time", lambda: 1_764_000_000.123)
     jobs = Stopped(first)
-    begun = [jobs.import_vectors(f"c{n}", "my.npz", vector_file()).spec.id for n in range(12)]
+    begun = [jobs.import_vectors(f"mine-{n}", "my.npz", vector_file()).spec.id for n in range(12)]
     earlier = "1764000000123-aaaaaaaa"  # as an earlier version numbered
     assert sorted([*begun, earlier]) == [earlier, *begun]
     first.close()
@@ -168,7 +170,7 @@ def test_jobs_of_one_instant_go_on_in_their_order(settings, monkeypatch):
 
 
 def test_a_cancel_that_comes_as_a_job_ends_leaves_nothing_for_a_restart(workspace: Workspace, monkeypatch):
-    remove, cancels = Jobs._remove, []
+    remove, cancels = Jobs._forget_files, []
 
     def removed_and_cancelled(self, spec):
         remove(self, spec)
@@ -176,7 +178,7 @@ def test_a_cancel_that_comes_as_a_job_ends_leaves_nothing_for_a_restart(workspac
         cancels[0].start()
         cancels[0].join(0.2)  # where nothing holds it back it is over by then
 
-    monkeypatch.setattr(Jobs, "_remove", removed_and_cancelled)
+    monkeypatch.setattr(Jobs, "_forget_files", removed_and_cancelled)
     job = ended(Jobs(workspace).upload("mine", files(1)))
     cancels[0].join()
     assert job.state == "done" and not job.stop.is_set()
@@ -198,7 +200,7 @@ def test_an_import_can_be_cancelled_and_goes_on(workspace: Workspace):
 
 def test_a_restart_resumes_an_unfinished_job(settings, models_dir, pocket):
     class Stopped(Jobs):
-        def _work(self) -> None:
+        def _begin(self, job) -> None:
             """Never run anything: the process was killed before it could."""
 
     first = Workspace.open(settings)
@@ -221,13 +223,13 @@ def test_a_manifest_nobody_can_read_is_left_alone(workspace: Workspace):
 
 def test_a_failed_job_says_why_and_goes_on(workspace: Workspace, settings, models_dir):
     jobs = Jobs(workspace)
-    workspace.settings = make_settings(settings.data_dir, models_dir, min_free_disk_mb=10**9)
+    workspace.folder.settings = make_settings(settings.data_dir, models_dir, min_free_disk_mb=10**9)
     with pytest.raises(FolderError, match="free"):
         jobs.upload("mine", files(2))
     job = ended(jobs.ingest_folder("mine", samples.SAMPLE_DIR / "photos"))
     assert job.state == "failed"
     assert "GAPSCOPE_MIN_FREE_DISK_MB" in job.error
-    workspace.settings = settings
+    workspace.folder.settings = settings
     jobs.retry(job.spec.id)
     [again] = jobs.list()
     assert ended(again).state == "done"
@@ -245,7 +247,7 @@ def test_an_unexpected_error_fails_the_job_and_not_the_worker(workspace: Workspa
 
 
 def test_a_cancelled_job_stops_keeps_what_it_stored_and_goes_on(workspace: Workspace, settings, models_dir):
-    workspace.settings = make_settings(settings.data_dir, models_dir, batch_files=2)
+    workspace.folder.settings = make_settings(settings.data_dir, models_dir, batch_files=2)
     jobs = Jobs(workspace)
     job = jobs.upload("mine", files(60))
     wait(lambda: job.progress.done >= 4)
@@ -259,7 +261,7 @@ def test_a_cancelled_job_stops_keeps_what_it_stored_and_goes_on(workspace: Works
 
 
 def test_a_waiting_job_can_be_cancelled_and_discarded(workspace: Workspace, settings, models_dir):
-    workspace.settings = make_settings(settings.data_dir, models_dir, batch_files=1)
+    workspace.folder.settings = make_settings(settings.data_dir, models_dir, batch_files=1)
     jobs = Jobs(workspace)
     running = jobs.upload("mine", files(30))
     waiting = jobs.upload("other", files(3, seed=100))
@@ -293,7 +295,7 @@ def test_samples_of_an_older_model_are_made_again(workspace: Workspace):
 
 def test_a_cancelled_job_waits_for_a_person_after_a_restart(settings, pocket):
     class Stopped(Jobs):
-        def _work(self) -> None:
+        def _begin(self, job) -> None:
             """Never run anything."""
 
     first = Workspace.open(settings)
@@ -318,7 +320,7 @@ def test_an_upload_cut_short_is_removed(workspace: Workspace):
 
 
 def test_a_collection_in_use_is_not_deleted(workspace: Workspace, settings, models_dir):
-    workspace.settings = make_settings(settings.data_dir, models_dir, batch_files=1)
+    workspace.folder.settings = make_settings(settings.data_dir, models_dir, batch_files=1)
     jobs = Jobs(workspace)
     first, second = jobs.upload("mine", files(20)), jobs.upload("other", files(2, seed=50))
     for name in ("mine", "other"):
@@ -343,7 +345,7 @@ def test_a_broken_zip_keeps_its_own_name(workspace: Workspace):
 
 def test_deleting_elsewhere_takes_no_media_from_a_running_ingest(workspace: Workspace, settings, models_dir):
     """Two collections of the same pictures: one is deleted while the other one is being filled."""
-    workspace.settings = make_settings(settings.data_dir, models_dir, batch_files=2)
+    workspace.folder.settings = make_settings(settings.data_dir, models_dir, batch_files=2)
     jobs = Jobs(workspace)
     ended(jobs.upload("first", files(24)))
     job = jobs.upload("second", files(24))
@@ -355,7 +357,7 @@ def test_deleting_elsewhere_takes_no_media_from_a_running_ingest(workspace: Work
 
 
 def test_cancelling_leaves_no_media_behind(workspace: Workspace, settings, models_dir):
-    workspace.settings = make_settings(settings.data_dir, models_dir, batch_files=2)
+    workspace.folder.settings = make_settings(settings.data_dir, models_dir, batch_files=2)
     jobs = Jobs(workspace)
     job = jobs.upload("mine", files(60))
     wait(lambda: job.progress.done >= 4)
@@ -370,14 +372,14 @@ def lent(workspace: Workspace) -> Workspace:
     """Return a workspace that also lends the cheap models 'old' and 'new'; 2 files make a batch."""
     with workspace.models.embedder() as pocket:
         lend(workspace, pocket)
-    workspace.settings = workspace.settings.model_copy(update={"batch_files": 2})
+    workspace.folder.settings = workspace.settings.model_copy(update={"batch_files": 2})
     return workspace
 
 
 class Stopped(Jobs):
     """Jobs of a process that is killed before it can run any."""
 
-    def _work(self) -> None:
+    def _begin(self, job) -> None:
         pass
 
 
@@ -414,7 +416,7 @@ def test_a_remake_that_cannot_be_is_refused_before_it_waits(lent):
             jobs.reembed("mine", NEW, into=into)
     with pytest.raises(CollectionNotFoundError):
         jobs.reembed("nothing", NEW)
-    assert [job.spec.remake for job in jobs.list()] == [True, False]
+    assert [isinstance(job.spec, Reembed) for job in jobs.list()] == [True, False]
 
 
 def test_source_and_target_of_a_remake_are_in_use(lent):
@@ -480,7 +482,7 @@ def test_a_remake_that_was_put_in_place_is_not_made_again_after_a_restart(settin
     first = lend(Workspace.open(settings))
     first.ingest("mine", from_bytes(6), choice=OLD)
     with monkeypatch.context() as patch:
-        patch.setattr(Jobs, "_remove", lambda *args: 1 / 0)  # as if the process had ended there
+        patch.setattr(Jobs, "_forget_files", lambda *args: 1 / 0)  # as if the process had ended there
         patch.setattr("threading.excepthook", lambda args: None)
         assert ended(Jobs(first).reembed("mine", NEW, into=into)).state == "failed"
     first.close()
@@ -510,7 +512,7 @@ def test_samples_made_again_with_another_model_are_left_alone(lent, monkeypatch)
     assert ended(jobs.ingest_samples()).state == "done"
     assert ended(jobs.reembed(samples.COLLECTION, NEW)).state == "done"
     assert jobs.ingest_samples() is None
-    monkeypatch.setattr("engine.jobs.queue._samples_version", lambda: "a later version")
+    monkeypatch.setattr("engine.jobs.queue.samples_version", lambda: "a later version")
     assert jobs.ingest_samples() is None
     assert lent.store.info(samples.COLLECTION).made_by.model == "new"
 
@@ -587,7 +589,7 @@ def test_a_cancelled_evaluation_keeps_nothing_and_the_same_is_not_run_twice(work
 
 def test_a_restart_measures_what_was_cut_off(settings, models_dir, pocket):
     class Stopped(Jobs):
-        def _work(self) -> None:
+        def _begin(self, job) -> None:
             """Never run anything: the process was killed before it could."""
 
     first = give_model(Workspace.open(settings), pocket)
@@ -632,4 +634,4 @@ def test_a_fit_that_waits_is_not_begun_twice_and_can_be_cancelled(workspace: Wor
         jobs.cancel(one.spec.id) if one.active else None
     assert ended(job).state == "cancelled"
     assert workspace.maps.open(workspace.maps.content_of("mine"), settings) is None
-    assert ProjectionSettings.of(job.spec.projection) == settings
+    assert job.spec.settings == settings

@@ -379,7 +379,7 @@ def test_a_model_that_breaks_on_the_way_keeps_what_was_stored(workspace, pocket,
 
 
 def test_a_full_disk_stops_in_words(workspace, pocket, encoder, monkeypatch):
-    workspace.settings = workspace.settings.model_copy(update={"min_free_disk_mb": 10.0**9})
+    workspace.folder.settings = workspace.settings.model_copy(update={"min_free_disk_mb": 10.0**9})
     with pytest.raises(FolderError, match="GAPSCOPE_MIN_FREE_DISK_MB"):
         run_far(workspace, mixed_sources(4), pocket, monkeypatch, line_of(encoder, 0))
     assert workspace.store.collections() == []
