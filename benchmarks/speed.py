@@ -285,7 +285,7 @@ def bench_import() -> None:
         workspace.ingest("one", find_sources([photo], max_file_bytes=10**9))
         workspace.close()
         code = (
-            "import sys, json; from engine.__main__ import app\n"
+            "import sys, json; from engine.cli.app import app\n"
             "try: app(['search', 'a bird', '--collection', 'one'])\n"
             "except SystemExit: pass\n"
             "heavy = ('torch', 'transformers', 'umap', 'plotly', 'streamlit')\n"

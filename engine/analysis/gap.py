@@ -8,7 +8,7 @@ and Isola 2020 (alignment, uniformity), Shi et al. 2023 (linear separability), R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -224,7 +224,7 @@ def purity_baseline(n: int, m: int) -> float:
 
 def gaps(
     tables: Mapping[Modality, VectorTable],
-    pair_of: Mapping[str, str],
+    pair_of: Mapping[str, Hashable],
     *,
     k: int = 15,
     seed: int = 0,
@@ -252,7 +252,7 @@ def _pair_gap(
     a: Modality,
     b: Modality,
     tables: Mapping[Modality, VectorTable],
-    pair_of: Mapping[str, str],
+    pair_of: Mapping[str, Hashable],
     k: int,
     seed: int,
     sample: int,
@@ -287,9 +287,11 @@ def _pair_gap(
     )
 
 
-def joined(a: Sequence[str], b: Sequence[str], pair_of: Mapping[str, str]) -> tuple[list[int], list[int]]:
+def joined(
+    a: Sequence[str], b: Sequence[str], pair_of: Mapping[str, Hashable]
+) -> tuple[list[int], list[int]]:
     """Return the rows of a and of b that belong together, one row of b for each of a, each used once."""
-    waiting: dict[str, list[int]] = {}
+    waiting: dict[Hashable, list[int]] = {}
     for row, id_ in enumerate(b):
         waiting.setdefault(pair_of.get(id_, id_), []).append(row)
     left, right = [], []
@@ -301,7 +303,7 @@ def joined(a: Sequence[str], b: Sequence[str], pair_of: Mapping[str, str]) -> tu
     return left, right
 
 
-def _separability(x: np.ndarray, y: np.ndarray, groups: Sequence[str], seed: int) -> float | None:
+def _separability(x: np.ndarray, y: np.ndarray, groups: Sequence[Hashable], seed: int) -> float | None:
     """Return `separability`; None where it has too few rows or groups."""
     try:
         return separability(x, y, groups=groups, seed=seed)

@@ -5,20 +5,23 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli.output import (
+    CollectionOption,
+    JsonOption,
+    end_stage,
+    open_workspace,
+    say,
+    say_json,
+    show_progress,
+)
 from engine.errors import EvaluationError
 from engine.models.base import ModelChoice
-from engine.progress import Progress
-from engine.settings import load_settings
-from engine.workspace import Workspace
 
 if TYPE_CHECKING:
     from engine.evaluation.results import Evaluation, Plan
@@ -27,7 +30,7 @@ _WORSE_SHOWN = 10
 
 
 def evaluate(
-    collection: Annotated[str, typer.Option("--collection", help="The collection's name.")],
+    collection: CollectionOption,
     k: Annotated[list[int] | None, typer.Option("--k", help="A cut-off, 1 to 1000; repeatable.")] = None,
     truth: Annotated[str | None, typer.Option(help="pairs (captions), labels or judgements.")] = None,
     direction: Annotated[str | None, typer.Option(help="Who asks for what: text-image, image-text …")] = None,
@@ -37,22 +40,23 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of that sample.")] = 0,
     csv: Annotated[Path | None, typer.Option(help="Write a line per question into this file.")] = None,
     export: Annotated[Path | None, typer.Option(help="Write everything, with TREC files, as a zip.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure retrieval against captions, labels or your own marks, over ALL right answers."""
     plan = _plan(collection, k, truth, direction, rerank, rerank_top, limit, seed)
-    with closing(Workspace.open(load_settings())) as workspace:
-        evaluation = workspace.evaluate(plan, on_progress=_show)
-        _end()
+    with open_workspace() as workspace:
+        evaluation = workspace.evaluate(plan, on_progress=show_progress)
+        end_stage()
         assert evaluation is not None  # nothing cancels it here
         workspace.evaluations.keep(evaluation)  # first: what cannot be written must not cost the measuring
         _write(evaluation, csv, export)
     if as_json:
         from engine.evaluation.archive import document
 
-        sys.stdout.write(json.dumps(document(evaluation), ensure_ascii=False, indent=2) + "\n")
-    else:
-        sys.stdout.write("".join(f"{line}\n" for line in _lines(evaluation)))
+        say_json(document(evaluation))
+        return
+    for line in _lines(evaluation):
+        say(line)
 
 
 def _plan(
@@ -88,17 +92,19 @@ def _write(evaluation: Evaluation, csv: Path | None, export: Path | None) -> Non
     from engine.evaluation.archive import export as zipped
     from engine.evaluation.archive import to_csv
 
-    for path, data in (
-        (csv, lambda: to_csv(evaluation.answers).encode()),
-        (export, lambda: zipped(evaluation)),
-    ):
-        try:
-            if path:
-                path.write_bytes(data())
-        except OSError as error:
-            raise EvaluationError(
-                f"The file {path} cannot be written: {error.strerror}. Choose another place."
-            ) from error
+    if csv:
+        _write_bytes(csv, to_csv(evaluation.answers).encode())
+    if export:
+        _write_bytes(export, zipped(evaluation))
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise EvaluationError(
+            f"The file {path} cannot be written: {error.strerror}. Choose another place."
+        ) from error
 
 
 def _lines(evaluation: Evaluation) -> Iterator[str]:
@@ -130,15 +136,5 @@ def _lines(evaluation: Evaluation) -> Iterator[str]:
     yield f"median per question: {summary.open_ms:.0f} ms to open, {summary.score_ms:.0f} ms to score"
     if evaluation.reads_the_answer:
         yield "The reranker read captions, and the questions are those captions: it was shown the answers."
-    for one in evaluation.worse[:_WORSE_SHOWN]:
-        yield f"  worse: {one.shown}  {one.rank_before:g} -> {one.rank_after:g}"
-
-
-def _show(progress: Progress) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{progress.stage} {progress.done:,} of {progress.total:,} …")
-
-
-def _end() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\033[K")
+    for answer in evaluation.worse[:_WORSE_SHOWN]:
+        yield f"  worse: {answer.shown}  {answer.rank_before:g} -> {answer.rank_after:g}"

@@ -5,21 +5,21 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
+from engine.cli.output import CollectionOption, JsonOption, open_workspace, say, say_json
 from engine.errors import JudgementError, TrecError
 from engine.evaluation.metrics import measures, ranks_by_order
-from engine.settings import load_settings
-from engine.workspace import Workspace
+
+if TYPE_CHECKING:
+    from engine.workspace import Workspace
 
 _KS = (1, 5, 10)
 
@@ -38,7 +38,7 @@ class RunMeasured:
 
 
 def judgements(
-    collection: Annotated[str, typer.Option("--collection", help="The collection's name.")],
+    collection: CollectionOption,
     export: Annotated[Path | None, typer.Option(help="Write qrels.txt and topics.tsv into this zip.")] = None,
     qrels: Annotated[Path | None, typer.Option(help="Take judgements from TREC qrels or such a zip.")] = None,
     topics: Annotated[Path | None, typer.Option(help="The questions of the ids: id, a tab, words.")] = None,
@@ -46,14 +46,14 @@ def judgements(
         bool, typer.Option("--skip-unknown", help="Leave out lines with ids not known here.")
     ] = False,
     run: Annotated[Path | None, typer.Option(help="Measure a TREC run against the judgements.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List, export and import a collection's own judgements, and measure a TREC run by them."""
     if topics and not (qrels or run):
         raise typer.BadParameter("--topics goes with --qrels or --run")
     if skip_unknown and not qrels:
         raise typer.BadParameter("--skip-unknown goes with --qrels")
-    with closing(Workspace.open(load_settings())) as workspace:
+    with open_workspace() as workspace:
         workspace.store.info(collection)
         imported = _take(workspace, collection, qrels, topics, skip_unknown) if qrels else None
         measured = _measured(workspace, collection, run, topics) if run else None
@@ -65,9 +65,11 @@ def judgements(
         "exported": str(export) if export else None,
         "run": asdict(measured) if measured else None,
     }
-    sys.stdout.write(
-        json.dumps(document, ensure_ascii=False, indent=2) + "\n" if as_json else _words(document)
-    )
+    if as_json:
+        say_json(document)
+        return
+    for line in _lines(document):
+        say(line)
 
 
 def measure_run(ranked: dict[str, list[str]], marks: dict[str, dict[str, int]]) -> RunMeasured:
@@ -87,7 +89,9 @@ def _metrics(ids: list[str], marks: dict[str, int]) -> dict[str, float]:
     return measures(ranks_by_order(ids, right), _KS, np.array(list(right.values())))
 
 
-def _take(workspace: Workspace, collection: str, qrels: Path, topics: Path | None, skip: bool) -> dict:
+def _take(
+    workspace: Workspace, collection: str, qrels: Path, topics: Path | None, skip: bool
+) -> dict[str, Any]:
     from engine.evaluation.judgements import Judgements
 
     with _opened(qrels, topics) as (lines, questions):
@@ -99,7 +103,8 @@ def _measured(workspace: Workspace, collection: str, run: Path, topics: Path | N
     from engine.evaluation.judgements import Judgements
     from engine.evaluation.trec import parse_run
 
-    known, marks = Judgements(workspace.ledger), {}
+    known = Judgements(workspace.ledger)
+    marks: dict[str, dict[str, int]] = {}
     for one in known.of(collection):
         marks.setdefault(one.question, {})[one.item] = one.relevance
     if not marks:
@@ -150,24 +155,24 @@ def _open(path: Path) -> IO[bytes]:
         raise TrecError(f"The file {path} cannot be opened: {error.strerror}.") from error
 
 
-def _words(document: dict[str, Any]) -> str:
-    lines = []
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    """Yield the result in words."""
     if imported := document["imported"]:
         left_out = imported["left_out"]
-        lines.append(f"{imported['stored']:,} judgements of {imported['questions']:,} questions imported")
-        lines += [f"  line {fault['line']:,} left out: {fault['reason']}" for fault in imported["faults"]]
-        lines += [f"  and {left_out - len(imported['faults']):,} more"] * (left_out > len(imported["faults"]))
-    lines.append(
-        "{questions:,} questions with {judgements:,} judgements: {right:,} right, {wrong:,} wrong".format(
-            **document
-        )
+        yield f"{imported['stored']:,} judgements of {imported['questions']:,} questions imported"
+        for fault in imported["faults"]:
+            yield f"  line {fault['line']:,} left out: {fault['reason']}"
+        if left_out > len(imported["faults"]):
+            yield f"  and {left_out - len(imported['faults']):,} more"
+    yield "{questions:,} questions with {judgements:,} judgements: {right:,} right, {wrong:,} wrong".format(
+        **document
     )
     if run := document["run"]:
-        lines.append(
+        yield (
             f"{run['queries']:,} judged questions, {run['unanswered']:,} of them not in the run, "
             f"{run['hopeless']:,} with nothing marked right; these count 0"
         )
-        lines += [f"{name:>10}  {value:.3f}" for name, value in run["metrics"].items()]
+        for name, value in run["metrics"].items():
+            yield f"{name:>10}  {value:.3f}"
     if document["exported"]:
-        lines.append(f"written to {document['exported']}")
-    return "\n".join(lines) + "\n"
+        yield f"written to {document['exported']}"

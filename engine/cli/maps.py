@@ -6,25 +6,28 @@
 from __future__ import annotations
 
 import csv
-import json
-import sys
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine.cli.output import (
+    CollectionOption,
+    JsonOption,
+    end_stage,
+    open_workspace,
+    say,
+    say_json,
+    show_stage,
+)
 from engine.errors import ProjectionError
-from engine.settings import load_settings
-from engine.workspace import Workspace
 
 if TYPE_CHECKING:
     from engine.maps.kept import Map
     from engine.maps.projection import ProjectionSettings
-
-CollectionOption = Annotated[str, typer.Option("--collection", help="The collection's name.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+    from engine.types import Modality, VectorTable
+    from engine.workspace import Workspace
 
 
 def project(
@@ -43,19 +46,19 @@ def project(
     write = _WRITERS.get(out.suffix)
     if write is None:
         raise typer.BadParameter(f"--out ends in {', '.join(_WRITERS)}, not {out.name!r}")
-    with closing(Workspace.open(load_settings())) as workspace:
+    with open_workspace() as workspace:
         content = workspace.maps.content_of(collection)
         kept = None if refit else workspace.maps.open(content, settings)
-        found = kept or workspace.maps.fit(content, settings, on_progress=_show)
-    _end()
+        found = kept or workspace.maps.fit(content, settings, on_progress=_show_fitting)
+    end_stage()
     try:
         write(out, found)
     except OSError as error:
         raise ProjectionError(f"{out} cannot be written: {error.strerror}. Choose another place.") from error
     placed = f", {found.placed:,} of them placed and not fitted" if found.placed else ""
-    sys.stdout.write(f"{len(found.projection):,} items by {found.projection.method}{placed} -> {out}\n")
+    say(f"{len(found.projection):,} items by {found.projection.method}{placed} -> {out}")
     if found.projection.note:
-        sys.stdout.write(f"{found.projection.note}\n")
+        say(found.projection.note)
 
 
 def gap(
@@ -65,36 +68,41 @@ def gap(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the gap between every two modalities, from the vectors and never from a map."""
-    with closing(Workspace.open(load_settings())) as workspace:
+    with open_workspace() as workspace:
         document = gap_document(workspace, collection, k=k, seed=seed)
     if as_json:
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        say_json(document)
         return
     counts = ", ".join(f"{count:,} {modality}" for modality, count in document["counts"].items())
-    sys.stdout.write(f"{counts}, model {document['model']}, seed {seed}\n")
+    say(f"{counts}, model {document['model']}, seed {seed}")
     if not document["pairs"]:
-        sys.stdout.write("one modality alone has no gap\n")
+        say("one modality alone has no gap")
     for one in document["pairs"]:
-        sys.stdout.write(f"{one['a']} and {one['b']}, {one['pairs']:,} pairs\n")
+        say(f"{one['a']} and {one['b']}, {one['pairs']:,} pairs")
         for name in ("l2m", "l2m_unbiased", "rmg", "separability", "purity"):
             value = one[name]
             shown = "too few items" if value is None else f"{value:.4f}"
-            sys.stdout.write(f"{name:>14}  {shown}\n")
+            say(f"{name:>14}  {shown}")
 
 
 def gap_document(workspace: Workspace, collection: str, *, k: int, seed: int) -> dict[str, Any]:
-    """Return what `gap --json` prints. Raises CollectionNotFoundError, StoreError."""
+    """Return what `gap --json` prints, by the numbers of the Map page.
+
+    Raises CollectionNotFoundError, StoreError, FolderError.
+    """
     from engine.analysis.gap import gaps
+    from engine.maps.gap_input import gap_input
 
     info = workspace.store.info(collection)
-    tables = {modality: workspace.store.vectors(collection, modality) for modality in info.counts}
-    pair_of = {
-        item.id: item.pair for modality in tables for item in workspace.store.all_items(collection, modality)
-    }
+    tables: dict[Modality, VectorTable] = {}
+    pair_of: dict[str, int] = {}
+    if info.total:  # nothing can be read of an empty one, and no gap is its answer
+        content = workspace.maps.content_of(collection)
+        tables, pair_of = gap_input(content.vectors(), content.columns)
     return {
         "collection": collection,
         "model": info.made_by.model,
-        "counts": {modality: len(table) for modality, table in tables.items()},
+        "counts": {one: len(tables[one]) if one in tables else 0 for one in info.counts},
         "pairs": [asdict(one) for one in gaps(tables, pair_of, k=k, seed=seed)],
     }
 
@@ -146,17 +154,11 @@ def _to_npz(path: Path, found: Map) -> None:
     import numpy as np
 
     with path.open("wb") as stream:
-        np.savez(stream, **{name: np.array(column) for name, column in _columns(found).items()})
+        np.savez(stream, **{name: np.array(column) for name, column in _columns(found).items()})  # type: ignore[arg-type]
 
 
 _WRITERS = {".csv": _to_csv, ".parquet": _to_parquet, ".npz": _to_npz}
 
 
-def _show(share: float) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[KFitting {share:.0%} …")
-
-
-def _end() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\033[K")
+def _show_fitting(share: float) -> None:
+    show_stage(f"Fitting {share:.0%}")

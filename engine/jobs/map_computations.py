@@ -2,7 +2,7 @@
 
 A result belongs to a collection, what made it, its items and the parameters; only the quality belongs to
 the places of one map too, so that UMAP and PCA of the same vectors share the rest. An id stands for its
-vector, as it does for a kept map (`engine/maps.py`).
+vector, as it does for a kept map (`engine/maps/kept.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.analysis.near_duplicates import Duplicates
     from engine.maps.drawn import DrawnMap
     from engine.maps.quality import MapQuality
-    from engine.types import Modality, VectorTable
+    from engine.types import VectorTable
     from engine.workspace import Workspace
 
 AT_ONCE = 3_000  # items; more are computed when somebody asks for it
@@ -45,13 +45,9 @@ def gaps_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Computa
 
     def compute(on_progress: Progress, cancelled: Cancelled) -> list[PairGap]:
         from engine.analysis.gap import gaps
+        from engine.maps.gap_input import gap_input
 
-        table = _table(workspace, drawn)
-        by: dict[Modality, list[str]] = {}
-        for id_ in table.ids:
-            by.setdefault(drawn.map.modality[id_], []).append(id_)
-        tables = {one: table.take(ids) for one, ids in by.items()}
-        pair_of = dict(zip(drawn.columns.ids, drawn.columns.pair, strict=True))
+        tables, pair_of = gap_input(_table(workspace, drawn), drawn.columns)
         return gaps(tables, pair_of, k=k, seed=seed, on_progress=on_progress, cancelled=cancelled)
 
     return _task(drawn, _key(workspace, drawn, "gaps", k, seed), "Modality gap", AT_ONCE, compute)

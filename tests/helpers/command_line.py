@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from engine.cli.app import main
@@ -16,6 +18,8 @@ from tests.helpers.data import ROOT
 from tests.helpers.workspaces import cli_env
 
 Done = subprocess.CompletedProcess
+# what ingest, reembed and import tell
+INGEST = {"collection", "model", "stored", "skipped", "failed", "seconds", "per_second"}
 
 
 def run_here(pocket: Pocket, data_dir: Path, *arguments: object, **env: str) -> Done:
@@ -49,3 +53,18 @@ def run_apart(data_dir: Path, *arguments: object, **env: str) -> Done:
         encoding="utf-8",
         timeout=280,
     )
+
+
+def document(done: Done) -> Any:
+    """Return what a command that succeeded, and said nothing else, wrote with --json."""
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def error_line(done: Done) -> str:
+    """Return the one line of a command that failed with a named error."""
+    assert done.returncode == 1 and done.stdout == "", done
+    [line] = done.stderr.splitlines()
+    assert "Traceback" not in line
+    return line

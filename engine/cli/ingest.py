@@ -1,0 +1,108 @@
+"""`python -m engine ingest` and `reembed`: files into a collection, and a collection by another model.
+
+`app.py` owns the command line; this file adds two commands to it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.cli.output import (
+    CollectionOption,
+    JsonOption,
+    end_stage,
+    open_workspace,
+    report_document,
+    say,
+    say_json,
+    show_progress,
+)
+from engine.models.base import ModelChoice
+from engine.types import IngestReport
+
+_MODEL_HELP = "A model of `models`, a hub id or a local folder."
+WidthOption = Annotated[int | None, typer.Option(help="Matryoshka width, where the model has them.")]
+SlowOption = Annotated[
+    bool, typer.Option("--accept-slow", help="Start also what will take more than half an hour.")
+]
+
+
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files, folders or zips.")],
+    collection: CollectionOption,
+    model: Annotated[str | None, typer.Option(help=_MODEL_HELP)] = None,
+    width: WidthOption = None,
+    accept_slow: SlowOption = False,
+    ray: Annotated[bool, typer.Option("--ray", help="Decode and embed on the machines of Ray.")] = False,
+    ray_address: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a Ray cluster; else RAY_ADDRESS or this machine.")
+    ] = None,
+    ray_workers: Annotated[
+        int | None, typer.Option(min=1, help="Copies of the model on Ray; else one per GPU or 4 cores.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed files into a collection; running it again stores nothing twice."""
+    from engine.media.sources import find_sources
+
+    if not ray and (ray_address or ray_workers):
+        raise typer.BadParameter("--ray-address and --ray-workers go with --ray")
+    choice = _choice(model, width)
+    with open_workspace() as workspace:
+        found = find_sources(paths, max_file_bytes=workspace.settings.max_file_bytes)
+        if ray:
+            from engine.ingest.ray.driver import ingest_on_ray
+
+            report = ingest_on_ray(
+                workspace.folder,
+                collection,
+                found,
+                choice=choice,
+                address=ray_address,
+                workers=ray_workers,
+                accept_slow=accept_slow,
+                on_progress=show_progress,
+            )
+        else:
+            report = workspace.ingest(
+                collection, found, choice=choice, accept_slow=accept_slow, on_progress=show_progress
+            )
+    _show_report(report, as_json)
+
+
+def reembed(
+    collection: CollectionOption,
+    model: Annotated[str, typer.Option(help=_MODEL_HELP)],
+    width: WidthOption = None,
+    into: Annotated[str | None, typer.Option(help="A new name; the old collection stays.")] = None,
+    accept_slow: SlowOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed a collection again with another model; the old one stays until the new one is whole."""
+    choice = ModelChoice(model, dim=width)
+    with open_workspace() as workspace:
+        report = workspace.reembed(
+            collection, choice, into=into, accept_slow=accept_slow, on_progress=show_progress
+        )
+    _show_report(report, as_json)
+
+
+def _choice(model: str | None, width: int | None) -> ModelChoice | None:
+    if model is None:
+        if width is not None:
+            raise typer.BadParameter("--width goes with --model")
+        return None  # what made the collection, or Pocket
+    return ModelChoice(model, dim=width)
+
+
+def _show_report(report: IngestReport, as_json: bool) -> None:
+    end_stage()
+    if as_json:
+        say_json(report_document(report))
+        return
+    say(f"{report.stored:,} items stored, {report.skipped:,} were there, {len(report.failed):,} failed")
+    for failure in report.failed:
+        say(f"  {failure.name}: {failure.reason}")

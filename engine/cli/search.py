@@ -1,0 +1,110 @@
+"""`python -m engine search`: a question of words, a picture or a stored item, and its hits as lines or JSON.
+
+`app.py` owns the command line; this file adds one command to it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli.output import CollectionOption, JsonOption, note, open_workspace, say, say_json
+from engine.errors import MediaError, QueryError
+from engine.models.base import ModelChoice
+from engine.types import MODALITIES, Filters, Hit, Item, Modality, SearchTrace
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from engine.settings import Settings
+    from engine.workspace import Workspace
+
+
+def search(
+    collection: CollectionOption,
+    text: Annotated[str | None, typer.Argument(help="What to look for, in words.")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many results, 1 to 1000.")] = 10,
+    modality: Annotated[list[str] | None, typer.Option(help="Only this modality; repeatable.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Only with this label; repeatable.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Ask with a picture instead.")] = None,
+    like: Annotated[str | None, typer.Option(help="Ask with a stored item's id instead.")] = None,
+    rerank: Annotated[str | None, typer.Option(help="A reranker of `models` for the first ones.")] = None,
+    rerank_top: Annotated[int, typer.Option(min=1, max=1000, help="How many to rerank.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the items nearest to a text, a picture or a stored item."""
+    from engine.search.search import Query
+
+    if sum(value is not None for value in (text, image, like)) != 1:
+        raise typer.BadParameter("give exactly one of TEXT, --image and --like")
+    filters = Filters(_modalities(modality or []), tuple(label or ()))
+    with open_workspace() as workspace:
+        picture = _picture(image, workspace.settings) if image else None
+        query = Query(text=text, image=picture, like=like, name=image.name if image else "")
+        reranker = ModelChoice(rerank) if rerank else None
+        trace = workspace.search(
+            query, collection=collection, k=k, filters=filters, reranker=reranker, rerank_top=rerank_top
+        )
+        rows = [_result(hit, workspace) for hit in trace.results]
+    for one in trace.notes:
+        (note if as_json else say)(one)
+    if as_json:
+        say_json(_document(trace, rows))
+        return
+    for row in rows:
+        shown = row["caption"] or row["name"]
+        score = row["score"] if row["rerank_score"] is None else row["rerank_score"]
+        say(f"{row['rank']:4}  {score:.3f}  {row['modality']:5}  {row['name']}  {shown}")
+
+
+def _modalities(names: list[str]) -> tuple[Modality, ...]:
+    for name in names:
+        if name not in MODALITIES:
+            raise typer.BadParameter(f"--modality is one of {', '.join(MODALITIES)}, not {name!r}")
+    return tuple(names)  # type: ignore[arg-type]
+
+
+def _picture(path: Path, settings: Settings) -> Image.Image:
+    from engine.media.images import open_image
+
+    try:
+        data = path.read_bytes()
+        return open_image(data, max_pixels=settings.max_image_pixels)[0]
+    except OSError as error:
+        raise QueryError(f"The picture {path} cannot be opened: {error.strerror}.") from error
+    except MediaError as error:
+        raise QueryError(f"{path.name}: {error.reason}") from error
+
+
+def _result(hit: Hit, workspace: Workspace) -> dict[str, Any]:
+    item = hit.item
+    return {
+        "rank": hit.rank,
+        "id": item.id,
+        "modality": item.modality,
+        "name": item.name,
+        "caption": item.caption,
+        "score": round(hit.score, 6),
+        "retrieval_rank": hit.retrieval_rank,
+        "rerank_score": hit.rerank_score,
+        "path": _path(item, workspace),
+        "pair": item.pair,
+        "start_seconds": item.start_seconds,
+    }
+
+
+def _path(item: Item, workspace: Workspace) -> str | None:
+    return str(workspace.library.media_path(item.media, item.mime)) if item.media else None
+
+
+def _document(trace: SearchTrace, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    timings = {stage: round(trace.timings_ms[stage], 3) for stage in ("embed", "retrieve", "rerank", "total")}
+    return {
+        "collection": trace.collection,
+        "model": trace.model,
+        "query": trace.query,
+        "results": rows,
+        "timings_ms": timings,
+    }

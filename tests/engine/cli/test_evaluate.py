@@ -1,0 +1,33 @@
+"""`evaluate`: its JSON, its words and its files."""
+
+from __future__ import annotations
+
+from tests.helpers.command_line import document
+
+EVALUATE = {
+    *("collection", "model", "queries", "metrics", "reranked", "delta", "wins", "losses"),
+    *("ties", "truth", "direction", "questions_in_all", "documents", "reranker", "rerank_top", "ceiling"),
+    *("captured", "pairs", "median_ms_per_question", "seconds", "worse", "unasked"),
+}
+
+
+def test_evaluate(data_dir, cli):
+    arguments = ("evaluate", "--collection", "photos", "--k", 1, "--k", 12, "--json")
+    measured = document(cli(data_dir, *arguments))
+    assert set(measured) == EVALUATE
+    assert set(measured["metrics"]) == {"hit@1", "hit@12", "recall@1", "recall@12", "mrr", "ndcg@10"}
+    assert measured["queries"] == 12 and measured["metrics"]["recall@12"] == 1
+    assert measured["reranked"] is measured["delta"] is measured["wins"] is measured["losses"] is None
+
+
+def test_evaluate_with_a_reranker_writes_its_files(data_dir, cli, tmp_path):
+    csv, export = tmp_path / "q.csv", tmp_path / "all.zip"
+    asked = ("evaluate", "--collection", "photos", "--rerank", "pocket-reranker", "--rerank-top", 4)
+    measured = document(cli(data_dir, *asked, "--limit", 5, "--csv", csv, "--export", export, "--json"))
+    assert set(measured) == EVALUATE
+    assert (measured["queries"], measured["questions_in_all"], measured["pairs"]["scored"]) == (5, 12, 20)
+    assert measured["reranked"].keys() == measured["metrics"].keys() == measured["delta"].keys()
+    assert measured["wins"] + measured["ties"] + measured["losses"] == 5
+    assert len(csv.read_text().splitlines()) == 6 and export.read_bytes()[:2] == b"PK"
+    said = cli(data_dir, *asked, "--limit", 5)
+    assert "reranked: the first 4 by pocket-reranker" in said.stdout and "ceiling: hit@4" in said.stdout
