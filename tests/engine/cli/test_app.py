@@ -183,7 +183,7 @@ def test_without_json_it_is_read_by_people(data_dir, cli, arguments):
         (("search", " ", "--collection", "photos"), "QueryError", "nothing to search for"),
         (("search", "--like", "f" * 64, "--collection", "photos"), "QueryError", "no item"),
         (("search", "--image", "/no/such.jpg", "--collection", "photos"), "QueryError", "/no/such.jpg"),
-        (("search", "--image", __file__, "--collection", "photos"), "QueryError", "test_main.py"),
+        (("search", "--image", __file__, "--collection", "photos"), "QueryError", "test_app.py"),
         (("search", "--image", "/proc", "--collection", "photos"), "QueryError", "/proc"),
         (
             ("ingest", "/x", "--collection", "photos", "--model", "gpt"),
@@ -363,7 +363,7 @@ def test_a_locked_store_is_one_line_and_names_its_owner(workspace):
 
 def test_a_cold_search_loads_neither_torch_nor_umap(data_dir):
     code = (
-        "import sys\nfrom engine.__main__ import main\n"
+        "import sys\nfrom engine.cli.app import main\n"
         "sys.argv = ['engine', 'search', 'a dog', '--collection', 'photos', '--json']\n"
         "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code, done.code\n"
         "print(' '.join(sys.modules), file=sys.stderr)\n"
