@@ -41,7 +41,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Run a file in one process, and all that starts a browser or Ray in the same one.
+    """Run a file in one process, and all that starts a browser in the same one.
 
     Two browsers, each with its server, would be more than a small machine holds. This is no `--dist
     loadgroup`, for which xdist 3.8 renames tests in a way that pytest 9.2 does not see.
@@ -50,18 +50,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     class OneBrowser(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "heavy" if _is_heavy(nodeid) else super()._split_scope(nodeid)
+            return "browser" if nodeid.startswith(_LONGEST[0]) else super()._split_scope(nodeid)
 
     return OneBrowser(config, log)
 
 
+# One process has the browser for about half of the whole time; Ray, begun last, would be waited for alone.
+_LONGEST = ("tests/browser/", "tests/engine/ingest/ray/")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest: begun last, one process would wait for it alone."""
-    items.sort(key=lambda item: not _is_heavy(item.nodeid))
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: _rank(item.nodeid))
 
 
-def _is_heavy(nodeid: str) -> bool:
-    return nodeid.startswith(("tests/browser/", "tests/engine/ingest/ray/"))
+def _rank(nodeid: str) -> int:
+    return next((rank for rank, folder in enumerate(_LONGEST) if nodeid.startswith(folder)), len(_LONGEST))
 
 
 @pytest.fixture(scope="session")
