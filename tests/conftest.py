@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import hypothesis
@@ -69,14 +69,19 @@ def _rank(nodeid: str) -> int:
 
 
 @pytest.fixture(scope="session")
-def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that the processes of a run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def models_dir(of_the_run: Path) -> Path:
     """Return the folder that holds converted weights; TEST_MODELS_DIR keeps it between runs.
 
     The processes of a run share it, and the first one converts them.
     """
-    base = tmp_path_factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    data_dir = Path(os.environ.get("TEST_MODELS_DIR") or root / "pocket")
+    data_dir = Path(os.environ.get("TEST_MODELS_DIR") or of_the_run / "pocket")
     data_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(data_dir / "converting.lock"):
         load_pocket(data_dir / "models")
@@ -113,18 +118,26 @@ def shared(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, pocket: o
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return a function that gives the folder of a tiny checkpoint (`tiny_models.BUILDERS`), made once."""
+def tiny(of_the_run: Path) -> Callable[[str], Path]:
+    """Return a function that gives the folder of a tiny checkpoint (`tiny_models.BUILDERS`).
+
+    The processes of a run share it, and the first one to ask makes it.
+    """
     import torch
 
     torch.set_num_threads(1)  # for matrices this small a second thread is only waited for
-    root, folders = tmp_path_factory.mktemp("tiny"), {}
+    root = of_the_run / "tiny"
+    root.mkdir(exist_ok=True)
 
+    @cache
     def folder_of(name: str) -> Path:
-        if name not in folders:
-            (root / name).mkdir()
-            folders[name] = BUILDERS[name](root / name)
-        return folders[name]
+        folder, made = root / name, root / f"{name}.made"
+        with FileLock(root / f"{name}.lock"):
+            if not made.exists():
+                folder.mkdir(exist_ok=True)
+                BUILDERS[name](folder)
+                made.touch()
+        return folder
 
     return folder_of
 
