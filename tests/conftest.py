@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import hypothesis
@@ -41,7 +41,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Run a file in one process, and all that starts a browser or Ray in the same one.
+    """Run a file in one process, and all that starts a browser in the same one.
 
     Two browsers, each with its server, would be more than a small machine holds. This is no `--dist
     loadgroup`, for which xdist 3.8 renames tests in a way that pytest 9.2 does not see.
@@ -50,29 +50,38 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     class OneBrowser(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "heavy" if _is_heavy(nodeid) else super()._split_scope(nodeid)
+            return "browser" if nodeid.startswith(_LONGEST[0]) else super()._split_scope(nodeid)
 
     return OneBrowser(config, log)
 
 
+# One process has the browser for about half of the whole time; Ray, begun last, would be waited for alone.
+_LONGEST = ("tests/browser/", "tests/engine/ingest/ray/")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest: begun last, one process would wait for it alone."""
-    items.sort(key=lambda item: not _is_heavy(item.nodeid))
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: _rank(item.nodeid))
 
 
-def _is_heavy(nodeid: str) -> bool:
-    return nodeid.startswith(("tests/browser/", "tests/engine/ingest/ray/"))
+def _rank(nodeid: str) -> int:
+    return next((rank for rank, folder in enumerate(_LONGEST) if nodeid.startswith(folder)), len(_LONGEST))
 
 
 @pytest.fixture(scope="session")
-def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that the processes of a run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def models_dir(of_the_run: Path) -> Path:
     """Return the folder that holds converted weights; TEST_MODELS_DIR keeps it between runs.
 
     The processes of a run share it, and the first one converts them.
     """
-    base = tmp_path_factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    data_dir = Path(os.environ.get("TEST_MODELS_DIR") or root / "pocket")
+    data_dir = Path(os.environ.get("TEST_MODELS_DIR") or of_the_run / "pocket")
     data_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(data_dir / "converting.lock"):
         load_pocket(data_dir / "models")
@@ -109,18 +118,26 @@ def shared(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, pocket: o
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return a function that gives the folder of a tiny checkpoint (`tiny_models.BUILDERS`), made once."""
+def tiny(of_the_run: Path) -> Callable[[str], Path]:
+    """Return a function that gives the folder of a tiny checkpoint (`tiny_models.BUILDERS`).
+
+    The processes of a run share it, and the first one to ask makes it.
+    """
     import torch
 
     torch.set_num_threads(1)  # for matrices this small a second thread is only waited for
-    root, folders = tmp_path_factory.mktemp("tiny"), {}
+    root = of_the_run / "tiny"
+    root.mkdir(exist_ok=True)
 
+    @cache
     def folder_of(name: str) -> Path:
-        if name not in folders:
-            (root / name).mkdir()
-            folders[name] = BUILDERS[name](root / name)
-        return folders[name]
+        folder, made = root / name, root / f"{name}.made"
+        with FileLock(root / f"{name}.lock"):
+            if not made.exists():
+                folder.mkdir(exist_ok=True)
+                BUILDERS[name](folder)
+                made.touch()
+        return folder
 
     return folder_of
 

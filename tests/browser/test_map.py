@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers.chromium import becomes, overflow, pick, steady
+from tests.helpers.chromium import becomes, overflow, pick, served_with, steady
 from tests.helpers.data import real_photos
 from tests.helpers.map_page import (
     canvas_box,
@@ -20,7 +20,6 @@ from tests.helpers.map_page import (
     of_map,
     on_screen,
     open_map,
-    served_with,
     settled,
     some_of,
 )

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from engine.maps.files import read_projection
 from engine.storage.ledger import Ledger
 from engine.types import Item
-from tests.helpers.chromium import JOB_MS, READY, becomes, chromium, give_files, steady, tab_of
+from tests.helpers.chromium import JOB_MS, READY, becomes, chromium, give_files, served_with, steady, tab_of
 from tests.helpers.data import generated_photos, real_photos
 from tests.helpers.map_page import (
     around,
@@ -26,7 +26,6 @@ from tests.helpers.map_page import (
     of_map,
     on_screen,
     open_map,
-    served_with,
     settled,
     some_of,
 )

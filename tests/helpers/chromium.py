@@ -21,8 +21,9 @@ from playwright.sync_api import Error as PageError
 from playwright.sync_api import TimeoutError as TooLong
 from playwright.sync_api import expect, sync_playwright
 
+from engine.storage.ledger import Ledger
 from tests.helpers.data import ROOT
-from tests.helpers.workspaces import cli_env
+from tests.helpers.workspaces import cli_env, fill
 
 T = TypeVar("T")
 PATIENCE_MS = 90_000  # of every wait and expectation; nothing takes so long where all is well
@@ -71,6 +72,18 @@ def served(folder: Path, models_dir: Path, **env: str) -> Iterator[str]:
         process.wait(120)
         log.close()
     assert "Traceback" not in (folder / "server.log").read_text()
+
+
+@contextmanager
+def served_with(folder: Path, photos: Path, models_dir: Path, **env: str) -> Iterator[str]:
+    """Run the app on a data folder with these photographs in 'photos', and without the samples."""
+    (folder / "models").symlink_to(models_dir)
+    ledger = Ledger(folder / "ledger.sqlite3")
+    ledger.set_state("samples", "deleted by a person")
+    ledger.close()
+    fill(folder, photos)
+    with served(folder, models_dir, **env) as address:
+        yield address
 
 
 @contextmanager

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from engine.maps.files import read_projection
-from engine.storage.ledger import Ledger
-from tests.helpers.chromium import JOB_MS, READY, served, steady
-from tests.helpers.workspaces import fill
-
-
-@contextmanager
-def served_with(folder: Path, photos: Path, models_dir: Path) -> Iterator[str]:
-    """Run the app on a data folder that holds these photographs in the collection 'photos'."""
-    (folder / "models").symlink_to(models_dir)
-    ledger = Ledger(folder / "ledger.sqlite3")
-    ledger.set_state("samples", "deleted by a person")
-    ledger.close()
-    fill(folder, photos)
-    with served(folder, models_dir) as address:
-        yield address
+from tests.helpers.chromium import JOB_MS, READY, steady
 
 
 def open_map(page, server: str, query: str = "", maps: int = 1) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,45 +14,10 @@ from engine.media.decode import caption_id, probe
 from engine.types import Filters
 from engine.workspace import Workspace
 from tests.helpers.data import ROOT, generated_photos, sources
+from tests.helpers.killed import child, ingest
 from tests.helpers.workspaces import cli_env, give_model, make_settings
 
-PHOTOS = 160
-
-# Tells on standard output where the ingest is, so that the test can kill it there.
-_CHILD = """
-import sys
-from pathlib import Path
-from engine.media.sources import find_sources
-from engine.settings import load_settings
-from engine.workspace import Workspace
-import engine.storage.chroma, engine.storage.ledger
-
-def say(text):
-    sys.stdout.write(text + "\\n")
-    sys.stdout.flush()
-
-def told(owner, name):
-    step = getattr(owner, name)
-    def run(*args, **rest):
-        say(f"before {name}")
-        result = step(*args, **rest)
-        say(f"after {name}")
-        return result
-    setattr(owner, name, run)
-
-say("begin")
-told(engine.storage.ledger.Ledger, "put")
-told(engine.storage.chroma.Store, "upsert")
-workspace = Workspace.open(load_settings())
-say("opened")
-workspace.ingest(
-    "photos",
-    find_sources([Path(sys.argv[1])], max_file_bytes=10**8),
-    on_progress=lambda progress: say(f"progress {progress.done}"),
-)
-say("finished")
-workspace.close()
-"""
+PHOTOS = 40  # in batches of 8
 
 MOMENTS = [
     ("opened", 0.0),
@@ -61,8 +25,8 @@ MOMENTS = [
     ("after put", 0.0),
     ("before upsert", 0.01),
     ("after upsert", 0.0),
-    ("progress 96", 0.0),
-    ("progress 128", 0.05),
+    ("progress 24", 0.0),
+    ("progress 32", 0.05),
 ]
 
 
@@ -81,18 +45,12 @@ def expected(folder: Path) -> dict[str, set[str]]:
 
 def killed_ingest(data_dir: Path, folder: Path, line: str, delay: float) -> None:
     """Start an ingest and SIGKILL it when it says this line."""
-    env = cli_env(data_dir, GAPSCOPE_STORE_BATCH_ROWS="16")
-    command = [sys.executable, "-c", _CHILD, str(folder)]
-    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as process:
-        for said in process.stdout:
-            if said.strip() == line:
-                time.sleep(delay)
-                os.kill(process.pid, signal.SIGKILL)
-                break
-        else:
-            raise AssertionError(f"the ingest never said {line!r}")
-        process.wait()
-    assert process.returncode == -signal.SIGKILL
+    smaller = {"GAPSCOPE_BATCH_FILES": "8", "GAPSCOPE_STORE_BATCH_ROWS": "4"}
+    with child(ingest, data_dir, folder, **smaller) as running:
+        assert line in running.said, f"the ingest never said {line!r}"
+        time.sleep(delay)
+        running.kill()
+        assert running.ended() == -signal.SIGKILL
 
 
 def check(workspace: Workspace, expected: dict[str, set[str]]) -> None:
@@ -126,7 +84,7 @@ def test_killed_and_run_again(tmp_path, models_dir, pocket, folder, expected, li
 
 def test_killed_again_and_again(tmp_path, models_dir, pocket, folder, expected):
     settings = make_settings(tmp_path / "data", models_dir)
-    for line in ("after put", "progress 64", "progress 128"):
+    for line in ("after put", "progress 16", "progress 32"):
         killed_ingest(settings.data_dir, folder, line, 0.02)
     workspace = give_model(Workspace.open(settings), pocket)
     workspace.ingest("photos", sources([folder]))

@@ -6,8 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,9 +28,9 @@ from engine.storage.staging import StagingName, Stagings
 from engine.types import Filters, Item, Provenance
 from engine.workspace import Workspace
 from tests.helpers.chroma_server import Server
-from tests.helpers.data import ROOT, generated_photos, plain_items, real_photos, sources, unit_table
+from tests.helpers.data import generated_photos, plain_items, real_photos, sources, unit_table
 from tests.helpers.fake_embedder import MODALITIES, NEW, OLD, Fake, hidden, lend, opened
-from tests.helpers.workspaces import cli_env
+from tests.helpers.killed import child, reembed
 
 PHOTOS = 24
 
@@ -546,51 +544,6 @@ def test_what_nobody_makes_any_more_is_swept_on_opening(made):
 
 # --- killed ---------------------------------------------------------------------------------------
 
-# Runs a remake (or only opens the folder) and ends itself by SIGKILL at a moment, such as "after modify 2".
-_CHILD = """
-import os, signal, sys
-from collections import Counter
-from pathlib import Path
-sys.path.insert(0, ".")
-import chromadb.api.models.Collection
-import engine.ingest.pipeline, engine.storage.chroma, engine.storage.ledger, engine.storage.staging
-from tests.helpers.fake_embedder import NEW, opened
-
-moment, what = sys.argv[1], sys.argv[2]
-seen = Counter()
-
-def reach(name):
-    seen[name] += 1
-    sys.stdout.write(f"{name} {seen[name]}\\n")
-    sys.stdout.flush()
-    if moment == f"{name} {seen[name]}":
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def told(owner, name, shown):
-    step = getattr(owner, name)
-    def run(*args, **rest):
-        reach(f"before {shown}")
-        result = step(*args, **rest)
-        reach(f"after {shown}")
-        return result
-    setattr(owner, name, run)
-
-told(engine.storage.ledger.Ledger, "put", "put")
-told(engine.storage.chroma.Store, "upsert", "upsert")
-told(engine.ingest.pipeline.Pipeline, "_verify", "verify")
-told(engine.storage.staging, "_refile", "refile")
-told(engine.storage.staging.Stagings, "swap", "swap")
-told(engine.storage.staging.Stagings, "end_swap", "end")
-told(chromadb.api.models.Collection.Collection, "modify", "modify")
-told(engine.storage.chroma.Store, "_delete", "delete")
-workspace = opened(Path(os.environ["GAPSCOPE_DATA_DIR"]))
-reach("opened")
-if what != "open":
-    workspace.reembed("photos", NEW, into=None if what == "in-place" else what)
-reach("finished")
-workspace.close()
-"""
-
 BEFORE = ["opened 1", "before put 1", "after put 3", "after upsert 1", "before upsert 5", "before verify 1"]
 BEFORE += ["after verify 1", "before swap 1", "before refile 1", "after refile 1"]
 # The first refile is not yet committed when it returns; what follows the swap is a fact.
@@ -598,18 +551,11 @@ DURING = ["after swap 1", *(f"{when} modify {n}" for n in (1, 2, 3, 4) for when 
 DURING += ["after delete 1", "before end 1", "after end 1", "finished 1"]
 
 
-def die(data_dir: Path, moment: str, what: str = "in-place", **env: str) -> str:
-    """Run the child until it ends itself at the moment; returns what it said."""
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD, moment, what],
-        cwd=ROOT,
-        env=cli_env(data_dir, GAPSCOPE_BATCH_FILES="4", **env),
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == -signal.SIGKILL, (moment, done.stdout, done.stderr)
-    return done.stdout
+def die(data_dir: Path, moment: str, what: str = "in-place", **env: str) -> None:
+    """Let a process re-embed until it ends itself at the moment."""
+    with child(reembed, data_dir, moment, what, GAPSCOPE_BATCH_FILES="4", **env) as dying:
+        said = list(dying.said)
+        assert dying.ended() == -signal.SIGKILL, (moment, said)
 
 
 @pytest.fixture
@@ -674,14 +620,10 @@ def test_killed_at_any_time_at_all(folder):
     """From outside, at times nobody chose, over and over on one folder."""
     chance, models = random.Random(5), set()
     for _ in range(8):
-        command = [sys.executable, "-c", _CHILD, "never", "in-place"]
-        env = cli_env(folder, GAPSCOPE_BATCH_FILES="2")
-        with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as process:
-            for line in process.stdout:
-                if line.strip() == "opened 1":
-                    break
+        with child(reembed, folder, "never", "in-place", GAPSCOPE_BATCH_FILES="2") as running:
+            assert "opened 1" in running.said
             time.sleep(chance.uniform(0, 0.9))
-            process.kill()
+            running.kill()
         workspace = opened(folder)
         items = items_of(workspace)
         assert len(items) == 48

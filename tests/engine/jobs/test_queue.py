@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ from engine.errors import (
 )
 from engine.evaluation.results import Plan
 from engine.ingest import samples
+from engine.ingest.samples import Sample
 from engine.jobs.queue import Jobs
 from engine.jobs.run import Job
 from engine.jobs.spec import Reembed
@@ -27,7 +30,7 @@ from engine.media.sources import Source, SourceList
 from engine.models.base import ModelChoice
 from engine.types import Provenance
 from engine.workspace import Workspace
-from tests.helpers.data import jpeg, plain_items, unit_table
+from tests.helpers.data import SAMPLES, jpeg, plain_items, sample_rows, unit_table, write_captions
 from tests.helpers.fake_embedder import NEW, OLD, Fake, hidden, lend
 from tests.helpers.vector_files import NAN, TWICE, vector_file
 from tests.helpers.workspaces import give_model, make_settings
@@ -47,6 +50,19 @@ def ended(job: Job) -> Job:
 
 def files(count: int, *, seed: int = 0) -> list[tuple[str, io.BytesIO]]:
     return [(f"{n}.jpg", io.BytesIO(jpeg(seed + n))) for n in range(count)]
+
+
+@pytest.fixture
+def few_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
+    """Let the first six of the bundled photographs be all there are."""
+    folder, rows = tmp_path / "samples", sample_rows()[:6]
+    (folder / "photos").mkdir(parents=True)
+    for row in rows:
+        shutil.copyfile(SAMPLES / row["file_name"], folder / row["file_name"])
+    shutil.copyfile(SAMPLES / "LICENSES.md", folder / "LICENSES.md")
+    write_captions(folder, rows)
+    monkeypatch.setattr(samples, "SAMPLE_DIR", folder)
+    return samples.list_samples()
 
 
 def test_an_upload_is_ingested_and_its_copy_removed(workspace: Workspace):
@@ -221,7 +237,7 @@ def test_a_manifest_nobody_can_read_is_left_alone(workspace: Workspace):
     assert (folder / "job.json").exists()
 
 
-def test_a_failed_job_says_why_and_goes_on(workspace: Workspace, settings, models_dir):
+def test_a_failed_job_says_why_and_goes_on(workspace: Workspace, settings, models_dir, few_samples):
     jobs = Jobs(workspace)
     workspace.folder.settings = make_settings(settings.data_dir, models_dir, min_free_disk_mb=10**9)
     with pytest.raises(FolderError, match="free"):
@@ -233,7 +249,7 @@ def test_a_failed_job_says_why_and_goes_on(workspace: Workspace, settings, model
     jobs.retry(job.spec.id)
     [again] = jobs.list()
     assert ended(again).state == "done"
-    assert again.report.stored == len(samples.list_samples())
+    assert again.report.stored == len(few_samples)
 
 
 def test_an_unexpected_error_fails_the_job_and_not_the_worker(workspace: Workspace, monkeypatch):
@@ -273,17 +289,17 @@ def test_a_waiting_job_can_be_cancelled_and_discarded(workspace: Workspace, sett
     assert jobs.active() is None
 
 
-def test_the_samples_are_indexed_once_even_if_deleted(workspace: Workspace):
+def test_the_samples_are_indexed_once_even_if_deleted(workspace: Workspace, few_samples):
     jobs = Jobs(workspace)
     job = jobs.ingest_samples()
     assert job is not None
     assert jobs.ingest_samples() is None  # while it runs
-    assert ended(job).report.stored == 2 * len(samples.list_samples())
+    assert ended(job).report.stored == 2 * len(few_samples)
     workspace.delete_collection(samples.COLLECTION)
     assert jobs.ingest_samples() is None
 
 
-def test_samples_of_an_older_model_are_made_again(workspace: Workspace):
+def test_samples_of_an_older_model_are_made_again(workspace: Workspace, few_samples):
     old = Provenance("pocket", "0-old", 384)
     table = unit_table(1, 384)
     workspace.store.upsert(samples.COLLECTION, old, "image", plain_items(table), table)
@@ -507,7 +523,7 @@ def test_a_failed_remake_says_why_and_leaves_the_old_one(lent):
     assert lent.store.info("mine").made_by.model == "old" and hidden(lent) == []
 
 
-def test_samples_made_again_with_another_model_are_left_alone(lent, monkeypatch):
+def test_samples_made_again_with_another_model_are_left_alone(lent, few_samples, monkeypatch):
     jobs = Jobs(lent)
     assert ended(jobs.ingest_samples()).state == "done"
     assert ended(jobs.reembed(samples.COLLECTION, NEW)).state == "done"

@@ -220,7 +220,7 @@ def test_killed_workers_lose_and_double_nothing(server, tmp_path, models_dir, po
 
 
 def test_ray_that_is_not_installed_is_named_with_the_fix(settings, tmp_path):
-    program = "import sys; sys.modules['ray'] = None; from engine.__main__ import main; main()"
+    program = "import sys; sys.modules['ray'] = None; from engine.cli.app import main; main()"
     command = ["ingest", str(generated_photos(tmp_path / "in", 1)), "--collection", "photos", "--ray"]
     done = subprocess.run(
         [sys.executable, "-c", program, *command],
