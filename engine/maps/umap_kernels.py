@@ -117,6 +117,13 @@ def _cache_in(folder: Path) -> Callable[[Callable[..., Any]], Any]:
     from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
     from numba.core.serialize import dumps
 
+    told: set[str] = set()
+
+    def say(words: str, *parts: object) -> None:
+        """Warn of each kind of trouble once: a full disk would be told of a hundred kernels."""
+        log.log(logging.DEBUG if words in told else logging.WARNING, words, *parts)
+        told.add(words)
+
     class Checked(CompileResultCacheImpl):
         """How a kernel is written: with its hash, as machine code that is damaged would end the process."""
 
@@ -143,7 +150,7 @@ def _cache_in(folder: Path) -> Callable[[Callable[..., Any]], Any]:
             try:
                 return super().load_overload(sig, target_context)
             except _UNUSABLE as error:
-                log.warning("a kept kernel of %s is damaged and compiled again: %s", self._name, error)
+                say("a kept kernel of %s is damaged and compiled again: %s", self._name, error)
                 self._forget()
                 return None
 
@@ -153,7 +160,7 @@ def _cache_in(folder: Path) -> Callable[[Callable[..., Any]], Any]:
                 with FileLock(folder / "lock", timeout=_LOCK_SECONDS):
                     super().save_overload(sig, data)
             except _UNUSABLE as error:
-                log.warning("a kernel of %s is not kept: %s", self._name, error)
+                say("a compiled kernel of %s is not kept: %s", self._name, error)
 
         def _forget(self) -> None:
             try:
@@ -162,7 +169,7 @@ def _cache_in(folder: Path) -> Callable[[Callable[..., Any]], Any]:
                         if path.name.startswith(f"{self._impl.filename_base}."):
                             path.unlink(missing_ok=True)
             except _UNUSABLE as error:
-                log.warning("a damaged kernel of %s stays: %s", self._name, error)
+                say("a damaged kernel of %s stays: %s", self._name, error)
                 self.disable()
 
     seen: set[Callable[..., Any]] = set()
