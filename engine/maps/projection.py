@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypedDict, get_args
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from engine.errors import ProjectionError
 from engine.maps import neighbours, umap_kernels
+from engine.maps.pca import pca
 from engine.progress import CancelledError, Watch
 from engine.types import MODALITIES, Modality, Projection, VectorTable
 from engine.vectors import normalise
@@ -28,7 +29,7 @@ MOST_FITTED = 100_000  # by UMAP; of more items a sample is fitted, and the othe
 _LEAST_FITTED = 1_000  # of every modality in a sample, where it has so many
 _PLACED_BY = 10  # nearest fitted neighbours: their median measured as good as UMAP's own transform
 _PLACE_PAIRS = 10_000_000_000  # compared at most while placing: minutes on two cores
-_BLOCK, _QR_BLOCK = 2_000, 20_000
+_BLOCK = 2_000
 # Up to here exact neighbours: NN-descent is compiled in every process anew, as numba cannot keep its kernels,
 # and that takes longer than comparing everything with everything.
 _EXACT_KNN = 20_000
@@ -115,7 +116,7 @@ def fit(
         method, note = "pca", f"PCA in place of UMAP, which needs {MIN_UMAP} items or more."
     vectors = _directions(table.vectors)
     if method == "pca":
-        places = _pca(vectors, settings.dims, _axis(vectors, modalities, settings))
+        places = _finite(pca(vectors, settings.dims, _axis(vectors, modalities, settings)))
     else:
         places = _umap(vectors, settings, **hooks)
     on_progress(1.0)
@@ -312,41 +313,6 @@ class _Ear:
 
     def flush(self) -> None:
         """Do nothing: nothing is kept back."""
-
-
-def _pca(vectors: np.ndarray, dims: int, axis: np.ndarray | None) -> np.ndarray:
-    """Return rows (n, d) on their first principal components (n, dims); an axis (d,) goes before them.
-
-    The sign of a component is free: the largest number of each is made positive, so that maps agree.
-    """
-    mean, first = vectors.mean(0), [] if axis is None else [axis]
-    _, _, components = np.linalg.svd(_thin(vectors, mean, axis), full_matrices=False)
-    rows = [*first, *components[: dims - len(first)]]
-    rows = [
-        row * np.sign(row[np.argmax(np.abs(row))]) if place >= len(first) else row
-        for place, row in enumerate(rows)
-    ]
-    axes = np.array(rows).T
-    places = np.concatenate([(block - mean) @ axes for block in _blocks(vectors)])
-    return _finite(np.pad(places, ((0, 0), (0, dims - places.shape[1]))))
-
-
-def _thin(vectors: np.ndarray, mean: np.ndarray, axis: np.ndarray | None) -> np.ndarray:
-    """Return a matrix of few rows with the right singular vectors of the centred rows (n, d).
-
-    What lies along the axis (d,) is taken out. Block by block, as a million rows are not to be copied.
-    """
-    small = vectors[:0]
-    for block in _blocks(vectors):
-        rows = block - mean
-        rows = rows if axis is None else rows - np.outer(rows @ axis, axis)
-        small = np.concatenate([small, rows])
-        small = small if len(small) <= small.shape[1] else np.linalg.qr(small, mode="r")
-    return small
-
-
-def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    return (rows[start : start + _QR_BLOCK] for start in range(0, len(rows), _QR_BLOCK))
 
 
 def _axis(

@@ -272,7 +272,7 @@ def test_anchors_are_drawn_where_asking_all_of_them_takes_too_long(monkeypatch):
 
 
 def test_a_pca_in_blocks_is_that_of_scikit_learn(monkeypatch):
-    monkeypatch.setattr("engine.maps.projection._QR_BLOCK", 37)
+    monkeypatch.setattr("engine.maps.pca._BLOCK", 37)
     table = two_islands(200)
     found = fit(table, ["image"] * 200, ProjectionSettings("pca"))
     expected = PCA(2).fit_transform(table.vectors.astype(np.float64))
