@@ -36,7 +36,7 @@ def _thin(vectors: np.ndarray, mean: np.ndarray, axis: np.ndarray | None) -> np.
         rows = block - mean
         rows = rows if axis is None else rows - np.outer(rows @ axis, axis)
         small = np.concatenate([small, rows])
-        small = small if len(small) <= small.shape[1] else np.linalg.qr(small, mode="r")
+        small = small if len(small) <= small.shape[1] else np.asarray(np.linalg.qr(small, mode="r"))
     return small
 
 

@@ -67,13 +67,13 @@ def _folder() -> Path | None:
     machine code in it. NUMBA_CACHE_DIR goes before both, as numba documents it. The folder carries the
     releases, as numba itself would not see that a kernel it kept calls a function that has changed.
     """
-    import numba
+    from numba import config
     from numba.misc.appdirs import AppDirs
 
     spec = find_spec("umap")
     beside = Path(spec.origin).parent / "__pycache__" if spec and spec.origin else None
     own = Path(AppDirs("numba", appauthor=False).user_cache_dir)
-    given = numba.config.CACHE_DIR
+    given = vars(config)["CACHE_DIR"]  # which numba sets as no type checker sees
     releases = "-".join(version(name) for name in _LIBRARIES)
     for parent in [Path(given)] if given else [beside, own]:
         if parent is None:
@@ -100,15 +100,17 @@ def kept(folder: Path | None) -> Iterator[None]:
     from numba.core import dispatcher
     from numba.core.caching import NullCache
 
-    before = numba.njit, dispatcher.FunctionCache, numba.config.CACHE_DIR
-    njit = numba.njit
-    numba.njit = lambda *args, **options: njit(*args, **{"cache": True, **options})
-    dispatcher.FunctionCache = _cache_in(folder) if folder else lambda function: NullCache()
-    numba.config.CACHE_DIR = str(folder or "")
+    library: Any = numba
+    caches: Any = dispatcher
+    njit = library.njit
+    before = njit, caches.FunctionCache, library.config.CACHE_DIR
+    library.njit = lambda *args, **options: njit(*args, **{"cache": True, **options})
+    caches.FunctionCache = _cache_in(folder) if folder else lambda function: NullCache()
+    library.config.CACHE_DIR = str(folder or "")
     try:
         yield
     finally:
-        numba.njit, dispatcher.FunctionCache, numba.config.CACHE_DIR = before
+        library.njit, caches.FunctionCache, library.config.CACHE_DIR = before
 
 
 def _cache_in(folder: Path) -> Callable[[Callable[..., Any]], Any]:
