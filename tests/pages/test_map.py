@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from engine.jobs.queue import Job, JobSpec
+from engine.jobs.run import Job
+from engine.jobs.spec import FitMap
 from engine.maps import umap_kernels
 from engine.progress import Progress
 from tests.helpers.data import real_photos
@@ -162,7 +163,8 @@ def test_a_fit_that_waits_for_umap_s_compiling_says_so(monkeypatch):
     from pages.ui.jobs import progress_line
 
     def line(method: str) -> str:
-        job = Job(JobSpec("1", "Map", "mine", projection=ProjectionSettings(method=method).to_dict()))
+        spec = FitMap(id="1", title="Map", collection="mine", settings=ProjectionSettings(method=method))
+        job = Job(title=spec.title, spec=spec)
         job.progress = Progress("Fitting", 0, 100, unit="%")
         return progress_line(job)
 
