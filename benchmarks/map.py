@@ -1,11 +1,14 @@
 """The Map page from a thousand to a million vectors of 384 dimensions, in a folder that is kept.
 
     .venv/bin/python benchmarks/map.py FOLDER make fit paint [--sizes 1000 10000 100000 1000000]
+    .venv/bin/python benchmarks/map.py FOLDER first --sizes 400 6000
 
 make   fills one data folder per size with synthetic vectors: pictures and captions in pairs, fifty groups, a
        gap between the two. The store's index gets Chroma's smallest settings (the map never searches it).
 fit    a UMAP map by our job against bare umap-learn with the same settings; above MOST_FITTED items ours
        fits a sample and places the others, and bare umap-learn gets the same sample.
+first  the first map of a new process: with UMAP as it comes, which compiles in every process and searches
+       above 4,096 rows by NN-descent; with no kernels kept yet; with all kept. FOLDER gets the kernels.
 paint  from a kept map to a painted plot in Chromium, with a server that was just started and with one that
        has drawn it before: seconds, bytes received, the server's memory; and from a lasso to its gallery.
 """
@@ -46,10 +49,10 @@ def main() -> None:
     """Run the named steps for every size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("steps", nargs="+", choices=["make", "fit", "paint"])
+    parser.add_argument("steps", nargs="+", choices=["make", "fit", "first", "paint"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[1_000, 10_000, 100_000, 1_000_000])
     arguments = parser.parse_args()
-    steps = {"make": make, "fit": bench_fit, "paint": bench_paint}
+    steps = {"make": make, "fit": bench_fit, "first": bench_first, "paint": bench_paint}
     for size in arguments.sizes:
         for step in arguments.steps:
             steps[step](arguments.folder / str(size), size)
@@ -167,6 +170,35 @@ def seconds(work: Callable[[], Any]) -> tuple[float, float]:
     started, used = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - started, time.process_time() - used
+
+
+FIRST = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from benchmarks.map import DIM, np, vectors_of
+from engine.maps import projection
+from engine.types import VectorTable
+rows = np.arange(int(sys.argv[2]))
+table = VectorTable(tuple(map(str, rows)), vectors_of(rows))
+begun = time.perf_counter()
+if sys.argv[3] == "plain":
+    import umap
+    projection._EXACT_KNN = 4_096
+projection.fit(table, ["image"] * len(rows), projection.ProjectionSettings())
+print(time.perf_counter() - begun, time.process_time())
+"""
+
+
+def bench_first(folder: Path, size: int) -> None:
+    """Fit one map in a new process, three ways."""
+    shutil.rmtree(folder / "kernels", ignore_errors=True)
+    for how in ("plain", "none kept", "all kept"):
+        env = {**os.environ, **({} if how == "plain" else {"NUMBA_CACHE_DIR": str(folder / "kernels")})}
+        command = [sys.executable, "-c", FIRST, str(PROJECT), str(size), how]
+        started = time.perf_counter()
+        done = subprocess.run(command, env=env, check=True, capture_output=True, text=True, cwd=PROJECT)
+        fit_s, cpu_s = map(float, done.stdout.split()[-2:])
+        say("first", size, how=how, fit_s=fit_s, process_s=time.perf_counter() - started, cpu_s=cpu_s)
 
 
 def bench_paint(folder: Path, size: int) -> None:

@@ -17,7 +17,7 @@ MODEL_LIBRARIES = {"torch", "sentence_transformers", "transformers", "onnxruntim
 OWNERS = {
     **dict.fromkeys(MODEL_LIBRARIES, "engine/models/"),
     "chromadb": "engine/storage/",
-    "umap": "engine/maps/projection.py",
+    "umap": "engine/maps/umap_kernels.py",
     "plotly": "engine/figures/",
     "ray": "engine/ingest/ray/",
     "typer": "engine/cli/",

@@ -83,4 +83,4 @@ def _warm_up(workspace: Workspace, jobs: Jobs) -> None:
 
             while jobs.active():
                 time.sleep(1)
-            warm_up()
+            warm_up(max((info.total for info in workspace.store.collections()), default=0))

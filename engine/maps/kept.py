@@ -27,6 +27,8 @@ from engine.storage.data_folder import DataFolder
 from engine.types import Modality, Projection, Provenance, VectorTable
 
 log = logging.getLogger(__name__)
+# Not for every change of how a map is fitted: a kept one stays a true picture of its vectors. (Since exact
+# neighbours up to 20,000 items a new fit of more than 4,096 differs from a kept one as another seed's would.)
 _FORMAT = 2
 _LIBRARIES = ("umap-learn", "numpy", "scikit-learn", "numba")
 REFIT_SHARE = 0.1  # with more than this share added since the fit, a new one is advised

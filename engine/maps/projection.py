@@ -1,7 +1,7 @@
 """Flow 3: vectors to places on a map, by UMAP or PCA, fitted over all modalities at once.
 
 Never one fit per modality: two such maps laid over each other show no gap, or any. Nothing measured
-from places on a map is the gap (`analysis/gap.py` measures that). The only file that imports umap. Keeping
+from places on a map is the gap (`analysis/gap.py` measures that). umap comes from `umap_kernels.py`. Keeping
 fitted maps is `kept.py`.
 """
 
@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 
 from engine.errors import ProjectionError
-from engine.progress import CancelledError
+from engine.maps import neighbours, umap_kernels
+from engine.maps.pca import pca
+from engine.progress import CancelledError, Watch
 from engine.types import MODALITIES, Modality, Projection, VectorTable
 from engine.vectors import normalise
 
@@ -27,8 +29,11 @@ MOST_FITTED = 100_000  # by UMAP; of more items a sample is fitted, and the othe
 _LEAST_FITTED = 1_000  # of every modality in a sample, where it has so many
 _PLACED_BY = 10  # nearest fitted neighbours: their median measured as good as UMAP's own transform
 _PLACE_PAIRS = 10_000_000_000  # compared at most while placing: minutes on two cores
-_BLOCK, _QR_BLOCK = 2_000, 20_000
-_EXACT_KNN = 4_096  # as UMAP's own: below, an exact search is quicker than NN-descent
+_BLOCK = 2_000
+# Up to here exact neighbours: NN-descent is compiled in every process anew, as numba cannot keep its kernels,
+# and that takes longer than comparing everything with everything.
+_EXACT_KNN = 20_000
+_KNN_SHARE = 0.3  # of a fit's progress: 5.6 s of 15 with 20,000 rows of 384, less with fewer
 # One fit at a time: with numba's "workqueue" threads two of them at once end the process.
 _lock = threading.Lock()
 
@@ -111,7 +116,7 @@ def fit(
         method, note = "pca", f"PCA in place of UMAP, which needs {MIN_UMAP} items or more."
     vectors = _directions(table.vectors)
     if method == "pca":
-        places = _pca(vectors, settings.dims, _axis(vectors, modalities, settings))
+        places = _finite(pca(vectors, settings.dims, _axis(vectors, modalities, settings)))
     else:
         places = _umap(vectors, settings, **hooks)
     on_progress(1.0)
@@ -153,7 +158,8 @@ def place(
             raise CancelledError
         on_progress(start / len(new))
         asked = _directions(new.vectors[start : start + _BLOCK])
-        found.append(np.median(xy[_nearest(asked @ known.T, min(_PLACED_BY, len(anchors)))], axis=1))
+        near = neighbours.nearest(asked @ known.T, min(_PLACED_BY, len(anchors)))
+        found.append(np.median(xy[near], axis=1))
     return replace(
         projection,
         ids=(*projection.ids, *new.ids),
@@ -171,11 +177,11 @@ def _affordable(anchors: np.ndarray, asked: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(anchors, room, replace=False))
 
 
-def warm_up() -> None:
-    """Compile what UMAP compiles in every process, NN-descent too, so that nobody waits for it later."""
+def warm_up(items: int = MOST_FITTED) -> None:
+    """Load UMAP, and compile what a map of so many items needs and is not kept: nobody waits for it later."""
     rows = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
     vectors, settings = _directions(rows), ProjectionSettings(n_neighbors=5)
-    for exact in (True, False):
+    for exact in (True, False) if items > _EXACT_KNN else (True,):
         _umap(vectors, settings, lambda share: None, lambda: False, exact=exact)
 
 
@@ -253,22 +259,23 @@ def _umap(
     """Return places; exact neighbours, or NN-descent's: by how many there are where it is not said."""
     import warnings
 
-    from umap import UMAP
-
-    # It misses its own search index, which only its transform would need.
-    warnings.filterwarnings("ignore", message="precomputed_knn", module="umap")
     ear = _Ear(on_progress, cancelled)
-    neighbours = min(settings.n_neighbors, len(vectors) - 1)
+    k = min(settings.n_neighbors, len(vectors) - 1)
     known: dict[str, Any] = {"force_approximation_algorithm": True}
     if exact or (exact is None and len(vectors) <= _EXACT_KNN):
-        known = {"precomputed_knn": _exact_knn(vectors, neighbours, settings.metric)}
+        watch = Watch(on_progress, cancelled, high=_KNN_SHARE)
+        known = {"precomputed_knn": (*neighbours.exact(vectors, k, settings.metric, watch), None)}
+        ear.done = _KNN_SHARE
     while not _lock.acquire(timeout=0.5):
         ear.check()
     try:
         ear.check()
-        model = UMAP(
+        umap = umap_kernels.load()
+        # It misses its own search index, which only its transform would need.
+        warnings.filterwarnings("ignore", message="precomputed_knn", module="umap")
+        model = umap(
             n_components=settings.dims,
-            n_neighbors=neighbours,
+            n_neighbors=k,
             min_dist=settings.min_dist,
             metric=settings.metric,
             random_state=settings.seed,
@@ -278,14 +285,19 @@ def _umap(
         )
         return _finite(model.fit_transform(vectors))
     finally:
+        umap_kernels.compiled()
         _lock.release()
 
 
 class _Ear:
-    """Listens to UMAP's progress bar as its file, and stops the fit where it is cancelled."""
+    """Hears, as the file of UMAP's progress bar, how far the fit is.
+
+    Stops one that is cancelled; `done` is the share of the whole that is done before the fit.
+    """
 
     def __init__(self, on_progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
         self._on_progress, self._cancelled = on_progress, cancelled
+        self.done = 0.0
 
     def check(self) -> None:
         if self._cancelled():
@@ -294,72 +306,13 @@ class _Ear:
     def write(self, text: str) -> None:
         self.check()
         if match := re.search(r"(\d+)/(\d+)", text):
-            self._on_progress(int(match[1]) / max(1, int(match[2])))
+            epoch, epochs = int(match[1]), max(1, int(match[2]))
+            self._on_progress(self.done + (1 - self.done) * epoch / epochs)
+            if epoch:
+                umap_kernels.compiled()
 
     def flush(self) -> None:
         """Do nothing: nothing is kept back."""
-
-
-def _exact_knn(vectors: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray, None]:
-    """Return the k nearest of every row with their distances, itself first, as UMAP wants them."""
-    rows, distances = [], []
-    squares = (vectors**2).sum(1)
-    for start in range(0, len(vectors), _BLOCK):
-        block = vectors[start : start + _BLOCK]
-        scores = block @ vectors.T
-        if metric == "euclidean":
-            scores = -np.sqrt(np.maximum(0, squares[start : start + _BLOCK, None] + squares - 2 * scores))
-        own = np.arange(len(block))
-        scores[own, own + start] = np.inf
-        nearest = _nearest(scores, k)
-        found = np.take_along_axis(scores, nearest, 1)
-        found[:, 0] = 1.0 if metric == "cosine" else 0.0  # its own
-        rows.append(nearest)
-        distances.append(np.maximum(0, 1 - found) if metric == "cosine" else -found)
-    return np.concatenate(rows), np.concatenate(distances).astype(np.float32), None
-
-
-def _nearest(scores: np.ndarray, k: int) -> np.ndarray:
-    """Return the places of the k highest scores of every row, highest first: (n, m) to (n, k)."""
-    kept = scores.shape[1] - min(k, scores.shape[1])
-    some = np.argpartition(scores, kept, axis=1)[:, kept:]
-    order = np.argsort(-np.take_along_axis(scores, some, 1), axis=1, kind="stable")
-    return np.take_along_axis(some, order, 1)
-
-
-def _pca(vectors: np.ndarray, dims: int, axis: np.ndarray | None) -> np.ndarray:
-    """Return rows (n, d) on their first principal components (n, dims); an axis (d,) goes before them.
-
-    The sign of a component is free: the largest number of each is made positive, so that maps agree.
-    """
-    mean, first = vectors.mean(0), [] if axis is None else [axis]
-    _, _, components = np.linalg.svd(_thin(vectors, mean, axis), full_matrices=False)
-    rows = [*first, *components[: dims - len(first)]]
-    rows = [
-        row * np.sign(row[np.argmax(np.abs(row))]) if place >= len(first) else row
-        for place, row in enumerate(rows)
-    ]
-    axes = np.array(rows).T
-    places = np.concatenate([(block - mean) @ axes for block in _blocks(vectors)])
-    return _finite(np.pad(places, ((0, 0), (0, dims - places.shape[1]))))
-
-
-def _thin(vectors: np.ndarray, mean: np.ndarray, axis: np.ndarray | None) -> np.ndarray:
-    """Return a matrix of few rows with the right singular vectors of the centred rows (n, d).
-
-    What lies along the axis (d,) is taken out. Block by block, as a million rows are not to be copied.
-    """
-    small = vectors[:0]
-    for block in _blocks(vectors):
-        rows = block - mean
-        rows = rows if axis is None else rows - np.outer(rows @ axis, axis)
-        small = np.concatenate([small, rows])
-        small = small if len(small) <= small.shape[1] else np.linalg.qr(small, mode="r")
-    return small
-
-
-def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    return (rows[start : start + _QR_BLOCK] for start in range(0, len(rows), _QR_BLOCK))
 
 
 def _axis(

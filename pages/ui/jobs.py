@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from engine.jobs.spec import FitMap
+from engine.maps import umap_kernels
 from pages.ui.frame import MAP, errors
 from pages.ui.wording import duration, plain, say_error
 
@@ -39,7 +41,9 @@ def show_jobs(jobs: Jobs, *, evaluations: bool = False) -> None:
 def progress_line(job: Job) -> str:
     """Return how far a job is in words: files done, rate, time left."""
     progress = job.progress
-    if job.spec.kind == "fit-map":
+    if isinstance(job.spec, FitMap):
+        if job.spec.settings.method == "umap" and umap_kernels.compiling():
+            return "Compiling UMAP, once per installation"
         return f"{progress.stage} · {progress.done} %" if progress.total else progress.stage
     parts = [f"{progress.stage} · {progress.done:,} of {progress.total:,} {progress.unit}"]
     if progress.done:

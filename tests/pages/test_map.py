@@ -7,6 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from engine.jobs.run import Job
+from engine.jobs.spec import FitMap
+from engine.maps import umap_kernels
+from engine.progress import Progress
 from tests.helpers.data import real_photos
 from tests.helpers.pages import page, put, shown, texts, until_fitted, words, workspace
 from tests.helpers.workspaces import fill
@@ -152,6 +156,21 @@ def test_a_cancelled_fit_can_be_begun_again(monkeypatch):
         assert "The fit was cancelled" in words(app)
     app.button(key="map_fit_a").click().run()
     assert "20 items" in words(until_fitted(app))
+
+
+def test_a_fit_that_waits_for_umap_s_compiling_says_so(monkeypatch):
+    from engine.maps.projection import ProjectionSettings
+    from pages.ui.jobs import progress_line
+
+    def line(method: str) -> str:
+        spec = FitMap(id="1", title="Map", collection="mine", settings=ProjectionSettings(method=method))
+        job = Job(title=spec.title, spec=spec)
+        job.progress = Progress("Fitting", 0, 100, unit="%")
+        return progress_line(job)
+
+    assert line("umap") == "Fitting · 0 %"
+    monkeypatch.setattr(umap_kernels, "compiling", lambda: True)
+    assert line("umap") == "Compiling UMAP, once per installation" and line("pca") == "Fitting · 0 %"
 
 
 def test_a_selection_shows_its_items_and_can_be_labelled_and_deleted(app_folder):

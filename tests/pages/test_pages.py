@@ -177,7 +177,7 @@ def test_umap_is_compiled_when_the_jobs_of_the_start_are_done(app_folder, monkey
 
     warm, seen = threading.Event(), []
 
-    def compile_umap() -> None:
+    def compile_umap(items: int) -> None:
         seen.append(resources.boot().jobs.active())
         warm.set()
 
