@@ -184,7 +184,7 @@ def test_every_module_of_the_canvas_is_joined_once_in_the_order_of_their_imports
 
 def test_the_joined_script_is_one_module_with_nothing_but_a_default_export():
     joined = component.script()
-    assert re.findall(r"^\s*(?:import|export)\b.*", joined, flags=re.MULTILINE) == [
+    assert re.findall(r"^ *(?:import|export)\b.*", joined, flags=re.MULTILINE) == [
         "export default function (component) {"
     ]
     names = declared(joined)
