@@ -56,18 +56,22 @@ export class Painter {
     this.pointProgram = new Program(gl, POINT_VERTEX, POINT_FRAGMENT);
     this.lineProgram = new Program(gl, LINE_VERTEX, LINE_FRAGMENT);
     this.buffers = {};
-    for (const [name, values] of this.kept) this.fill(name, values);
+    for (const name of this.kept.keys()) this.upload(name);
     this.texture = gl.createTexture();
     if (this.texels) this.fillTexture();
   }
 
   fill(name, values) {
-    const gl = this.gl;
+    if (this.kept.get(name) === values) return; // places, at every new colour
     this.kept.set(name, values);
-    if (gl.isContextLost()) return;
+    if (!this.gl.isContextLost()) this.upload(name);
+  }
+
+  upload(name) {
+    const gl = this.gl;
     this.buffers[name] ??= gl.createBuffer();
     gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
-    gl.bufferData(gl.ARRAY_BUFFER, values, gl.DYNAMIC_DRAW);
+    gl.bufferData(gl.ARRAY_BUFFER, this.kept.get(name), gl.DYNAMIC_DRAW);
   }
 
   // hexes: "#rrggbb" of each group.
