@@ -236,7 +236,7 @@ def visit(browser: Any, address: str) -> dict[str, float]:
     page.goto(f"{address}/Map?collection={COLLECTION}", wait_until="commit")
     # Reading a pixel back waits for everything that was asked of the graphics card before.
     painted = page.wait_for_function(
-        """() => {const m = window.__gapscopeMaps?.get("a"); if (!m?.frames) return 0;
+        """() => {const m = window.__gapscopeMaps?.get("a")?.painter; if (!m?.frames) return 0;
         m.gl.readPixels(0, 0, 1, 1, m.gl.RGBA, m.gl.UNSIGNED_BYTE, new Uint8Array(4));
         return performance.now();}""",
         timeout=300_000,

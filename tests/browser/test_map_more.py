@@ -105,7 +105,7 @@ def test_a_lasso_in_three_dimensions_selects_what_lies_inside_as_it_is_seen(page
     page.mouse.move(middle[0] + 90, middle[1] - 60, steps=5)  # dragging turns the map
     page.mouse.up()
     a, b = 0.5 + 90 / 150, 0.6 - 60 / 150
-    assert of_map(page, "m.angles") == pytest.approx([a, b])
+    assert of_map(page, "m.camera.angles") == pytest.approx([a, b])
     ids, places = kept_places(folder, of_map(page, "m.n"), 3)
     low, high = places.min(0), places.max(0)
     scaled = (places - (low + high) / 2) / ((high - low).max() / 2)
@@ -210,7 +210,7 @@ def test_who_comes_back_with_another_browser_sees_the_label_in_the_legend(page, 
         _, points = drawn_points(tab, folder)
         for tool in ("out", "out"):  # so that a lasso round the whole map stays clear of the buttons
             tab.locator(f'[data-tool="{tool}"]').click()
-        box, zoom = canvas_box(tab), becomes(tab, lambda: of_map(tab, "m.zoom"), lambda now: now < 1)
+        box, zoom = canvas_box(tab), becomes(tab, lambda: of_map(tab, "m.camera.zoom"), lambda now: now < 1)
         middle = np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
         inside = points = middle + (points - middle) * zoom
         lasso(tab, around(points))  # all: of an item's labels the commonest has a colour

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine.storage.columns import Category
-from pages.ui.map import paint
+from pages.ui.map import component, paint
 from pages.ui.map.component import Paint, pack, quantised, selected_rows
 from pages.ui.map.selected import Chosen
 
 
 def selection(rows, version="v", n=20) -> str:
-    """Write a selection as map.js does."""
+    """Write a selection as js/data.js does."""
     bits = np.zeros(-(-n // 8) * 8, bool)
     bits[list(rows)] = True
     return f"{version}:{base64.b64encode(np.packbits(bits, bitorder='little').tobytes()).decode()}"
@@ -158,3 +160,47 @@ def test_a_selection_is_forgotten_with_its_map_and_kept_otherwise():
     assert one.ids == ("a", "b") and one.turn == turn
     one.follow("map 2")
     assert one.ids == () and one.turn > turn
+
+
+def modules() -> dict[str, str]:
+    folder = Path(component.__file__).with_name("js")
+    return {path.stem: path.read_text("utf-8") for path in folder.iterdir()}
+
+
+def declared(text: str) -> list[str]:
+    return re.findall(r"^(?:export )?(?:const|let|class|function) (\w+)", text, flags=re.MULTILINE)
+
+
+def test_every_module_of_the_canvas_is_joined_once_in_the_order_of_their_imports():
+    texts, seen = modules(), set()
+    assert sorted(component._MODULES) == sorted(texts)
+    for name in component._MODULES:
+        for names, source in re.findall(r"import {([^}]*)} from \"\./(\w+)\.js\";", texts[name]):
+            assert source in seen
+            exported = re.findall(r"^export (?:const|class|function) (\w+)", texts[source], flags=re.M)
+            assert {one.strip() for one in names.split(",")} <= set(exported)
+        seen.add(name)
+
+
+def test_the_joined_script_is_one_module_with_nothing_but_a_default_export():
+    joined = component.script()
+    assert re.findall(r"^ *(?:import|export)\b.*", joined, flags=re.MULTILINE) == [
+        "export default function (component) {"
+    ]
+    names = declared(joined)
+    assert len(names) > 40 and len(set(names)) == len(names)  # a name twice in one scope is an error
+    assert sorted(names) == sorted(name for text in modules().values() for name in declared(text))
+
+
+def test_what_python_and_the_canvas_both_rely_on_is_the_same():
+    joined = component.script()
+    numbers = dict(re.findall(r"^const (\w+) = ([\d_]+);", joined, flags=re.MULTILINE))
+    assert int(numbers["MANY"]) == component.MANY
+    assert int(numbers["PALETTE_SIZE"]) == component.MOST_GROUPS
+    assert set(re.findall(r"(\w+): \w+Array", joined)) == set(component._KINDS.values())
+
+
+def test_words_of_strangers_never_become_html_and_lines_stay_short():
+    for text in modules().values():
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", text)
+        assert max(map(len, text.splitlines())) <= 100

@@ -1,4 +1,4 @@
-"""The map as a component of its own: packed bytes to the canvas of map.js, selections back as row numbers.
+"""The map as a component of its own: packed bytes to the canvas of js/, selections back as row numbers.
 
 Three parts draw one map: `points` (places; sent again only after a fit), `paint` (how they look) and `tip`
 (of the one hovered over), so that a new colour sends no place again, and a hover next to nothing.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,20 +19,35 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-_JS = Path(__file__).with_name("map.js")
-_HTML = """<div class="gs-canvas"><canvas aria-label="Map of the collection"></canvas><svg></svg>
-<div class="tip"><img alt=""><b></b><span></span></div><div class="note"></div>
-<div class="tools" role="toolbar">
-<button data-tool="pan" title="Drag to move or turn, wheel to zoom">Move</button>
-<button data-tool="lasso" title="Draw around points (or hold Shift)">Lasso</button>
-<button data-tool="box" title="Draw a box over points">Box</button>
-<button data-tool="in" title="Zoom in">+</button><button data-tool="out" title="Zoom out">−</button>
-<button data-tool="fit" title="Show all">Fit</button>
-<button data-tool="none" title="Select nothing">Clear</button></div></div>"""
+# A component of an app that is no installed package takes its script as one string. So the modules are
+# joined into one scope, each after those that it imports, without their import lines and the word export;
+# an editor, and a browser, still reads each file as the module that it is.
+_MODULES = ("data", "camera", "shaders", "draw", "select", "tip", "input", "main")
+_IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
+_KEYS = (
+    "Arrow keys move or turn it, plus and minus zoom, 0 shows all, Escape drops a lasso that is being drawn."
+)
+_HTML = f"""<div class="gs-canvas">
+<canvas tabindex="0" role="application" aria-label="Map of the collection. {_KEYS}"></canvas>
+<svg></svg>
+<div class="tip"><img alt=""><b></b><span></span></div><div class="note" role="status"></div>
+<div class="tools" role="toolbar" aria-label="Tools of the map">
+<button type="button" data-tool="pan" aria-pressed="true" title="Drag to move or turn, wheel to zoom"
+>Move</button>
+<button type="button" data-tool="lasso" aria-pressed="false" title="Draw around points (or hold Shift)"
+>Lasso</button>
+<button type="button" data-tool="box" aria-pressed="false" title="Draw a box over points">Box</button>
+<button type="button" data-tool="in" aria-label="Zoom in" title="Zoom in (key +)">+</button>
+<button type="button" data-tool="out" aria-label="Zoom out" title="Zoom out (key -)">−</button>
+<button type="button" data-tool="fit" title="Show all (key 0)">Fit</button>
+<button type="button" data-tool="none" title="Select nothing">Clear</button></div></div>"""
 _CSS = """
 .gs-canvas {position: relative; width: 100%; height: var(--gs-height, 560px); border-radius: .6rem;
   background: color-mix(in srgb, var(--st-text-color) 4%, transparent); overflow: hidden;}
-canvas {width: 100%; height: 100%; display: block; touch-action: none;}
+canvas {width: 100%; height: 100%; display: block; touch-action: none; border-radius: inherit;}
+canvas:focus-visible, .tools button:focus-visible {outline: 2px solid var(--st-primary-color);}
+canvas:focus-visible {outline-offset: -2px;} .tools button:focus-visible {outline-offset: 2px;}
 svg {position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; overflow: visible;}
 svg .lasso {stroke: var(--st-primary-color);
   fill: color-mix(in srgb, var(--st-primary-color) 18%, transparent);}
@@ -54,7 +70,7 @@ svg text.question {fill: var(--st-text-color); font: 600 13px var(--st-font, san
 """
 MOST_GROUPS = 256
 _KINDS = {"float32": "f32", "uint8": "u8", "uint16": "u16", "int32": "i32"}
-MANY = 200_000  # points, as in map.js; places of more are sent in 16 bits, which is finer than a pixel
+MANY = 200_000  # points, as in js/data.js; places of more are sent in 16 bits, which is finer than a pixel
 
 
 @dataclass(frozen=True)
@@ -111,6 +127,15 @@ def quantised(places: np.ndarray) -> tuple[np.ndarray, list[float], float]:
     low = places.min(0).astype(np.float64)
     step = max(float((places.max(0) - low).max()) / 65_535, 1e-12)
     return np.rint((places - low) / step).astype(np.uint16), low.tolist(), step
+
+
+def script() -> str:
+    """Return the modules of the canvas as the one that the browser gets, with a default export."""
+    folder = Path(__file__).with_name("js")
+    texts = {name: (folder / f"{name}.js").read_text(encoding="utf-8") for name in _MODULES}
+    return "\n".join(
+        f"// {name}.js\n{_EXPORT.sub('', _IMPORT.sub('', text))}" for name, text in texts.items()
+    )
 
 
 def selected_rows(state: str, version: str, count: int) -> np.ndarray:
@@ -183,9 +208,7 @@ def _painted(name: str, paint: Paint) -> bytes:
 
 def _component(kind: str) -> Any:
     html, css = (_HTML, _CSS) if kind == "points" else ("<i hidden></i>", "")
-    return st.components.v2.component(
-        f"gapscope_map_{kind}", html=html, css=css, js=_JS.read_text(encoding="utf-8")
-    )
+    return st.components.v2.component(f"gapscope_map_{kind}", html=html, css=css, js=script())
 
 
 def _row(value: Any, count: int) -> int | None:

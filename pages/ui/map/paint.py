@@ -25,7 +25,7 @@ MODALITY_COLOURS: dict[Modality, str] = {
     "audio": "#cc79a7",
     "video": "#0072b2",
 }
-SYMBOLS: dict[Modality, int] = {"image": 0, "text": 1, "audio": 2, "video": 3}  # as in map.js
+SYMBOLS: dict[Modality, int] = {"image": 0, "text": 1, "audio": 2, "video": 3}  # as in js/shaders.js
 # Okabe and Ito 2008 without black, its yellow darkened for light pages; then Tol's muted scheme, lightened.
 _COLOURS = (
     "#e69f00",
@@ -88,7 +88,7 @@ def by_modality(modality: Category, name: Callable[[Modality], str]) -> Colourin
 
 
 def symbols(modality: Category) -> np.ndarray:
-    """Return the symbol of every row, (n,) uint8 as in map.js."""
+    """Return the symbol of every row, (n,) uint8 as in js/shaders.js."""
     return np.array([SYMBOLS[one] for one in modality.values], np.uint8)[modality.codes]
 
 

@@ -15,7 +15,7 @@ import streamlit as st
 from pages.ui.map.component import Heard, Paint
 
 MOST = 5_000  # points of SVG that a browser still moves
-_SYMBOLS = ("circle", "square", "triangle-up", "diamond")  # as in map.js
+_SYMBOLS = ("circle", "square", "triangle-up", "diamond")  # as in js/shaders.js
 _FAINT = "rgba(127,127,127,0.35)"
 
 
