@@ -130,7 +130,7 @@ def _retrieved(
     right: Collection[str],
 ) -> str:
     best = max((hit.score for hit in hits), default=1.0)
-    rows = [_head("Retrieved", f"{len(hits):,} hits, the bar is the cosine")]
+    rows = [_head("Retrieved", f"{len(hits):,} hits; the bar is the cosine")]
     heads = {len(one.head) for one in found.values()}
     ends = {head: "reranked down to here" for head in heads if head < len(hits)}
     for part in _with_gaps([hit.item.id for hit in hits], shown, ends):
