@@ -176,7 +176,7 @@ class Judgements:
                 )
             return
         if not question or question != question_words(question):
-            raise JudgementError(f"{shown(question)} is no question: take it from `question_key`.")
+            raise JudgementError(f"{shown(question)} is not a question: take it from `question_key`.")
         if relevance not in range(MAX_GRADE + 1):
             raise JudgementError(f"A mark is 0 (wrong) to {MAX_GRADE}, not {relevance!r}.")
         with self._ledger.transaction() as db:

@@ -112,7 +112,9 @@ class VectorFile:
     def _opened(self) -> Table:
         try:
             if not self.path.is_file():
-                raise self._error("there is no such file." if not self.path.exists() else "this is no file.")
+                raise self._error(
+                    "there is no such file." if not self.path.exists() else "this is not a file."
+                )
             with self.path.open("rb") as stream:
                 head = stream.read(4)
         except (OSError, ValueError) as error:

@@ -144,7 +144,7 @@ def test_missing_and_mistyped_columns_are_named(tmp_path, suffix, given, says):
 def test_files_that_are_none(tmp_path):
     path = tmp_path / "x.parquet"
     assert "there is no such file" in refused(path)
-    assert "this is no file" in refused(tmp_path)
+    assert "this is not a file" in refused(tmp_path)
     for data, says in (
         (b"", "it is empty (0 bytes)"),
         (b"id,vector\n", "neither Parquet nor NPZ"),
