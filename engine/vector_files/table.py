@@ -139,7 +139,7 @@ class VectorFile:
         return VectorFileError(
             self.name,
             f"{rows} bad of {self.total:,}, and nothing was imported. {named}{more}. Correct the file, or "
-            f"leave bad rows out (--skip-bad on the command line).",
+            f"skip bad rows (--skip-bad on the command line).",
             map(str, faults),
         )
 
