@@ -224,7 +224,7 @@ def _score(move: Move) -> str:
     if move.rerank_score is not None:
         by = ", by its caption" if move.read == "caption" else ""
         number = f"{move.rerank_score:.2f}".replace("-", "−")
-        return f'<div class="gs-rr-score">score {number}, its own scale{by}</div>'
+        return f'<div class="gs-rr-score">score {number} on its own scale{by}</div>'
     if move.read == "failed":
         return f'<div class="gs-rr-score" title="{escape(move.reason)}">no score: {escape(move.reason)}</div>'
     return '<div class="gs-rr-score">not reranked</div>'
