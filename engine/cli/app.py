@@ -34,7 +34,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 ModelOption = Annotated[str | None, typer.Option(help="A model of `models`, a hub id or a local folder.")]
 WidthOption = Annotated[int | None, typer.Option(help="Matryoshka width, where the model has them.")]
 SlowOption = Annotated[
-    bool, typer.Option("--accept-slow", help="Start even what takes more than half an hour.")
+    bool, typer.Option("--accept-slow", help="Start also what will take more than half an hour.")
 ]
 CollectionOption = Annotated[str, typer.Option("--collection", help="The collection's name.")]
 app.command()(evaluate)
@@ -93,7 +93,7 @@ def models(as_json: JsonOption = False) -> None:
 
 @app.command()
 def download(
-    model: Annotated[str, typer.Argument(help="A model of `models`, or any hub id.")],
+    model: Annotated[str, typer.Argument(help="A model of `models`, or any id of the hub.")],
     revision: Annotated[str | None, typer.Option(help="A branch, tag or commit.")] = None,
 ) -> None:
     """Fetch a model's files from the hub; what is here already is not fetched again."""
@@ -159,7 +159,7 @@ def remake(
     accept_slow: SlowOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Re-embed a collection with another model; the old one stays until the new one is complete."""
+    """Embed a collection again with another model; the old one stays until the new one is whole."""
     choice = _choice(model, width)
     with _workspace() as workspace:
         report = workspace.reembed(
@@ -177,7 +177,7 @@ def search(
     label: Annotated[list[str] | None, typer.Option(help="Only with this label; repeatable.")] = None,
     image: Annotated[Path | None, typer.Option(help="Ask with a picture instead.")] = None,
     like: Annotated[str | None, typer.Option(help="Ask with a stored item's id instead.")] = None,
-    rerank: Annotated[str | None, typer.Option(help="A reranker for the first results.")] = None,
+    rerank: Annotated[str | None, typer.Option(help="A reranker of `models` for the first ones.")] = None,
     rerank_top: Annotated[int, typer.Option(min=1, max=1000, help="How many to rerank.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
@@ -233,7 +233,7 @@ def collections(as_json: JsonOption = False) -> None:
 @app.command()
 def delete(
     collection: CollectionOption,
-    yes: Annotated[bool, typer.Option("--yes", help="Really delete; this cannot be undone.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Really delete; it cannot be undone.")] = False,
 ) -> None:
     """Delete a collection, and the media only it used."""
     if not yes:
