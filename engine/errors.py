@@ -154,8 +154,8 @@ class ModelMemoryError(ModelError):
         self.needed_gb, self.free_gb = needed_gb, free_gb
         needs = "more than there is" if needed_gb is None else f"{needed_gb:.1f} GB"
         super().__init__(
-            f"{model} needs {needs} on {device}, and {free_gb:.1f} GB are free, models that "
-            f"nobody uses already counted. Models that would fit: {_listed(self.fitting)}."
+            f"{model} needs {needs} on {device}, and {free_gb:.1f} GB are free, unused models already "
+            f"counted as free. Models that would fit: {_listed(self.fitting)}."
         )
 
 
@@ -167,7 +167,7 @@ class SlowModelError(ModelError):
         hours = seconds_per_item * items / 3600
         super().__init__(
             f"{model} takes {seconds_per_item:.1f} s an item on {device} (measured on one): {items:,} files "
-            f"would take about {hours:.1f} hours. Choose a smaller model, or start it all the same "
+            f"would take about {hours:.1f} hours. Choose a smaller model, or start it anyway "
             f"(--accept-slow on the command line)."
         )
 
@@ -178,7 +178,7 @@ class RemoteCodeError(ModelError):
     def __init__(self, model: str) -> None:
         self.model = model
         super().__init__(
-            f"{model} brings Python code of its own, which would run here with all your rights. Read it "
+            f"{model} brings Python code of its own, which would run here with all your permissions. Read it "
             f"on the model's page; if you trust it, start Gapscope with GAPSCOPE_REMOTE_CODE={model}"
         )
 
@@ -191,7 +191,7 @@ class NotDownloadedError(ModelError):
     ) -> None:
         self.model, self.local, self.missing, self.revision = model, tuple(local), missing, revision
         which = f"{model} at revision {revision}" if revision else model
-        how = f"is only half here (missing: {missing})" if missing else "is not on this machine"
+        how = f"is only partly here (missing: {missing})" if missing else "is not on this machine"
         exactly = f" --revision {revision}" if revision else ""
         super().__init__(
             f"{which} {how}. Download it on the Models page or with `python -m engine download "
@@ -274,7 +274,7 @@ class CollectionNotFoundError(CollectionError):
         self.name, self.known = name, tuple(known)
         super().__init__(
             f"There is no collection {name!r}. Collections here: {_listed(self.known)}. "
-            f"Ingest files into it to make it."
+            f"Ingest files into it to create it."
         )
 
 
@@ -287,8 +287,8 @@ class CollectionModelError(CollectionError):
         how = f" ({'; '.join(self.differences)})" if self.differences else ""
         super().__init__(
             f"The collection {name!r} was made by {made_by}; vectors of {wanted} cannot be compared "
-            f"with it{how}. Use what made it, take a collection of another name, or make this one again "
-            f"with the other model (Library, or `python -m engine remake`)."
+            f"with it{how}. Use the model that made it, take a collection of another name, or re-embed this "
+            f"one with the other model (Library, or `python -m engine reembed`)."
         )
 
 

@@ -61,12 +61,12 @@ with frame.errors():
     )
     if modality is None:
         st.caption(
-            "Raw cosines of two modalities share no scale: texts crowd out pictures here although the "
-            "pictures may be just as right. That is the modality gap."
+            "Cosine similarities of two modalities are not on one scale: texts crowd out pictures here, "
+            "although the pictures may be just as relevant. That is the modality gap."
         )
     if not trace.results:
         kind = plural(modality) if modality else "items"
-        st.info(f"This collection has no {kind} that fit. Choose another kind, or fewer labels.")
+        st.info(f"No {kind} of this collection match. Choose another kind, or fewer labels.")
         st.stop()
     page_key = f"page_{hash((trace.query, collection, show, k, *labels))}"
     show_hits(trace, question_key(query, st.query_params.get("picture")), page_key)

@@ -34,8 +34,8 @@ with frame.errors():
     with st.container(horizontal=True, vertical_alignment="bottom"):
         collection = question.collection_box(infos)
         show = question.show_box(list(SHOWN))
-        k = depth_box("Retrieve", "k", "How many hits the collection is asked for.")
-        top = depth_box("Rerank", "top", "How many of them, from the first on, the reranker reads.")
+        k = depth_box("Retrieve", "k", "How many hits are retrieved from the collection.")
+        top = depth_box("Rerank top", "top", "How many of them, from the first on, the reranker scores.")
     chosen = models.choose(workspace)
 
     query = picture.current_query(workspace, words)

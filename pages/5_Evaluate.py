@@ -29,7 +29,7 @@ with frame.errors():
         if kept:
             results.draw(workspace, results.choose(jobs, kept), kept)
         else:
-            st.info("Nothing is measured yet: choose what to ask above, and press Measure.")
+            st.info("Nothing has been measured yet: choose the questions above, and press Measure.")
     with marked:
         for name in collections[:1]:
             judgements.draw(workspace, name)

@@ -11,7 +11,7 @@ from pages.ui.models import picker, table, wording
 from pages.ui.models.picker import POLL_SECONDS
 from pages.ui.wording import plain
 
-frame.start("Models", lead="What can embed here, what each model needs, and a playground to try them in.")
+frame.start("Models", lead="Which models run here, what each of them needs, and a playground to try them in.")
 workspace, jobs = resources.opened()
 
 
@@ -49,7 +49,7 @@ with frame.errors():
                 picker.options(
                     model,
                     key="play",
-                    label=f"{wording.short(model.choice.id)}: width, prompts, resolution",
+                    label=f"{wording.short(model.choice.id)}: dimensions, prompts, resolution",
                 )
                 for model in loaded
                 if model.kind == "embedder"

@@ -141,6 +141,17 @@ def test_only_settings_reads_the_environment_and_nothing_prints_or_catches_all(p
     assert word_faults(path, (PROJECT_DIR / path).read_text("utf-8")) == []
 
 
+def imports_streamlit(path: str) -> bool:
+    tree = ast.parse((PROJECT_DIR / path).read_text("utf-8"))
+    return any(within(name, "streamlit") for _, name in imports(tree, ""))
+
+
+def test_what_draws_nothing_lies_in_the_engine_unless_it_is_words_or_colours():
+    drawing = [path for path in source_files() if path.startswith("pages/ui/")]
+    assert "pages/ui/map/selected.py" in drawing
+    assert {Path(path).name for path in drawing if not imports_streamlit(path)} == {"wording.py", "paint.py"}
+
+
 def test_all_files_are_looked_at():
     assert {"engine/settings.py", "engine/models/pocket/text.py", "engine/__main__.py"} <= set(source_files())
 

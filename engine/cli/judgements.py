@@ -40,10 +40,10 @@ class RunMeasured:
 def judgements(
     collection: CollectionOption,
     export: Annotated[Path | None, typer.Option(help="Write qrels.txt and topics.tsv into this zip.")] = None,
-    qrels: Annotated[Path | None, typer.Option(help="Take judgements from TREC qrels or such a zip.")] = None,
-    topics: Annotated[Path | None, typer.Option(help="The questions of the ids: id, a tab, words.")] = None,
+    qrels: Annotated[Path | None, typer.Option(help="Import judgements: TREC qrels or such a zip.")] = None,
+    topics: Annotated[Path | None, typer.Option(help="The questions of those ids: id, a tab, words.")] = None,
     skip_unknown: Annotated[
-        bool, typer.Option("--skip-unknown", help="Leave out lines with ids not known here.")
+        bool, typer.Option("--skip-unknown", help="Skip lines with ids not known here.")
     ] = False,
     run: Annotated[Path | None, typer.Option(help="Measure a TREC run against the judgements.")] = None,
     as_json: JsonOption = False,

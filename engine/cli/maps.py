@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 def project(
     collection: CollectionOption,
-    out: Annotated[Path, typer.Option(help="A .csv, .parquet or .npz file for the places.")],
+    out: Annotated[Path, typer.Option(help="A .csv, .parquet or .npz file for the coordinates.")],
     method: Annotated[str, typer.Option(help="umap or pca.")] = "umap",
     dims: Annotated[int, typer.Option(help="2 or 3.")] = 2,
     n_neighbors: Annotated[int, typer.Option(help="UMAP's: 2 to 500.")] = 15,
     min_dist: Annotated[float, typer.Option(help="UMAP's: 0 to 1.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Another seed, another map.")] = 42,
-    fit_on: Annotated[str | None, typer.Option(help="Fit one modality, and place the others in it.")] = None,
-    refit: Annotated[bool, typer.Option("--refit", help="Fit anew, though a map is kept.")] = False,
+    seed: Annotated[int, typer.Option(help="Another seed gives another map.")] = 42,
+    fit_on: Annotated[str | None, typer.Option(help="Fit one modality; place the others in it.")] = None,
+    refit: Annotated[bool, typer.Option("--refit", help="Fit again, even if a map is kept.")] = False,
 ) -> None:
-    """Project all modalities of a collection together, and write a place per item."""
+    """Project all modalities of a collection together, and write their coordinates."""
     settings = _settings(method, dims, n_neighbors, min_dist, seed, fit_on)
     write = _WRITERS.get(out.suffix)
     if write is None:
@@ -63,8 +63,8 @@ def project(
 
 def gap(
     collection: CollectionOption,
-    k: Annotated[int, typer.Option(min=1, max=500, help="Neighbours of the purity.")] = 15,
-    seed: Annotated[int, typer.Option(help="Of samples, splits and permutations.")] = 0,
+    k: Annotated[int, typer.Option(min=1, max=500, help="How many neighbours purity looks at.")] = 15,
+    seed: Annotated[int, typer.Option(help="Seed of samples, splits and permutations.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the gap between every two modalities, from the vectors and never from a map."""

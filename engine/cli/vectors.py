@@ -34,9 +34,9 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A Parquet or NPZ with id, vector and modality.")],
     collection: CollectionOption,
     model_label: Annotated[
-        str | None, typer.Option(help="What made the vectors; else the file's name.", show_default=False)
+        str | None, typer.Option(help="What made them; by default the file's name.", show_default=False)
     ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, and list them.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip bad rows, and list them.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take vectors that another program made; running it again stores nothing twice."""

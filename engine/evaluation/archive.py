@@ -248,4 +248,4 @@ def _summary(data: dict[str, Any]) -> Summary:
 
 
 def _gone(id_: str) -> EvaluationError:
-    return EvaluationError(f"There is no evaluation {id_[:24]!r} here that can be read; make it again.")
+    return EvaluationError(f"There is no evaluation {id_[:24]!r} here that can be read; run it again.")

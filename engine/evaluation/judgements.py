@@ -176,7 +176,7 @@ class Judgements:
                 )
             return
         if not question or question != question_words(question):
-            raise JudgementError(f"{shown(question)} is no question: take it from `question_key`.")
+            raise JudgementError(f"{shown(question)} is not a question: take it from `question_key`.")
         if relevance not in range(MAX_GRADE + 1):
             raise JudgementError(f"A mark is 0 (wrong) to {MAX_GRADE}, not {relevance!r}.")
         with self._ledger.transaction() as db:
@@ -217,7 +217,7 @@ class Judgements:
         if unknown.total and not skip_unknown:
             raise TrecError(
                 f"Nothing was taken: {_lines(unknown.total)} of the qrels file name what {collection!r} does "
-                f"not have ({unknown}). Give a topics file for the questions, or leave out what is unknown."
+                f"not have ({unknown}). Give a topics file for the questions, or skip what is unknown."
             )
         if not marks:
             raise TrecError('There is nothing to take: a line of a qrels file is "qid 0 docid relevance".')

@@ -63,7 +63,7 @@ def evaluate(
             answers.append(answer)
             report(len(answers) + len(run.unasked))
     if not answers:
-        reason = run.unasked[0].reason if run.unasked else "what would be right is no longer there."
+        reason = run.unasked[0].reason if run.unasked else "the right answers are no longer there."
         raise EvaluationError(f"None of the questions could be asked: {reason}")
     return Evaluation(
         plan=plan,

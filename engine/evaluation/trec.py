@@ -228,7 +228,7 @@ def _readable(lines: Iterable[bytes | str], faults: Faults) -> Iterator[tuple[in
 def _run_row(number: int, text: str) -> RunRow:
     qid, _, docid, rank, score, tag = _columns(text, ("qid", "Q0", "docid", "rank", "score", "tag"))
     if not _FLOAT.fullmatch(score) or not math.isfinite(_float32(float(score))):
-        raise _LineError(f"the score {shown(score)} is no number")
+        raise _LineError(f"the score {shown(score)} is not a number")
     return RunRow(number, qid, docid, _integer(rank, "rank"), float(score), tag)
 
 
@@ -244,7 +244,7 @@ def _columns(text: str, names: tuple[str, ...]) -> list[str]:
 
 def _integer(text: str, what: str) -> int:
     if not _INTEGER.fullmatch(text):
-        raise _LineError(f"the {what} {shown(text)} is no integer")
+        raise _LineError(f"the {what} {shown(text)} is not an integer")
     return int(text)
 
 

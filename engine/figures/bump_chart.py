@@ -89,7 +89,7 @@ def _told(move: Move, thick: bool) -> Iterator[str]:
     how = f"up {move.moved:,}" if move.moved > 0 else f"down {-move.moved:,}" if move.moved < 0 else "stayed"
     score = "not reranked" if move.read == "below" else "no score"
     if move.rerank_score is not None:
-        score = f"score {number(move.rerank_score, 2)}, its own scale"
+        score = f"score {number(move.rerank_score, 2)} on its own scale"
     yield f"rank {move.before:,} → {move.after:,}, {how}<br>{score}" + ("<br>a right answer" if thick else "")
 
 

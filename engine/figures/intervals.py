@@ -37,7 +37,11 @@ def interval_chart(rows: Sequence[tuple[str, Interval, bool]], *, metric: str) -
         plot_bgcolor=CLEAR,
         dragmode=False,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
-        xaxis={"title": f"{metric}, mean and 95 % interval", "fixedrange": True, "zeroline": False},
+        xaxis={
+            "title": f"{metric}, mean and 95 % confidence interval",
+            "fixedrange": True,
+            "zeroline": False,
+        },
         yaxis={
             "tickmode": "array",
             "tickvals": list(range(len(rows))),

@@ -40,8 +40,8 @@ def check_reembedding(source: str, into: str | None, store: Store, ledger: Ledge
     store.info(source)
     if not _modalities(source, ledger):
         raise CollectionError(
-            f"There is nothing to make {source!r} again from: this data folder records no items of it. "
-            f"Make it again where its files were added."
+            f"{source!r} cannot be re-embedded here: this data folder records no items of it. "
+            f"Re-embed it where its files were added."
         )
     if into is None or into == source:
         return
@@ -116,7 +116,7 @@ class Reembedding(Pipeline):
         if self._in_place:
             raise CollectionError(
                 f"{words}: another one has added them, or they are being deleted. The collection is left "
-                f"as it is. Make it again under a new name, without them, or wait for the deletion."
+                f"as it is. Re-embed it under a new name, without them, or wait for the deletion."
             )
         self._unrecorded = (Failure(f"{unknown:,} items", f"{words}."),)
 
@@ -225,14 +225,16 @@ class Reembedding(Pipeline):
         named = "; ".join(f"{failure.name}: {failure.reason.rstrip('.')}" for failure in left[:_NAMED])
         more = f"; and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
         words = (
-            f"{self.source!r} was left as it is: {len(left):,} of its items cannot be made again "
+            f"{self.source!r} was left as it is: {len(left):,} of its items cannot be re-embedded "
             f"({named}{more})."
         )
         if none_left:
-            raise CollectionError(f"{words} These are all there are: add their texts and files anew instead.")
+            raise CollectionError(
+                f"{words} These are all there are: add their texts and files again instead."
+            )
         raise CollectionError(
             f"{words} Delete those items and try again (what was embedded until now is kept), or "
-            f"make it again under a new name, without them."
+            f"re-embed it under a new name, without them."
         )
 
     def _held(self) -> int:

@@ -240,7 +240,7 @@ class VectorImport(FileIngest):
         data = file_reader(self._inside(row.media_path), self._settings.max_file_bytes)()
         mime = sniff(data, row.media_path)
         if mime not in IMAGE_SUFFIXES:
-            raise UnknownFormatError("It is no picture, as the row says it is.")
+            raise UnknownFormatError("It is not a picture, as the row says it is.")
         limit = self._settings.max_image_pixels
         picture, width, height = open_image(data, max_pixels=limit, side_px=self._side_px)
         return _Picture(data, mime, width, height, thumbnail(picture))
@@ -267,7 +267,7 @@ class VectorImport(FileIngest):
         try:
             path = (self._root / media_path).resolve()
         except (OSError, ValueError, RuntimeError) as error:  # NUL in it, or links in a circle
-            raise MediaError("Its media_path is no path.") from error
+            raise MediaError("Its media_path is not a path.") from error
         if not path.is_relative_to(self._root):
             raise MediaError("Its media_path leads out of the folder of the file; only files in it are read.")
         return path

@@ -343,6 +343,6 @@ def _finite(places: np.ndarray) -> np.ndarray:
     places = np.asarray(places, np.float32)
     if not np.isfinite(places).all():
         raise ProjectionError(
-            "The fit gave places that are no numbers: try another seed or more n_neighbors."
+            "The fit gave places that are not numbers: try another seed or more n_neighbors."
         )
     return places

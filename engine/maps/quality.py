@@ -92,7 +92,7 @@ def quality(
     note = f"k is {fitting}, not {k}: it must be below half of {len(pool)} items." if fitting < k else ""
     if fitting < 1:
         return MapQuality(
-            len(shown), asked, len(pool), 0, seed, note="Below 3 items there are no neighbours."
+            len(shown), asked, len(pool), 0, seed, note="With fewer than 3 items there are no neighbours."
         )
     ids = [projection.ids[row] for row in pool]
     names = _names(ids, modalities)

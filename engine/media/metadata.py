@@ -134,8 +134,8 @@ def left_out(names: Iterable[str]) -> str:
     more = f" and {len(shown) - _NAMED:,} more" if len(shown) > _NAMED else ""
     words = "1 column was" if len(shown) == 1 else f"{len(shown):,} columns were"
     return (
-        f"{words} left out: {', '.join(shown[:_NAMED])}{more}. At most {MAX_COLUMNS} are kept, each of "
-        f"another name, of texts, numbers, truths or dates."
+        f"{words} left out: {', '.join(shown[:_NAMED])}{more}. At most {MAX_COLUMNS} are kept, each with a "
+        f"name of its own, of texts, numbers, true or false, or dates."
     )
 
 

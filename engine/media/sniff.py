@@ -47,7 +47,7 @@ def sniff(data: bytes, name: str) -> str:
         if suffix in _TEXT_SUFFIXES:
             return TEXT_MIME
         raise UnknownFormatError(f"The file is named {suffix} but holds plain text. Accepted: {ACCEPTED}.")
-    raise UnknownFormatError(f"The content is of no kind that is read here. Accepted: {ACCEPTED}.")
+    raise UnknownFormatError(f"The content is of no supported kind. Accepted: {ACCEPTED}.")
 
 
 def _image_mime(data: bytes) -> str | None:

@@ -218,7 +218,7 @@ def file_reader(path: Path, max_bytes: int) -> Callable[[], bytes]:
         try:
             found = path.stat()
             if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for ever
-                raise UnreadableMediaError("This is no regular file.")
+                raise UnreadableMediaError("This is not a regular file.")
             if found.st_size > max_bytes:
                 raise _too_large(found.st_size, max_bytes)
             return path.read_bytes()

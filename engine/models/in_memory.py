@@ -164,7 +164,7 @@ class LoadedModels:
             with self._changed:
                 self._changed.wait_for(lambda known=told: self._is_news(key, known))
                 if self._closed:
-                    raise ModelError("Gapscope is being closed and lends no model any more. Start it again.")
+                    raise ModelError("Gapscope is shutting down and lends no more models. Start it again.")
                 if entry := self._find(key):
                     entry.leases += 1
                     return entry

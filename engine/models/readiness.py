@@ -76,7 +76,7 @@ def _missing(spec: ModelSpec, local: Sequence[str]) -> str | None:
             if id_:
                 files.find(id_, spec.revision if id_ == spec.id else None, lambda: local)
         except NotDownloadedError as error:
-            how = "half downloaded" if error.missing else "not downloaded"
+            how = "partly downloaded" if error.missing else "not downloaded"
             return f"{how}: `python -m engine download {id_}`"
         except WeightsError as error:
             return str(error)

@@ -18,7 +18,7 @@ _AT_ONCE = 8  # hits opened at once: a decoded photograph takes tens of megabyte
 _NAMED = 3  # failures that a note names; all are in `Reranked.failed`
 _UNREADABLE = "it does not read {kind}"
 _HOPELESS = 16  # hits that all fail: it is the reranker then, and not a document
-_NO_NUMBER = "its score is no finite number"
+_NO_NUMBER = "its score is not a finite number"
 
 
 class Opened(NamedTuple):

@@ -95,7 +95,7 @@ def search(
                 if filters.allows(modality) and info.counts.get(modality)
             }
         if not store.made_by(collection).agrees_with(info.made_by):
-            raise CollectionError(f"{collection!r} was made again while you asked. Ask again.")
+            raise CollectionError(f"{collection!r} was re-embedded while you searched. Search again.")
         retrieval = _merged(retrieved, depth)
         with _timed(timings, "rerank"):
             reordered = _reranked(query, retrieval, reranking) if reranking else None

@@ -154,7 +154,7 @@ def _check_alive(db: sqlite3.Connection, staging: Staging) -> None:
     taken = db.execute("SELECT 1 FROM items WHERE collection = ? LIMIT 1", (staging.target,)).fetchone()
     if taken and staging.target != staging.source:
         raise CollectionError(
-            f"A collection {staging.target!r} has come into being while {staging.source!r} was made again "
+            f"A collection {staging.target!r} has come into being while {staging.source!r} was re-embedded "
             f"under that name. Delete one of the two, or choose another name."
         )
 
@@ -162,8 +162,8 @@ def _check_alive(db: sqlite3.Connection, staging: Staging) -> None:
 def dropped_error(staging: Staging) -> CollectionError:
     """Return the error of a remake whose collection, or which itself, was deleted on the way."""
     return CollectionError(
-        f"Making {staging.source!r} again was ended from elsewhere: the collection, or what was already "
-        f"made, was deleted. Begin again if you want it."
+        f"Re-embedding {staging.source!r} was ended from elsewhere: the collection, or what was already "
+        f"embedded, was deleted. Begin again if you want it."
     )
 
 

@@ -193,7 +193,7 @@ def _id_problem(value: Any) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return f"{text[:40]!r} is no valid Unicode text"
+        return f"{text[:40]!r} is not valid Unicode text"
     return ""
 
 

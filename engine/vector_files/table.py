@@ -112,7 +112,9 @@ class VectorFile:
     def _opened(self) -> Table:
         try:
             if not self.path.is_file():
-                raise self._error("there is no such file." if not self.path.exists() else "this is no file.")
+                raise self._error(
+                    "there is no such file." if not self.path.exists() else "this is not a file."
+                )
             with self.path.open("rb") as stream:
                 head = stream.read(4)
         except (OSError, ValueError) as error:
@@ -137,7 +139,7 @@ class VectorFile:
         return VectorFileError(
             self.name,
             f"{rows} bad of {self.total:,}, and nothing was imported. {named}{more}. Correct the file, or "
-            f"leave bad rows out (--skip-bad on the command line).",
+            f"skip bad rows (--skip-bad on the command line).",
             map(str, faults),
         )
 

@@ -126,7 +126,7 @@ def _details(workspace: Workspace, collection: str, item: Item) -> None:
         st.image(_large(workspace, item), width="stretch")
     st.text(item.caption or item.name)
     st.dataframe(_facts(item), hide_index=True, width="stretch")
-    st.caption("Deleting removes it from this collection; its file goes when no other collection has it.")
+    st.caption("Deleting removes it from this collection; its file is deleted once no collection uses it.")
     if st.button("Delete this item", key=f"delete_{item.id}", icon=":material/delete:"):
         workspace.delete_items(collection, [item.id])
         st.rerun()
@@ -150,7 +150,7 @@ def _facts(item: Item) -> list[dict[str, str]]:
     facts = {
         "name": item.name,
         "labels": ", ".join(item.labels),
-        "kind": item.mime,
+        "media type": item.mime,
         "size": f"{item.size_bytes:,} bytes" if item.size_bytes else "",
         "pixels": f"{item.width_px:,} × {item.height_px:,}" if item.width_px and item.height_px else "",
         "id": item.id,

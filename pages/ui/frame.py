@@ -98,4 +98,6 @@ def errors() -> Iterator[None]:
         say_error(str(error))
     except (ArithmeticError, LookupError, OSError, TypeError, ValueError, AttributeError) as error:
         log.exception("a page failed")
-        st.error(f"Something unexpected went wrong ({type(error).__name__}); the server's log says more.")
+        st.error(
+            f"Something unexpected went wrong ({type(error).__name__}); the server's log has the details."
+        )

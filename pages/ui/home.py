@@ -34,7 +34,7 @@ STRIP = (
 
 
 NOTE = (
-    "From the bundled sample photographs; sources, authors and licences are in the Library. The embedded "
+    "From the bundled sample photographs; sources, authors and licences are in the Library. The built-in "
     "model, Pocket, works offline on a CPU. It knows a thousand kinds of things and English words; it does "
     "not know colours, counts or relations."
 )
@@ -57,7 +57,7 @@ def draw() -> None:
 def _question() -> None:
     with st.form("home_ask", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         typed = st.text_input(
-            "Ask the sample photographs",
+            "Search the sample photographs",
             key="home_q",
             placeholder="for example: a bee on a flower",
             max_chars=4096,

@@ -86,7 +86,7 @@ def _actions(jobs: Jobs, job: Job, id_: str) -> None:
                 icon=":material/scatter_plot:",
                 query_params={"collection": job.spec.collection},
             )
-        go_on = "Start it all the same" if job.slow else "Leave bad rows out" if job.bad_rows else "Go on"
+        go_on = "Start anyway" if job.slow else "Skip bad rows" if job.bad_rows else "Continue"
         if job.state in ("failed", "cancelled") and st.button(go_on, key=f"retry_{id_}", type="tertiary"):
             jobs.retry(id_)
             st.rerun(scope="app")
@@ -99,16 +99,17 @@ def _summary(job: Job) -> str:
     if job.evaluation is not None:
         return f"Done in {duration(job.progress.elapsed_seconds)}; the result is on the Evaluate page."
     if job.spec.kind == "fit-map":
-        return "Done; it is on the Map page." if job.state == "done" else "Cancelled; an older map stays."
+        done = job.state == "done"
+        return "Done; it is on the Map page." if done else "Cancelled; an earlier map stays as it is."
     if job.report is None and job.spec.kind == "evaluate":
-        return "Cancelled; nothing of it is kept."
+        return "Cancelled; nothing was kept."
     if job.report is None:
-        return "Cancelled before it began."
+        return "Cancelled before it started."
     report = job.report
-    word = "Cancelled; what was stored stays" if report.cancelled else "Done"
+    word = "Cancelled; what was stored is kept" if report.cancelled else "Done"
     failed = f", {len(report.failed):,} failed" if report.failed else ""
     return (
-        f"{word}: {report.stored:,} items stored, {report.skipped:,} were there already{failed} · "
+        f"{word}: {report.stored:,} items stored, {report.skipped:,} were already there{failed} · "
         f"{duration(report.seconds)} · {report.per_second:,.0f} items/s · model {report.model}"
     )
 

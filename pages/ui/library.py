@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from engine.workspace import Workspace
 
 NEW = "New collection …"
-IN_PLACE, BESIDE = "In its place", "Beside it, under a new name"
+IN_PLACE, BESIDE = "Replace this collection", "Make a new collection"
 COLUMNS_READ = (
-    "Columns: id, vector, modality (text, image, audio, video), and if you like text, pair, label, name; "
-    "others are kept with the items. "
-    "Larger than {:,} MB: `python -m engine import`."
+    "Columns: id, vector, modality (text, image, audio, video), and optionally text, pair, label, name; "
+    "any others are kept with the items. "
+    "Files larger than {:,} MB: `python -m engine import`."
 )
 MOST = 5_000  # the longest filtered list that is counted
 
@@ -47,9 +47,11 @@ def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
         )
         with st.container(horizontal=True, vertical_alignment="bottom"):
             own = [name for name in names if name != SAMPLES]
-            target = st.selectbox("Into", [*own, NEW], key="target", width=240)
+            target = st.selectbox("Add to", [*own, NEW], key="target", width=240)
             name = (
-                st.text_input("Its name", value="my-photos", key="new_name", max_chars=400, width=240)
+                st.text_input(
+                    "Name of the new collection", value="my-photos", key="new_name", max_chars=400, width=240
+                )
                 if target == NEW
                 else target
             )
@@ -81,13 +83,14 @@ def _vectors(jobs: Jobs) -> None:
                 "What made the vectors",
                 key="vectors_label",
                 max_chars=100,
-                placeholder="else the file's name",
+                placeholder="by default the file's name",
                 width=240,
             )
         skip_bad = st.checkbox(
-            "Leave bad rows out",
+            "Skip bad rows",
             key="vectors_skip_bad",
-            help="NaN, zeros only, another width, an id twice. Otherwise one such row refuses the file.",
+            help="Rows with NaN, only zeros, another number of dimensions, or an id that was there before. "
+            "Otherwise one such row makes the import fail.",
         )
         if st.button("Import", key="import", disabled=file is None, icon=":material/add:") and file:
             _import(jobs, name or "", file, label or "", skip_bad)
@@ -119,8 +122,8 @@ def _server_folder(workspace: Workspace, jobs: Jobs, name: str, choice: ModelCho
     allowed = workspace.settings.ingest_dir
     if allowed is None:
         return
-    with st.expander("Add a folder of the server", icon=":material/folder:"):
-        sub = st.text_input("Folder below the one the operator allows", key="server_folder")
+    with st.expander("Add a folder on the server", icon=":material/folder:"):
+        sub = st.text_input("Folder inside the one that the operator allows", key="server_folder")
         if st.button("Add the folder", key="add_folder"):
             try:
                 jobs.ingest_folder(name, _below(allowed, sub or ""), choice)
@@ -132,7 +135,7 @@ def _server_folder(workspace: Workspace, jobs: Jobs, name: str, choice: ModelCho
 def _below(allowed: Path, sub: str) -> Path:
     folder = (allowed / sub).resolve()
     if not folder.is_relative_to(allowed.resolve()) or not folder.is_dir():
-        raise QueryError("There is no such folder below the one the operator allows.")
+        raise QueryError("There is no such folder inside the one that the operator allows.")
     return folder
 
 
@@ -140,23 +143,23 @@ def describe(info: CollectionInfo) -> None:
     """Say what a collection holds and what made it."""
     counts = " and ".join(f"{count:,} {plural(modality)}" for modality, count in info.counts.items())
     made, by = time.strftime("%Y-%m-%d", time.localtime(info.created_at)), info.made_by
-    prompts = [f"prompt of {what} {value!r}" for what, value in _prompts(by) if value]
+    prompts = [f"{what} prompt {value!r}" for what, value in _prompts(by) if value]
     limits = [f"{by.min_pixels:,} to {by.max_pixels:,} pixels"] if by.max_pixels else []
     more = " · ".join([by.dtype, *prompts, *limits])
     st.caption(plain(f"{counts} · {by} · {more} · made {made}"))
 
 
 def _prompts(by: Provenance) -> tuple[tuple[str, str], ...]:
-    return ("questions", by.query_prompt), ("what is stored", by.document_prompt)
+    return ("query", by.query_prompt), ("document", by.document_prompt)
 
 
-def remake(workspace: Workspace, jobs: Jobs, info: CollectionInfo) -> None:
-    """Offer to embed everything in a collection again with another model, from the stored files."""
+def reembed(workspace: Workspace, jobs: Jobs, info: CollectionInfo) -> None:
+    """Offer to re-embed a collection with another model, from the stored files."""
     asked = st.query_params.get("remake") == "yes"  # from an error on the Search page
-    with st.expander("Make it again with another model", icon=":material/autorenew:", expanded=asked):
+    with st.expander("Re-embed with another model", icon=":material/autorenew:", expanded=asked):
         st.text(
-            f"Embeds the {info.total:,} items again from the files kept here, in the background. The "
-            f"collection stays as it is until the new one is whole."
+            f"Embeds all {info.total:,} items again from the files stored here, in the background. The "
+            f"collection stays as it is until the new one is complete."
         )
         choice = picker.pick(workspace, key="remake", items=info.total)
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -165,10 +168,12 @@ def remake(workspace: Workspace, jobs: Jobs, info: CollectionInfo) -> None:
             )
             into = None
             if where == BESIDE:
-                into = st.text_input("Its name", f"{info.name}-2"[:60], key="remake_name", width=240)
+                into = st.text_input(
+                    "Name of the new collection", f"{info.name}-2"[:60], key="remake_name", width=240
+                )
         if jobs.uses(info.name):
-            st.caption("A job is working on it: wait for it, or cancel it first.")
-        elif choice and st.button("Make it again", key="remake_go", icon=":material/autorenew:"):
+            st.caption("A job is working on this collection: wait for it, or cancel it first.")
+        elif choice and st.button("Re-embed", key="remake_go", icon=":material/autorenew:"):
             jobs.reembed(info.name, choice, into)
             st.rerun()
 
@@ -212,11 +217,11 @@ def browse(workspace: Workspace, info: CollectionInfo) -> None:
 def danger(info: CollectionInfo, jobs: Jobs) -> None:
     """Offer to delete the collection, after its name was typed."""
     with st.expander("Delete this collection", icon=":material/delete:"):
-        st.text(f"This deletes {info.total:,} items and the files only they use. It cannot be undone.")
+        st.text(f"This deletes {info.total:,} items and the files that only they use. This cannot be undone.")
         typed = st.text_input("Type the collection's name to confirm", key="confirm_delete")
         in_use = jobs.uses(info.name)
         if in_use:
-            st.caption("A job is adding to it: cancel that first.")
+            st.caption("A job is using this collection: wait for it, or cancel it first.")
         if st.button("Delete it", key="delete_collection", disabled=typed != info.name or in_use):
             jobs.delete_collection(info.name)
             st.rerun()

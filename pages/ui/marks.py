@@ -34,7 +34,7 @@ def buttons(workspace: Workspace, collection: str, question: str, item_id: str, 
     ):
         for value, label, icon, pressed_icon in (_RIGHT, _WRONG):
             pressed = present == label.lower()
-            more = "Press again to take it back." if pressed else "Counts in Evaluate."
+            more = "Press again to undo." if pressed else "Counts in Evaluate."
             st.button(
                 label,
                 key=f"{label.lower()}_{key}_{item_id}",
@@ -57,7 +57,7 @@ def summary(workspace: Workspace, collection: str, question: str) -> None:
     if grades:
         st.caption(f"{right:,} marked right, {len(grades) - right:,} wrong for this question")
     else:
-        st.caption("Mark what is right or wrong for this question: it counts in Evaluate.")
+        st.caption("Mark hits as right or wrong for this question: the marks count in Evaluate.")
 
 
 def _mark(workspace: Workspace, collection: str, question: str, item_id: str, grade: int | None) -> None:

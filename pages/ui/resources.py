@@ -57,7 +57,10 @@ def show_boot_error(state: Boot) -> None:
     if state.error:
         say_error(state.error)
     else:
-        st.info(f"{state.stage} is taking long; it goes on meanwhile.", icon=":material/hourglass:")
+        st.info(
+            f"{state.stage} is taking a long time; it continues in the background.",
+            icon=":material/hourglass:",
+        )
     if st.button("Try again", key="boot_retry", icon=":material/refresh:"):
         restart()
         st.rerun()

@@ -53,14 +53,14 @@ def facts_name(page, count: int) -> None:
 
 def name_new_collection(page, name: str) -> None:
     """Choose a new collection as the target of an upload, and name it."""
-    page.get_by_label("Into").wait_for()
+    page.get_by_label("Add to").wait_for()
     page.wait_for_selector(READY)
-    if not page.get_by_label("Its name").count():
-        pick(page, page.get_by_label("Into"), page.get_by_role("option", name="New collection …"))
-    page.get_by_label("Its name").fill(name)
-    page.get_by_label("Its name").press("Enter")
+    if not page.get_by_label("Name of the new collection").count():
+        pick(page, page.get_by_label("Add to"), page.get_by_role("option", name="New collection …"))
+    page.get_by_label("Name of the new collection").fill(name)
+    page.get_by_label("Name of the new collection").press("Enter")
     page.wait_for_selector(READY)
-    expect(page.get_by_label("Its name")).to_have_value(name)
+    expect(page.get_by_label("Name of the new collection")).to_have_value(name)
 
 
 def first_row(page, count: int = 4) -> list[str]:
@@ -96,7 +96,7 @@ def test_the_first_start_fills_the_samples_while_one_looks_around(page, server):
 def test_words_bring_the_right_picture_to_the_first_row(page, server, question, wanted):
     page.goto(server)
     samples_ready(page, server)
-    page.get_by_label("Ask the sample photographs").fill(question)
+    page.get_by_label("Search the sample photographs").fill(question)
     page.get_by_role("button", name="Search", exact=True).click()
     page.wait_for_url("**/Search?*")
     first_row_has(page, wanted)

@@ -61,10 +61,10 @@ def test_a_lasso_shows_the_right_items_and_its_label_is_found_in_search(page, se
     assert len(inside) >= 6
     becomes(page, lambda: cards_of(page), inside)
     page.get_by_role("button", name="Label", exact=True).click()
-    page.get_by_label("Save the selection as a label").fill("my find")
-    page.get_by_label("Save the selection as a label").press("Enter")
+    page.get_by_label("Label for the selected items").fill("my find")
+    page.get_by_label("Label for the selected items").press("Enter")
     page.get_by_role("button", name="Save", exact=True).click()
-    page.get_by_text(f"was given to {len(inside)} items").wait_for()
+    page.get_by_text(f"was added to {len(inside)} items").wait_for()
     page.goto(f"{server}/Search?collection=photos&q=a+thing&labels=my+find&show=All+by+score")
     page.get_by_text(re.compile(rf"^{len(inside)} of ")).wait_for()
     settled(page)
@@ -80,7 +80,7 @@ def test_a_new_colour_keeps_zoom_and_selection_and_lines_follow_pairs(page, serv
     version = of_map(page, "m.version")
     choose(page, "Colour by", "label")
     page.wait_for_url("**colour=label*")
-    choose(page, "Lines of pairs", "selected")
+    choose(page, "Pair lines", "selected")
     page.wait_for_url("**lines=selected*")
     becomes(page, lambda: of_map(page, "m.lines.length"), lambda ends: ends > 0)
     assert of_map(page, "m.camera.zoom") == zoom and of_map(page, "m.version") == version

@@ -30,7 +30,7 @@ from tests.helpers.map_page import (
     some_of,
 )
 
-LABEL = "Save the selection as a label"
+LABEL = "Label for the selected items"
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def give_label(page, label: str, count: int) -> None:
     page.get_by_label(LABEL).fill(label)
     page.get_by_label(LABEL).press("Enter")
     page.get_by_role("button", name="Save", exact=True).click()
-    page.get_by_text(f"was given to {count} items").wait_for()
+    page.get_by_text(f"was added to {count} items").wait_for()
 
 
 def test_the_ends_of_a_line_are_a_picture_and_its_caption(page, server, folder):

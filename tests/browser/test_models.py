@@ -1,4 +1,4 @@
-"""A real Chromium on the Models page: load, unload, playground, and a collection made again with CLIP."""
+"""A real Chromium on the Models page: load, unload, playground, and a collection re-embedded with CLIP."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def choose(page, model: str) -> None:
 
 def choose_folder(page, folder: Path) -> None:
     choose(page, "Another one")
-    box = page.get_by_label("Hub id or folder of this machine")
+    box = page.get_by_label("Hub id, or a folder on this machine")
     box.fill(str(folder))
     box.press("Enter")
     page.wait_for_selector(READY)
@@ -118,7 +118,7 @@ def test_the_playground_compares_with_pocket_and_scores_with_the_reranker(page, 
 
 def test_a_collection_is_made_again_with_clip_beside_the_old_ones_and_searched(page, server):
     page.goto(f"{server}/Library?browse=photos&remake=yes")
-    page.get_by_text("Embeds the 24 items again").wait_for()
+    page.get_by_text("Embeds all 24 items again").wait_for()
     page.wait_for_selector(READY)  # a list that is opened while the page is drawn closes again
     option = page.get_by_role("option", name="clip-ViT-B-32").first
     pick(page, page.locator(".st-key-remake_model input"), option, typed="clip-ViT-B-32")
@@ -127,12 +127,12 @@ def test_a_collection_is_made_again_with_clip_beside_the_old_ones_and_searched(p
     if load.count():
         load.click()
     measured.wait_for(timeout=LOAD_MS)
-    page.get_by_text("Beside it, under a new name").click()
+    page.get_by_text("Make a new collection").click()
     page.wait_for_selector(READY)
     page.locator(".st-key-remake_go button").click()
     job = page.locator('[class*="st-key-job_"]').filter(has_text="again with")
     done = job.get_by_text("24 items stored")
-    slow = job.get_by_role("button", name="Start it all the same")  # a machine that was busy when measured
+    slow = job.get_by_role("button", name="Start anyway")  # a machine that was busy when measured
     done.or_(slow).first.wait_for(timeout=LOAD_MS)
     if slow.count():
         slow.click()

@@ -93,5 +93,5 @@ def test_a_bad_file_is_refused_on_a_phone(page, server, tmp_path):
     page.get_by_text(re.compile("2 rows are bad of 3, and nothing was imported")).wait_for(timeout=JOB_MS)
     assert steady(page, lambda: overflow(page)) == 0
     assert page.evaluate("document.querySelectorAll('img[src=\"x\"]').length") == 0
-    page.get_by_role("button", name="Leave bad rows out", exact=True).click()
+    page.get_by_role("button", name="Skip bad rows", exact=True).click()
     page.get_by_text("Done: 1 items stored").wait_for(timeout=JOB_MS)

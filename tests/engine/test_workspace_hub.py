@@ -76,7 +76,7 @@ def test_adding_with_anything_else_is_refused_in_words(workspace: Workspace, pho
     workspace.ingest("mine", photos, choice=choice)
     with pytest.raises(CollectionModelError, match=says) as refused:
         workspace.ingest("mine", photos, choice=replace(choice, **options))
-    assert "python -m engine remake" in str(refused.value)
+    assert "python -m engine reembed" in str(refused.value)
     with pytest.raises(CollectionModelError):
         workspace.ingest("mine", photos, choice=ModelChoice("pocket"))
     assert workspace.search(Query(text="a bird"), collection="mine", k=3).results
@@ -156,7 +156,7 @@ def test_a_collection_made_again_while_one_asks_is_noticed(workspace: Workspace,
         return query(*arguments)
 
     monkeypatch.setattr(workspace.store, "query", swapped)
-    with pytest.raises(GapscopeError, match="was made again while you asked"):
+    with pytest.raises(GapscopeError, match="was re-embedded while you searched"):
         workspace.search(Query(text="a bird"), collection="mine")
 
 

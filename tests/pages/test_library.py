@@ -65,9 +65,9 @@ def test_bad_rows_refuse_the_file_until_they_are_left_out():
     app = give("x.npz", vector_file(id=TWICE).getvalue())
     [error] = app.error
     assert "2 rows are bad of 6, and nothing was imported" in error.value
-    [again] = [button for button in app.button if button.label == "Leave bad rows out"]
+    [again] = [button for button in app.button if button.label == "Skip bad rows"]
     app = settled(again.click().run())
-    assert not app.error and "Done: 4 items stored, 0 were there already, 2 failed" in words(app)
+    assert not app.error and "Done: 4 items stored, 0 were already there, 2 failed" in words(app)
     assert "row 1 has the same one" in app.dataframe[0].value["reason"][0]
 
 

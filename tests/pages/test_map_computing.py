@@ -205,7 +205,7 @@ def test_groups_are_shown_and_a_chain_is_told():
     ids = with_copies().ids
     app = twins(shown())
     told = words(app)
-    assert "2 groups, 4 items more than one each, at cosine 0.970 or more; 66 pairs compared" in told
+    assert "2 groups, 4 items beyond one of each, at cosine 0.970 or more; 66 pairs compared" in told
     assert "3 pictures, cosine 1.000 to 1.000" in told and "3 pictures, cosine 0.914 to 0.978" in told
     assert [one.value for one in app.warning] and told.count("A chain:") == 2  # beside the button, and in it
     assert "0.914, below the 0.970 asked for" in told

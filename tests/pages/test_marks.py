@@ -48,18 +48,18 @@ def press(app: AppTest, what: str, item: str) -> AppTest:
 
 def test_a_hit_is_marked_changed_and_taken_back(photos):
     app = page("pages/1_Search.py", q="  a  bird ")
-    assert "Mark what is right or wrong" in words(app)
+    assert "Mark hits as right or wrong" in words(app)
     item = first_hit(app)
     app = press(app, "right", item)
     assert "1 marked right, 0 wrong for this question" in words(app)
     assert app.button(key=f"right_hit_{item}").label == "Right"
-    assert "Press again to take it back" in app.button(key=f"right_hit_{item}").help
+    assert "Press again to undo" in app.button(key=f"right_hit_{item}").help
     assert "Counts in Evaluate" in app.button(key=f"wrong_hit_{item}").help
     assert [(one.question, one.item, one.relevance) for one in marks().of("photos")] == [("a bird", item, 1)]
     app = press(app, "wrong", item)
     assert "0 marked right, 1 wrong" in words(app)
     app = press(app, "wrong", item)
-    assert marks().of("photos") == [] and "Mark what is right or wrong" in words(app)
+    assert marks().of("photos") == [] and "Mark hits as right or wrong" in words(app)
     assert app.text_input(key="q").value.strip() == "a  bird"  # nothing else changed
 
 
@@ -67,7 +67,7 @@ def test_marks_are_of_their_question_and_stay(photos):
     app = page("pages/1_Search.py", q="a bird")
     item = first_hit(app)
     press(app, "right", item)
-    assert "Mark what is right" in words(page("pages/1_Search.py", q="a castle"))
+    assert "Mark hits as right" in words(page("pages/1_Search.py", q="a castle"))
     assert "1 marked right" in words(page("pages/1_Search.py", q="a bird"))
 
 
@@ -117,7 +117,7 @@ def test_the_counts_the_export_and_an_import(photos):
     app = app.button(key="qrels_import").click().run()
     assert not app.exception and not app.error
     assert app.success[0].value == "1 judgement of 1 question imported."
-    assert "1 line left out: line 2" in words(app)
+    assert "1 line skipped: line 2" in words(app)
     assert "1 judgement of 1 question: 1 right, 0 wrong." in words(app)
     assert app.get("download_button") and app.file_uploader[0].value is None
     assert marks().for_question("photos", "a bird") == {bird: 1}
@@ -130,7 +130,7 @@ def test_a_malformed_file_is_one_sentence_and_no_markup(photos):
     app = app.button(key="qrels_import").click().run()
     assert not app.exception
     [error] = app.error
-    assert "line 1: the relevance “src=x>” is no integer" in error.value.replace("\\", "")
+    assert "line 1: the relevance “src=x>” is not an integer" in error.value.replace("\\", "")
     assert "line 2" not in error.value  # an unknown id is another matter than a line that cannot be read
     app.file_uploader[0].set_value(("qrels.txt", b"[link](http://x) 0 d 1\n", "text/plain")).run()
     app = app.button(key="qrels_import").click().run()

@@ -93,9 +93,9 @@ def test_it_opens_with_words_against_pictures_by_pocket(play):
     [chart] = charts(app)
     assert size(chart) == (7, 5)
     assert len(chart["layout"]["images"]) == 5
-    assert "7 texts asked for 5 pictures · 35 pairs" in words(app)
+    assert "7 texts against 5 pictures · 35 pairs" in words(app)
     assert "Mean cosines: matching pairs" in words(app)
-    assert "of 5</b> texts that belong to a picture here have it first." in html(app)
+    assert "of 5</b> texts whose picture is here rank it first." in html(app)
     assert "<b>Cosines</b> · pocket" in html(app)
 
 

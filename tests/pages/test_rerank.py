@@ -88,10 +88,10 @@ def first_mark(app: AppTest, what: str = "right") -> str:
 def test_it_reranks_with_pocket_and_says_what_changed_and_what_it_cost(photos):
     app = ask("a bird")
     assert not app.error
-    assert "Retrieved are all 6 there are (6 pictures), fewer than the 50 asked for." in words(app)
-    assert "6 pictures were looked at for the first time" in words(app)
+    assert "All 6 there are (6 pictures) were retrieved, fewer than the 50 asked for." in words(app)
+    assert "6 pictures were examined for the first time" in words(app)
     told = html(app)
-    assert "pairs scored of 6" in told and "a pair" in told and "to embed the question" in told
+    assert "pairs scored of 6" in told and "a pair" in told and "to embed the query" in told
     assert "Kendall&#x27;s tau" in told
     assert told.count('class="gs-rr" tabindex="0"') == 12  # the same cards on both sides
     assert "not known" in words(app)
@@ -224,7 +224,7 @@ def test_a_picture_as_question_is_beyond_pockets_reranker(photos, app_folder):
 def test_one_item_is_enough(app_folder):
     fill(app_folder, generated_photos(app_folder / "made", 1))
     app = ask("a bird")
-    assert not app.error and "it takes two scored hits" in html(app)
+    assert not app.error and "needs two scored hits" in html(app)
 
 
 def test_without_a_question_one_is_asked_for(photos):

@@ -421,7 +421,7 @@ def divided(machines: Sequence[Mapping[str, float]], workers: int | None, *, on_
     cores = [machine.get("CPU", 0.0) for machine in machines]
     gpus = int(sum(machine.get("GPU", 0.0) for machine in machines)) if on_gpu else 0
     if not sum(cores):
-        raise RayIngestError("The Ray cluster has no CPUs to work on. Let a machine with some join it.")
+        raise RayIngestError("The Ray cluster has no CPUs to work with. Let a machine that has some join it.")
     if gpus and (workers or 0) > gpus:
         raise RayIngestError(f"{workers} workers need a GPU each, and the Ray cluster has {gpus}.")
     count = workers or gpus or max(1, int(sum(cores) // _CORES_PER_WORKER))

@@ -159,7 +159,9 @@ class Downloads:
                 log.info("The download of %s failed: %s", download.model, error)
             self._change(download.id, state="failed", failure=error, bytes_per_second=0.0)
         except BaseException:
-            fault = HubError(f"The download of {download.model} met a fault of Gapscope; its log says which.")
+            fault = HubError(
+                f"The download of {download.model} failed by a fault in Gapscope; its log has the details."
+            )
             self._change(download.id, state="failed", failure=fault, bytes_per_second=0.0)
             raise
 

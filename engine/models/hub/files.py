@@ -173,7 +173,7 @@ def _in_folder(folder: Path, revision: str | None) -> Checkpoint:
     """Return a local folder as a checkpoint. Raises as `find` does."""
     if not any((folder / name).is_file() for name in ("modules.json", *_CONFIGS)):
         raise WeightsError(
-            f"{folder} is no model: it has neither config.json nor modules.json. Give the folder that has."
+            f"{folder} is not a model: it has neither config.json nor modules.json. Give the folder that has."
         )
     if lacking := missing_files(folder):
         raise WeightsError(

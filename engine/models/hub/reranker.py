@@ -116,7 +116,7 @@ class RerankerWeights:
         if scores.ndim != 1 or not np.isfinite(scores).all():
             raise ModelError(
                 f"{self.spec.id} does not give one finite score per pair (it gave {scores.shape}); "
-                f"it is no reranker, needs float32, or its files are damaged."
+                f"it is not a reranker, needs float32, or its files are damaged."
             )
         return scores
 

@@ -40,7 +40,7 @@ class Runner:
         except _load_errors() as error:
             raise WeightsError(
                 f"The converted weights {path} cannot be loaded ({error}). Delete the folder "
-                f"{path.parent}; it is made again on the next start."
+                f"{path.parent}; it is built again on the next start."
             ) from error
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pocket")
 

@@ -70,6 +70,6 @@ def _ways_out(collection: str, error: GapscopeError | None = None) -> None:
             if st.button(label, key="to_download", icon=":material/download:"):
                 resources.opened()[0].downloads.start(error.model, error.revision)
                 st.switch_page(frame.MODELS)
-        if st.button("Make this collection again", key="to_remake", icon=":material/autorenew:"):
+        if st.button("Re-embed this collection", key="to_remake", icon=":material/autorenew:"):
             st.switch_page(frame.LIBRARY, query_params={"browse": collection, "remake": "yes"})
         st.page_link(frame.MODELS, label="Open Models", icon=":material/deployed_code:")

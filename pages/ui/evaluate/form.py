@@ -39,7 +39,7 @@ def ask(workspace: Workspace, jobs: Jobs, infos: Mapping[str, CollectionInfo]) -
             names,
             default=[first],
             key="evaluate_collections",
-            help="Several that hold the same files, each by its own model, can be compared below.",
+            help="Several collections of the same files, each by its own model, can be compared below.",
         )
         if not collections:
             st.info("Choose a collection to measure.")
@@ -100,9 +100,10 @@ def _questions(
 
 
 def _nothing(collections: Sequence[str]) -> None:
-    which = "This collection has" if len(collections) == 1 else "These collections have in common"
+    alone = len(collections) == 1
+    none = "This collection has no questions" if alone else "These collections have no questions in common"
     st.info(
-        f"{which} no questions with known answers. Add pictures with captions or labels (a metadata.jsonl "
+        f"{none} with known answers. Add pictures with captions or labels (a metadata.jsonl "
         f"beside them), or mark hits as right on the Search page."
     )
 
@@ -117,10 +118,10 @@ def _settings(workspace: Workspace, count: int) -> tuple[str, int, int | None]:
             key="evaluate_reranker",
             accept_new_options=True,
             width=260,
-            help="Of this machine, or type a hub id or a local folder. Others are on the Models page.",
+            help="Those on this machine; or type a hub id or a local folder. The Models page has more.",
         )
         top = st.selectbox(
-            "Hits it gets",
+            "Rerank top",
             TOPS,
             index=TOPS.index(50),
             key="evaluate_top",
@@ -134,7 +135,7 @@ def _settings(workspace: Workspace, count: int) -> tuple[str, int, int | None]:
             format_func=lambda size: f"{size:,} at random" if size else f"all {count:,}",
             key="evaluate_limit",
             width=170,
-            help="A random part of the questions, seed 0: always the same ones.",
+            help="A random sample of the questions with seed 0: always the same ones.",
         )
     return reranker or NO_RERANKER, top, limit or None
 

@@ -21,7 +21,7 @@ def draw(workspace: Workspace, collection: str) -> None:
     """Draw the counts, the export and the import of one collection's judgements."""
     from engine.evaluation.judgements import Judgements
 
-    st.caption(f"Of the collection {plain(collection)}.")
+    st.caption(f"Collection {plain(collection)}")
     marks = Judgements(workspace.ledger).of(collection)
     if marks:
         right = sum(mark.relevance > 0 for mark in marks)
@@ -60,7 +60,7 @@ def _importer(workspace: Workspace, collection: str) -> None:
         key=f"topics_{collection}_{round_}",
         help="Lines of: question id, a tab, the question in words. Ids that were exported here are known.",
     )
-    skip = st.checkbox("Leave out lines with ids that are not known here", key="qrels_skip_unknown")
+    skip = st.checkbox("Skip lines with ids that are not known here", key="qrels_skip_unknown")
     ready = qrels is not None
     if st.button("Import", key="qrels_import", disabled=not ready, icon=":material/upload:") and qrels:
         _take(workspace, collection, qrels, topics, skip)
@@ -88,7 +88,7 @@ def _say_done(done: Imported) -> None:
     if done.left_out:
         more = "; …" if done.left_out > len(done.faults) else ""
         named = "; ".join(map(str, done.faults))
-        st.warning(plain(f"{_counted(done.left_out, 'line')} left out: {named}{more}"))
+        st.warning(plain(f"{_counted(done.left_out, 'line')} skipped: {named}{more}"))
 
 
 def _counted(count: int, what: str) -> str:

@@ -41,7 +41,7 @@ _NAMES = {"mrr": "MRR", "ndcg@10": "nDCG@10"}
 _SHOW = {"image": "Pictures", "text": "Texts"}
 _HELP = (
     "hit@k: a right answer is among the first k. recall@k: the share of all right answers that are. "
-    "nDCG@10 counts every right answer in the collection as findable. Ties take the middle rank."
+    "nDCG@10 is relative to the best order of all right answers in the collection. Ties take the middle rank."
 )
 
 
@@ -137,21 +137,26 @@ def _verdict(evaluation: Evaluation) -> None:
         words, draw_box, icon = "No clear difference", st.info, ":material/trending_flat:"
     draw_box(
         f"**{words}**: nDCG@10 {summary.before['ndcg@10'].mean:.3f} → {summary.after['ndcg@10'].mean:.3f} "
-        f"({_signed(delta)}, paired bootstrap 95 %, n = {summary.queries:,}). Of the questions "
-        f"{summary.wins:,} got better, {summary.ties:,} stayed, {summary.losses:,} got worse.",
+        f"({_signed(delta)}, paired bootstrap 95 %, n = {summary.queries:,}). Questions: "
+        f"{summary.wins:,} got better, {summary.ties:,} stayed the same, {summary.losses:,} got worse.",
         icon=icon,
     )
     with st.container(horizontal=True, key="evaluation_numbers"):
         top = evaluation.plan.top
         ceiling = summary.ceiling.mean if summary.ceiling else 0.0
-        captured = "none to take" if summary.captured is None else f"{summary.captured:.0%}"
+        captured = "no gain possible" if summary.captured is None else f"{summary.captured:.0%}"
         st.metric(
             f"Ceiling, hit@{top}",
             f"{ceiling:.3f}",
             help="The share of questions with a right answer among the hits that were reranked: hit@1 "
             "after reranking cannot be higher.",
         )
-        st.metric("Way to the ceiling taken", captured, help="(hit@1 after - before) / (ceiling - before)")
+        st.metric(
+            "Share of the possible gain",
+            captured,
+            help="(hit@1 after − before) / (ceiling − before): 100 % where a right answer comes first "
+            "whenever one was among the hits that were reranked.",
+        )
         st.metric(
             "Per question",
             f"{summary.open_ms + summary.score_ms:,.0f} ms",
@@ -187,7 +192,7 @@ def _others(workspace: Workspace, chosen: KeptEvaluation, kept: Sequence[KeptEva
     same = [chosen, *others]  # first: where two have the same name, its numbers are the ones shown
     metrics = list(chosen.evaluation.summary.before)
     metric = st.selectbox(
-        "Compared by",
+        "Compare by",
         metrics,
         index=metrics.index("ndcg@10"),
         format_func=lambda name: _NAMES.get(name, name),
@@ -232,12 +237,15 @@ def _differences(
         try:
             other = workspace.evaluations.load(one.id)
             rows.append(
-                {"other": _system(other), "it minus the one above": _signed(difference(other, shown, metric))}
+                {
+                    "other": _system(other),
+                    "other minus the one above": _signed(difference(other, shown, metric)),
+                }
             )
         except EvaluationError:  # measured at other k, or gone meanwhile
             continue
     if rows:
-        with st.expander(f"Differences to the other {len(rows):,}, question by question"):
+        with st.expander(f"Differences from the other {len(rows):,}, question by question"):
             st.dataframe(rows, hide_index=True, width="stretch", key="evaluation_differences")
 
 
@@ -340,7 +348,7 @@ def _exports(workspace: Workspace, id_: str, evaluation: Evaluation) -> None:
     file = workspace.evaluations.file
     with st.container(horizontal=True):
         st.download_button(
-            "CSV, a line per question",
+            "CSV, one line per question",
             partial(file, id_, CSV_FILE),
             file_name=f"{name}.csv",
             mime="text/csv",

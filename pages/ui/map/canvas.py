@@ -137,7 +137,7 @@ def _words(workspace: Workspace, drawn: DrawnMap, rows: np.ndarray) -> list[str]
 def _open(workspace: Workspace, drawn: DrawnMap, row: int) -> None:
     item = _item(workspace, drawn, drawn.ids([row])[0])
     if item is None:
-        st.toast("This item is gone; the map is drawn anew with the next change.")
+        st.toast("This item is gone; the map is redrawn with the next change.")
         return
     cards.show(workspace, drawn.map.collection, item)
 

@@ -33,17 +33,17 @@ def colouring(workspace: Workspace, drawn: DrawnMap, min_cluster_size: int) -> C
     labels = Category.of(of.get(id_, -1) for id_ in drawn.columns.ids)
     st.caption(plain(_words(found)))
     if not found.names:
-        st.caption("All of it is noise: try a smaller min_cluster_size in the settings.")
+        st.caption("All items are noise: try a smaller min_cluster_size in the settings.")
     colours = paint.by_group(
         labels, none=-1, none_name="noise", name=lambda place: found.names[place] or f"cluster {place + 1}"
     )
-    return replace(colours, note="Names are words that set a cluster's captions and labels apart.")
+    return replace(colours, note="Clusters are named by the words that set their captions and labels apart.")
 
 
 def _words(found: Clusters) -> str:
-    parts = [f"{len(found.names):,} clusters and {found.noise:,} items of noise among {len(found):,}"]
+    parts = [f"{len(found.names):,} clusters; {found.noise:,} of {len(found):,} items are noise"]
     if found.sample < len(found):
-        parts.append(f"{found.sample:,} were clustered, and the others joined the nearest")
+        parts.append(f"{found.sample:,} were clustered, and the others joined the nearest cluster")
     kinds = [plural(one) for one in found.modalities]
     alone = f", {' and '.join(kinds)} each by themselves" if len(kinds) > 1 else ""
     parts.append(f"HDBSCAN on the vectors{alone}, min_cluster_size {found.min_cluster_size}")

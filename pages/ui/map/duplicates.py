@@ -37,7 +37,7 @@ def _groups(workspace: Workspace, jobs: Jobs, drawn: DrawnMap) -> None:
     def show() -> None:
         with errors():
             threshold = st.slider(
-                "Similar from this cosine on, within a modality",
+                "Lowest cosine similarity of near duplicates, within a modality",
                 0.80,
                 1.0,
                 0.97,
@@ -51,7 +51,7 @@ def _groups(workspace: Workspace, jobs: Jobs, drawn: DrawnMap) -> None:
                 return
             collection, [found] = drawn.map.collection, computed
             st.caption(
-                f"{_count(found)}, {found.surplus:,} items more than one each, at cosine "
+                f"{_count(found)}, {found.surplus:,} items beyond one of each, at cosine "
                 f"{found.threshold:.3f} or more; {found.compared:,} pairs compared, none sampled."
             )
             if not found.groups:
@@ -95,7 +95,7 @@ def _group(workspace: Workspace, drawn: DrawnMap, found: Duplicates, group: Grou
 
 def _keep_one(workspace: Workspace, drawn: DrawnMap, found: Duplicates, group: Group, busy: bool) -> None:
     collection, gone = drawn.map.collection, frozenset(group.ids) - {group.keep}
-    st.text(f"Keeps the first one shown, and deletes {len(gone):,} from {collection}. It cannot be undone.")
+    st.text(f"Keeps the first one shown, and deletes {len(gone):,} from {collection}. This cannot be undone.")
     if found.is_chain(group):
         st.warning(_chain_words(found, group), icon=":material/warning:")
     if busy:

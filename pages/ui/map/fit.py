@@ -75,7 +75,7 @@ def _shown(items: int, total: int) -> str:
     """Return how many items are drawn, and of how many where that is not plain."""
     if items == total and items < MANY:
         return "1 item" if items == 1 else f"{items:,} items"
-    moving = " (a part of them while it moves)" if items > MANY else ""
+    moving = " (a sample of them while it moves)" if items > MANY else ""
     return f"Showing {items:,} of {total:,} items{moving}"
 
 

@@ -60,14 +60,14 @@ def _strip(found: list[MapQuality], gap: list[PairGap]) -> str:
     shown = [fact(name, [_short(getattr(one, name)) for one in found]) for name in names]
     if any(one.cross_modal_map is not None for one in found):
         shares = [f"{_short(one.cross_modal_original)} → {_short(one.cross_modal_map)}" for one in found]
-        shown.append(fact("of other modality: vectors → map", shares))
+        shown.append(fact("neighbours of another modality: vectors → map", shares))
     if gap:
         one = max(gap, key=lambda pair: min(pair.n_a, pair.n_b))
         shown.append(fact(f"L2M of the vectors, {plural(one.a)}–{plural(one.b)}", [_short(one.l2m)]))
         shown.append(fact("separability", [_short(one.separability)]))
     about = f"k = {found[0].k}, n = {found[0].n:,}, seed {SEED}"
     if found[0].sample < found[0].n:
-        about += f", asked {found[0].sample:,}"
+        about += f", sample of {found[0].sample:,}"
     return f'<div class="gs-facts gs-small">{"".join(shown)}</div><div class="gs-note">{about}</div>'
 
 
@@ -81,19 +81,19 @@ def _quality(drawn: list[DrawnMap], found: list[MapQuality]) -> None:
     for label, _, values in _quality_rows(found):
         rows.append({"": label, **dict(zip(names, values, strict=True))})
     if not rows:
-        st.info("Fewer than 3 items have no neighbours to keep.")
+        st.info("Fewer than 3 items have no neighbours to preserve.")
         return
     st.dataframe(rows, hide_index=True, width="stretch")
     for one, name in zip(found, names, strict=True):
         which = f"{name}: " if len(found) > 1 else ""
         st.caption(
             plain(
-                f"{which}k = {one.k}, n = {one.n:,}, asked {one.sample:,} among {one.pool:,}, "
+                f"{which}k = {one.k}, n = {one.n:,}, sample of {one.sample:,} among {one.pool:,}, "
                 f"seed {one.seed}, model {drawn[names.index(name)].map.made_by.model}. {one.note}"
             )
         )
     st.caption(
-        "Trustworthiness falls where the map shows neighbours that are none; continuity where it tears "
+        "Trustworthiness falls where the map shows false neighbours, continuity where it tears true "
         "neighbours apart (1 is best). Overlap is the share of the k nearest in the original space that "
         "are among the k nearest on the map."
     )
@@ -147,10 +147,10 @@ def _gaps(found: list[PairGap], model: str) -> None:
     st.caption(
         plain(
             f"Model {model}, k = {one.k}, seed {one.seed}, 200 permutations; null, separability and purity "
-            f"on {one.sample_a:,} + {one.sample_b:,} items. L2M is the distance of centroids (0 to 2); RMG "
-            f"compares pairs with random rows (0.5: a pair is as far apart as those); separability is the "
-            f"held-out accuracy of a linear classifier of the modality; purity the share of the k nearest "
-            f"neighbours of the own modality."
+            f"on {one.sample_a:,} + {one.sample_b:,} items. L2M is the distance between the centroids (0 to "
+            f"2); RMG, the relative modality gap, compares pairs with random rows (0.5: a pair is as far "
+            f"apart as those); separability is the held-out accuracy of a linear classifier of the "
+            f"modality; purity is the share of the k nearest neighbours that have an item's own modality."
         )
     )
 

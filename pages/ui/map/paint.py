@@ -144,7 +144,7 @@ def by_similarity(scores: np.ndarray, modality: Category) -> Colouring:
         steps,
         palette,
         ((palette[0], "far", 0), (palette[_STEPS // 2], "", 0), (palette[-1], "near", 0)),
-        "Colour is the rank of the cosine with the question, within each modality.",
+        "Colour is the rank by cosine similarity to the question, within each modality.",
     )
 
 

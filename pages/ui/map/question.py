@@ -73,16 +73,16 @@ def say(landed: Landed, drawn: DrawnMap) -> None:
     trace, modality = landed.trace, drawn.map.modality
     on_map = [hit for hit in trace.results if hit.item.id in drawn.row]
     if not on_map:
-        st.caption("Nothing that was found is on this map.")
+        st.caption("None of the nearest items is on this map.")
         return
     counts = Counter(modality[hit.item.id] for hit in on_map)
     kinds = " and ".join(f"{count:,} {plural(one)}" for one, count in counts.items())
     nearest = min(NEAREST, len(on_map))
     st.caption(
         plain(
-            f"The cross is where {landed.text[:80]!r} lands: the median place of its {nearest} nearest "
-            f"items. Marked are the {len(on_map)} nearest by cosine, over all modalities: {kinds}. "
-            f"Model {trace.model}; {trace.timings_ms['embed']:.0f} ms to embed."
+            f"The cross is where {landed.text[:80]!r} lands: the median position of its {nearest} nearest "
+            f"items. Marked are the {len(on_map)} nearest by cosine similarity, over all modalities: "
+            f"{kinds}. Model {trace.model}; {trace.timings_ms['embed']:.0f} ms to embed."
         )
     )
 

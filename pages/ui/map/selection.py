@@ -78,7 +78,7 @@ def _cards(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...], *, key: 
     collection = drawn.map.collection
     items = read_items(workspace.folder, collection, drawn.map.modality, ids)
     if len(items) < len(ids):
-        st.caption(f"{len(ids) - len(items):,} of these are gone, or of another data folder.")
+        st.caption(f"{len(ids) - len(items):,} of these are gone, or belong to another data folder.")
     cards.grid(
         workspace, collection, [(item, None) for item in items], key=key, extra=partial(_show_on_map, key)
     )
@@ -96,9 +96,9 @@ def _mark(id_: str) -> None:
 
 
 def _parts(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...]) -> None:
-    """Draw the most typical, the most odd and the nearest others, where these were asked for."""
+    """Draw the most typical, the least typical and the nearest others, where these were asked for."""
     with st.expander(
-        "Most typical, most odd, and nearest outside the selection",
+        "Most typical, least typical, and nearest outside the selection",
         icon=":material/center_focus_strong:",
         key="map_parts",
         on_change="rerun",
@@ -106,20 +106,20 @@ def _parts(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...]) -> None:
         if not part.open:
             return
         st.caption(
-            "By cosine with the centroid of the selected vectors, each modality for itself; places on the "
-            "map play no part."
+            "By cosine similarity to the centroid of the selected vectors, within each modality; positions "
+            "on the map play no part."
         )
         table = resources.vectors_of(workspace, drawn, drawn.map.collection, drawn.version)
         for one in selection.parts(table, drawn.map.modality, ids):
             st.markdown(f"**{plural(one.modality).capitalize()}**, n = {one.n:,}")
-            ends = [("typical", one.typical), ("odd", one.odd)]
+            ends = [("most typical", one.typical), ("least typical", one.odd)]
             shown = [(name, *end) for name, end in ends if end]
             if shown:
-                words = "; ".join(f"most {name}: cosine {score:.3f}" for name, _, score in shown)
+                words = "; ".join(f"{name}: cosine {score:.3f}" for name, _, score in shown)
                 st.caption(f"{words}, in this order")
                 _cards(workspace, drawn, tuple(id_ for _, id_, _ in shown), key=f"ends_{one.modality}")
             elif one.n > 1:
-                st.caption("All are as near to their centroid as each other.")
+                st.caption("All are equally near their centroid.")
             if one.outside:
                 scores = ", ".join(f"{score:.3f}" for _, score in one.outside)
                 st.caption(f"Nearest outside the selection, cosine {scores}")
@@ -147,7 +147,7 @@ def _actions(workspace: Workspace, jobs: Jobs, drawn: DrawnMap, ids: tuple[str, 
 def _label(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...], busy: bool) -> None:
     collection = drawn.map.collection
     label = st.text_input(
-        "Save the selection as a label", key="map_label", max_chars=100, placeholder="my find"
+        "Label for the selected items", key="map_label", max_chars=100, placeholder="my find"
     )
     if busy:
         st.caption("A job is working on this collection: wait for it, or cancel it first.")
@@ -155,7 +155,7 @@ def _label(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...], busy: bo
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Save", key="map_label_save", type="primary", disabled=not usable):
             _relabel(workspace, collection, ids, label or "", remove=False)
-        if st.button("Take it off", key="map_label_remove", disabled=not usable):
+        if st.button("Remove label", key="map_label_remove", disabled=not usable):
             _relabel(workspace, collection, ids, label or "", remove=True)
         st.page_link(  # a link: switch_page refuses what is bound to a widget here, the collection
             SEARCH,
@@ -164,7 +164,7 @@ def _label(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...], busy: bo
             disabled=not usable,
             icon=":material/search:",
         )
-    st.caption("Labels are kept with the items; Search and the Library filter by them.")
+    st.caption("Labels are kept with the items; Search and the Library can filter by them.")
 
 
 def _relabel(
@@ -181,7 +181,7 @@ def _relabel(
     finally:
         resources.labels_of.clear()
         bar.empty()
-    verb = "taken from" if remove else "given to"
+    verb = "removed from" if remove else "added to"
     st.session_state[_NOTE] = f"{label.strip()!r} was {verb} {changed:,} items."
     st.rerun()
 
@@ -202,8 +202,14 @@ def _export(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...]) -> None
         return selection_export.to_parquet(rows, table, found.projection)
 
     files = (
-        ("CSV", "with places", lambda: selection_export.to_csv(items(), found.projection), "csv", "text/csv"),
-        ("Parquet", "with vectors and places", parquet, "parquet", "application/vnd.apache.parquet"),
+        (
+            "CSV",
+            "with coordinates",
+            lambda: selection_export.to_csv(items(), found.projection),
+            "csv",
+            "text/csv",
+        ),
+        ("Parquet", "with vectors and coordinates", parquet, "parquet", "application/vnd.apache.parquet"),
         (
             "Zip",
             "of the files",
@@ -228,7 +234,8 @@ def _export(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...]) -> None
 def _delete(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...], busy: bool) -> None:
     many = f"{len(ids):,} items" if len(ids) != 1 else "1 item"
     st.text(
-        f"This deletes {many} from {drawn.map.collection}, and the files only they use. It cannot be undone."
+        f"This deletes {many} from {drawn.map.collection}, and the files that only they use. "
+        f"This cannot be undone."
     )
     if busy:
         st.caption("A job is working on this collection: wait for it, or cancel it first.")

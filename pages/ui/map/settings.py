@@ -64,10 +64,10 @@ def ask(infos: Mapping[str, CollectionInfo], columns_of: Callable[[CollectionInf
             key="colour",
             bind="query-params",
             width=150,
-            help="Similarity is that to the question.",
+            help="Similarity means cosine similarity to the question.",
         )
         lines = st.selectbox(
-            "Lines of pairs",
+            "Pair lines",
             LINES,
             key="lines",
             bind="query-params",
@@ -127,7 +127,7 @@ def _settings(info: CollectionInfo, method: str) -> ProjectionSettings:
             key="n_neighbors",
             bind="query-params",
             disabled=not umap,
-            help="Few: small structures. Many: the large picture.",
+            help="Few: fine structure. Many: the big picture.",
         )
         distance = st.number_input(
             "min_dist",
@@ -148,7 +148,7 @@ def _settings(info: CollectionInfo, method: str) -> ProjectionSettings:
             key="seed",
             bind="query-params",
             disabled=not umap,
-            help="Another seed, another map: what stays is in the data.",
+            help="Another seed gives another map: what stays the same is in the data.",
         )
         fit_on = st.selectbox(
             "fit_on",
@@ -158,7 +158,7 @@ def _settings(info: CollectionInfo, method: str) -> ProjectionSettings:
             format_func=lambda one: one if one == EVERYTHING else f"{plural(one)} alone",
             help="Fit all modalities together, or one alone and place the others among it.",
         )
-        st.form_submit_button("Use them", icon=":material/check:")
+        st.form_submit_button("Apply", icon=":material/check:")
     if method == GAP:
         if len(kinds) < 2:
             st.caption("One modality has no gap: this is a plain PCA.")
@@ -184,8 +184,8 @@ def _least() -> int:
         0,
         key="min_cluster_size",
         bind="query-params",
-        help="Items that make a cluster, where the map is coloured by cluster; what is in none is noise. "
-        "0 or 1: by how many there are.",
+        help="The fewest items that make a cluster when the map is coloured by cluster; items in no cluster "
+        "are noise. 0 or 1: chosen by the number of items.",
     )
 
 

@@ -33,7 +33,7 @@ def pick(workspace: Workspace, *, key: str, items: int | None = None) -> ModelCh
             key=f"{key}_model",
             format_func=wording.short,
             width=300,
-            help="Models on this machine. Download others on the Models page.",
+            help="The models on this machine. Download others on the Models page.",
         )
         loaded = find_loaded(workspace, id_)
         choice = options(loaded, key=key) if loaded else None
@@ -85,7 +85,7 @@ def ensure_loaded(
     if running:
         _wait(workspace, choice)
     elif (at_once and not error) or st.button(
-        f"Load {name}", key=f"{key}_load", icon=":material/memory:", help="Into the memory of this machine."
+        f"Load {name}", key=f"{key}_load", icon=":material/memory:", help="Into this machine's memory."
     ):
         workspace.models.loads.start(choice, kind)
         st.rerun()
@@ -123,15 +123,13 @@ def options(loaded: LoadedModel, *, key: str, label: str = "Options") -> ModelCh
         width = made_by.dim
         if widths:
             width = st.selectbox(
-                "Width (Matryoshka)",
+                "Dimensions (Matryoshka)",
                 [made_by.dim, *widths],
                 key=f"{key}_width",
-                help="Narrower vectors take less room and lose a little.",
+                help="Shorter vectors take less space and lose a little accuracy.",
             )
-        query = st.text_input("Prompt of questions", made_by.query_prompt, key=f"{key}_query_prompt")
-        document = st.text_input(
-            "Prompt of what is stored", made_by.document_prompt, key=f"{key}_document_prompt"
-        )
+        query = st.text_input("Query prompt", made_by.query_prompt, key=f"{key}_query_prompt")
+        document = st.text_input("Document prompt", made_by.document_prompt, key=f"{key}_document_prompt")
         least, most = _resolution(loaded, key)
     return replace(
         loaded.choice,
@@ -155,7 +153,8 @@ def _resolution(loaded: LoadedModel, key: str) -> tuple[int | None, int | None]:
         None,
         made_by.max_pixels,
         key=f"{key}_max_pixels",
-        help="Width times height a picture is shrunk to: more is finer, slower, and takes more memory.",
+        help="Width times height that a picture is shrunk to: more shows finer detail, is slower, and takes "
+        "more memory.",
     )
     if least > most:
         say_error(f"min_pixels ({least:,}) must not be above max_pixels ({most:,}).")

@@ -159,11 +159,11 @@ def _pictures(workspace: Workspace) -> list[Offer]:
     """Draw the pictures with a switch each, and the uploader; return those that are on."""
     cards = st.container(horizontal=True, gap="small", key="play_cards")
     given = st.file_uploader(
-        "Pictures of your own",
+        "Your own pictures",
         accept_multiple_files=True,
         max_upload_size=_UPLOAD_MB,
         key="play_files",
-        help="They are compared in memory; nothing of them is stored.",
+        help="They are compared in memory and never stored.",
     )
     offers = {offer.id: offer for offer in [*_samples(), *_uploads(workspace, given)]}
     with cards:
@@ -195,9 +195,7 @@ def _uploads(workspace: Workspace, given: Sequence[UploadedFile]) -> list[Offer]
     from engine.text import clean_name
 
     if len(given) > MAX_ENTRIES:
-        say_error(
-            f"The first {MAX_ENTRIES} of {len(given):,} files are shown: that is all a comparison takes."
-        )
+        say_error(f"The first {MAX_ENTRIES} of {len(given):,} files are shown: a comparison takes no more.")
     known: dict[str, tuple[str, str]] = st.session_state.get("play_thumbnails", {})
     kept, offers = {}, []
     for file in given[:MAX_ENTRIES]:
@@ -353,7 +351,7 @@ def _wanted(seconds: float, name: str, slot: str) -> bool:
         return True
     asking = st.empty()
     with asking.container():
-        st.info(plain(f"{name} needs about {seconds:,.0f} seconds for this here; the page waits meanwhile."))
+        st.info(plain(f"{name} needs about {seconds:,.0f} seconds for this here; the page waits that long."))
         pressed = st.button("Compare", key=f"play_go_{slot}", icon=":material/play_arrow:")
     if pressed:
         asking.empty()
@@ -399,9 +397,9 @@ def _map(matrix: Matrix, handful: Handful, *, title: str, label: str, key: str) 
 
 
 def _counted(matrix: Matrix) -> str:
-    """Return "7 texts asked for 5 pictures"."""
+    """Return "7 texts against 5 pictures"."""
     rows, columns = (_kinds([one.modality for one in side]) for side in (matrix.rows, matrix.columns))
-    return f"{rows}, each asked for all of them" if rows == columns else f"{rows} asked for {columns}"
+    return f"{rows}, each against all of them" if rows == columns else f"{rows} against {columns}"
 
 
 def _kinds(modalities: Sequence[Modality]) -> str:
@@ -420,9 +418,9 @@ def _firsts(matrix: Matrix, handful: Handful) -> None:
         return
     right, named = right_firsts(found)
     if named:
-        st.html(f"<b>{right} of {named}</b> texts that belong to a picture here have it first.")
+        st.html(f"<b>{right} of {named}</b> texts whose picture is here rank it first.")
     else:
-        st.caption("Of none of these texts is it known which picture it belongs to: none counts as right.")
+        st.caption("It is not known which picture any of these texts belongs to: none counts as right.")
     st.html(f'<div class="gs-firsts" role="list">{"".join(_first(one) for one in found)}</div>')
 
 
@@ -430,7 +428,7 @@ def _first(one: First) -> str:
     mark = {True: _YES, False: _NO, None: "<span></span>"}[one.right]
     ahead = "" if one.margin is None else f", {one.margin:.2f} ahead of the next"
     if one.margin is not None and one.margin < 0.005:
-        ahead = ", level with the next"
+        ahead = ", tied with the next"
     wanted = f"; belongs to {escape(one.named.label)}" if one.right is False and one.named else ""
     return (
         f'<div role="listitem">{mark}<div><bdi>{escape(_cut(one.text.label, 200))}</bdi>'

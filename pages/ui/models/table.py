@@ -26,7 +26,7 @@ def in_memory(workspace: Workspace) -> None:
     st.subheader("In memory", anchor=False)
     models = workspace.models.loaded.list()
     if not models:
-        st.info("No model is in memory yet. Pocket loads by itself when somebody asks something.")
+        st.info("No model is in memory yet. Pocket loads by itself with the first question.")
     for number, model in enumerate(models):
         with (
             st.container(border=True, key=f"loaded_{number}"),
@@ -59,7 +59,7 @@ def _loaded_words(model: LoadedModel) -> str:
 
 def choose(workspace: Workspace, survey: list[Readiness]) -> None:
     """Draw one model of the catalog, or any other, with what it needs, and the way to memory."""
-    st.subheader("Get and load a model", anchor=False)
+    st.subheader("Download and load a model", anchor=False)
     ids = [one.spec.id for one in survey if one.spec.id != DEFAULT_MODEL]
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -68,7 +68,7 @@ def choose(workspace: Workspace, survey: list[Readiness]) -> None:
             )
             if chosen == OTHER:
                 chosen = st.text_input(
-                    "Hub id or folder of this machine",
+                    "Hub id, or a folder on this machine",
                     key="typed_model",
                     placeholder="organisation/name, or a folder that holds config.json",
                     max_chars=400,
@@ -98,11 +98,11 @@ def _facts(id_: str, ready: Readiness | None) -> None:
     )
     facts = {
         "reads": wording.kinds(spec.modalities),
-        "width": widths if spec.kind == "embedder" else "one score per pair",
+        "dimensions": widths if spec.kind == "embedder" else "one score per pair",
         "parameters": wording.count(spec.parameters),
         "memory": f"{needs} at {ready.dtype} on {ready.device}" if ready else needs,
         "licence": spec.licence,
-        "own code": "yes: it runs here with all your rights" if spec.remote_code else "none known",
+        "own code": "yes: it runs here with all your permissions" if spec.remote_code else "none known",
     }
     st.caption(" · ".join(f"**{key}** {plain(value)}" for key, value in facts.items()))
     if ready and ready.reason and not ready.reason.startswith("not downloaded"):  # the button says that
@@ -171,7 +171,9 @@ def _show_download(workspace: Workspace, download: Download) -> None:
         return
     share = download.done_bytes / download.total_bytes if download.total_bytes else 0.0
     st.progress(min(1.0, share), text=plain(_download_words(download)))
-    if st.button("Cancel the download", key="cancel_download", help="What arrived is kept for the next try."):
+    if st.button(
+        "Cancel the download", key="cancel_download", help="What has arrived is kept for the next try."
+    ):
         workspace.models.downloads.cancel(download.id)
         st.rerun()
 
@@ -196,7 +198,7 @@ def table(survey: list[Readiness], workspace: Workspace) -> None:
             "here": wording.state(one, loaded),
             "kind": one.spec.kind,
             "reads": wording.kinds(one.spec.modalities),
-            "width": str(one.spec.dim or "–") if one.spec.kind == "embedder" else "",
+            "dimensions": str(one.spec.dim or "–") if one.spec.kind == "embedder" else "",
             "parameters": wording.count(one.spec.parameters),
             "memory": wording.size(one.needed_bytes),
             "licence": one.spec.licence,
@@ -205,9 +207,7 @@ def table(survey: list[Readiness], workspace: Workspace) -> None:
         for one in survey
     ]
     ready = sum(one.runnable for one in survey)
-    st.caption(
-        f"{ready} of {len(survey)} could be loaded now; for each of the others the table says why not."
-    )
+    st.caption(f"{ready} of {len(survey)} can be loaded now; for each of the others the table says why not.")
     st.dataframe(rows, hide_index=True, width="stretch", height=520, column_config=_COLUMNS)
 
 

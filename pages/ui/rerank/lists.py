@@ -130,7 +130,7 @@ def _retrieved(
     right: Collection[str],
 ) -> str:
     best = max((hit.score for hit in hits), default=1.0)
-    rows = [_head("Retrieved", f"{len(hits):,} hits, the bar is the cosine")]
+    rows = [_head("Retrieved", f"{len(hits):,} hits; the bar is the cosine")]
     heads = {len(one.head) for one in found.values()}
     ends = {head: "reranked down to here" for head in heads if head < len(hits)}
     for part in _with_gaps([hit.item.id for hit in hits], shown, ends):
@@ -224,7 +224,7 @@ def _score(move: Move) -> str:
     if move.rerank_score is not None:
         by = ", by its caption" if move.read == "caption" else ""
         number = f"{move.rerank_score:.2f}".replace("-", "−")
-        return f'<div class="gs-rr-score">score {number}, its own scale{by}</div>'
+        return f'<div class="gs-rr-score">score {number} on its own scale{by}</div>'
     if move.read == "failed":
         return f'<div class="gs-rr-score" title="{escape(move.reason)}">no score: {escape(move.reason)}</div>'
     return '<div class="gs-rr-score">not reranked</div>'

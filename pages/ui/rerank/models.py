@@ -36,11 +36,11 @@ def choose(workspace: Workspace) -> list[str]:
         "bind": "query-params",
         "accept_new_options": True,
         "width": 320,
-        "placeholder": "a hub id, a folder",
+        "placeholder": "a hub id or a folder",
     }
     with st.container(horizontal=True, vertical_alignment="bottom"):
         first = st.selectbox(
-            "Reranker", ids, key="reranker", help="Or type a hub id, or a folder of this machine.", **box
+            "Reranker", ids, key="reranker", help="Or type a hub id, or a folder on this machine.", **box
         )
         second = st.selectbox(
             "Compare with", [NONE, *ids], key="second", help="A second reranker, in a third column.", **box
@@ -157,7 +157,7 @@ def _wanted(workspace: Workspace, hits: Sequence[Hit], choice: ModelChoice, name
             f"{plain(name)} needs about {duration(seconds)} for {len(hits):,} hits on {plain(loaded.device)} "
             f"(measured on one). Rerank fewer, or wait for it."
         )
-        pressed = st.button("Rerank them all the same", key=f"{key}_slow", icon=":material/play_arrow:")
+        pressed = st.button("Rerank anyway", key=f"{key}_slow", icon=":material/play_arrow:")
     if pressed:
         asking.empty()
     return pressed

@@ -132,8 +132,8 @@ def _banners(view: View, known: Known | None) -> None:
 
     if known is None:
         st.info(
-            f"Whether it was worth it is not known: no caption and no label here is this question. Mark "
-            f"a right {view.noun()} below, and the page will say.",
+            f"Whether it was worth it is not known: no caption or label here is this question word for "
+            f"word. Mark a right {view.noun()} below, and this page will tell.",
             icon=":material/help:",
         )
         return
@@ -144,7 +144,7 @@ def _banners(view: View, known: Known | None) -> None:
         if known.truth == "pairs" and not view.found[name].reranked.by_caption.isdisjoint(known.gains):
             st.info(
                 f"{plain(name)} read the right answer's caption, and the question is that caption: it was "
-                f"shown the answer, so its order says nothing of its worth.",
+                f"shown the answer, so its order proves nothing.",
                 icon=":material/visibility:",
             )
         elif view.found[name].reranked.scored:

@@ -29,7 +29,7 @@ def verdict(result: Worth, noun: str, *, retrieved: int, reranked: int) -> str:
     """
     if result.first_before is None or result.first_after is None:
         return (
-            f":material/search_off: **Not among the {retrieved:,} retrieved: no reranker can bring it.** "
+            f":material/search_off: **Not among the {retrieved:,} retrieved: no reranker can bring it in.** "
             f"Retrieve more than {retrieved:,}, or ask in other words."
         )
     subject = f"the right {noun}" if result.right == 1 else f"the first right {noun}"
@@ -60,7 +60,7 @@ def sentence(one: Comparison) -> str:
     """Return in one sentence what a reranker changed."""
     rose, fell = (sum(way * move.moved > 0 for move in one.head) for way in (1, -1))
     if not rose:
-        hits = f"{len(one.head):,} reranked hits stand" if len(one.head) > 1 else "only reranked hit stands"
+        hits = f"{len(one.head):,} reranked hits stay" if len(one.head) > 1 else "only reranked hit stays"
         return f"**Nothing moved:** the {hits} as retrieved."
     places, first = min(10, len(one.moves)), one.moves[0]
     name = plain((first.item.caption or first.item.name)[:80])
@@ -78,9 +78,9 @@ def facts(trace: SearchTrace, one: Comparison) -> Iterator[str]:
     result, cost = one.reranked, one.reranked.timings_ms
     yield _fact("none" if one.tau is None else f"{one.tau:.2f}".replace("-", "−"), _tau_words(one))
     yield _fact(f"{result.scored:,}", f"pairs scored of {len(one.head):,}")
-    yield _fact(_ms(trace.timings_ms["embed"]), "to embed the question")
+    yield _fact(_ms(trace.timings_ms["embed"]), "to embed the query")
     yield _fact(_ms(trace.timings_ms["retrieve"]), f"to retrieve {len(trace.retrieval):,}")
-    yield _fact(_ms(cost.get("open", 0.0)), "to open what is read")
+    yield _fact(_ms(cost.get("open", 0.0)), "to open the documents")
     score = cost.get("score", 0.0)
     yield _fact(_ms(score), f"to score, {_ms(score / max(1, result.scored))} a pair")
 
@@ -88,10 +88,10 @@ def facts(trace: SearchTrace, one: Comparison) -> Iterator[str]:
 def _tau_words(one: Comparison) -> str:
     if one.tau is not None:
         return (
-            f"Kendall's tau: {one.same_order_share:.0%} of all pairs stand in the same order as before"
+            f"Kendall's tau: {one.same_order_share:.0%} of all pairs are in the same order as before"
         ).replace("%", " %")
     if one.reranked.scored < 2:
-        return "Kendall's tau: it takes two scored hits"
+        return "Kendall's tau needs two scored hits"
     return "Kendall's tau: all scores are the same, so the order stayed as retrieved"
 
 
@@ -104,7 +104,7 @@ def notes(one: Comparison) -> Iterator[str]:
     if result.fresh:
         seconds = result.timings_ms.get("open", 0.0) / 1000
         what = "picture was" if result.fresh == 1 else "pictures were"
-        yield f"{result.fresh:,} {what} looked at for the first time: {seconds:.1f} s, kept from now on."
+        yield f"{result.fresh:,} {what} examined for the first time: {seconds:.1f} s; the result is kept."
     yield from (plain(note) for note in result.notes)
 
 
@@ -112,7 +112,7 @@ def agreement(first: str, second: str, tau: float | None) -> str:
     """Return how far two rerankers agree, by Kendall's tau between their scores."""
     names = f"{plain(first)} and {plain(second)}"
     if tau is None:
-        return f"Whether {names} agree has no number: too few hits in common, or all scores are the same."
+        return f"How far {names} agree cannot be told: too few hits in common, or all scores are the same."
     share = f"{(tau + 1) / 2:.0%}".replace("%", " %")
     number = f"{tau:.2f}".replace("-", "−")
     return f"**{names} put {share} of all pairs in the same order** (Kendall's tau {number})."
@@ -123,17 +123,17 @@ def warnings(trace: SearchTrace, rerankers: Sequence[str], k: int) -> Iterator[s
     searched = " and ".join(f"{n:,} {plural(one)}" for one, n in trace.searched.items())
     found = len(trace.retrieval)
     if found and found < k:
-        yield f"Retrieved are all {found:,} there are ({searched}), fewer than the {k:,} asked for."
+        yield f"All {found:,} there are ({searched}) were retrieved, fewer than the {k:,} asked for."
     if len(trace.searched) > 1:
         yield (
-            "Raw cosines of two modalities share no scale: texts crowd out pictures in the retrieved order. "
-            "That is the modality gap."
+            "Cosine similarities of two modalities are not on one scale: texts crowd out pictures in the "
+            "retrieved order. That is the modality gap."
         )
     ours = {DEFAULT_MODEL: "Pocket", DEFAULT_RERANKER: DEFAULT_RERANKER}
     names = [ours[one] for one in (trace.model, *rerankers) if one in ours]
     if names and trace.query_modality == "text" and not in_english(trace.query):
         readers = " and ".join(names)
-        yield f"This does not look like English, all that {readers} can read: the order is arbitrary."
+        yield f"This does not look like English, and {readers} can read nothing else: the order is arbitrary."
 
 
 def in_english(words: str) -> bool:

@@ -97,8 +97,8 @@ def test_marks_are_kept_changed_and_taken_back(ledger, marks):
     [
         ("photos", "a bird", "f" * 64, 1, "holds no item “ffff"),
         ("nothing", "a bird", A, 1, "'nothing' holds no item"),
-        ("photos", "", A, 1, "is no question"),
-        ("photos", "two\nlines", A, 1, "is no question"),
+        ("photos", "", A, 1, "is not a question"),
+        ("photos", "two\nlines", A, 1, "is not a question"),
         ("photos", "a bird", A, 4, "0 (wrong) to 3, not 4"),
         ("photos", "a bird", A, -1, "not -1"),
     ],

@@ -57,7 +57,7 @@ def test_hovering_tells_caption_ranks_and_score_and_takes_nothing_for_markup():
     [line] = bumps(moves((27, 4), caption="<b>a</b> bee", score=-1.234)).values()
     assert line["customdata"][0] == [
         "&lt;b&gt;a&lt;/b&gt; bee",
-        "rank 27 → 4, up 23<br>score −1.23, its own scale",
+        "rank 27 → 4, up 23<br>score −1.23 on its own scale",
     ]
     [line] = bumps(moves((5, 5), score=None)).values()
     assert line["customdata"][0] == ["0.jpg", "rank 5 → 5, stayed<br>not reranked"]

@@ -441,7 +441,7 @@ def test_deleting_the_collection_ends_its_remake(made, monkeypatch, moment):
         new.on_encode = delete
     else:
         monkeypatch.setattr(made.store, "upsert", lambda *args: (delete(), upsert(*args)))
-    with pytest.raises(CollectionError, match="'photos' again was ended"):
+    with pytest.raises(CollectionError, match="Re-embedding 'photos' was ended"):
         lend(made, new).reembed("photos", NEW)
     assert made.store.collections() == [] and made.ledger.counts() == {} and media_files(made) == set()
     assert hidden(made) == []

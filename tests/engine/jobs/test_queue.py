@@ -632,7 +632,7 @@ def test_a_map_is_fitted_in_the_background_once(workspace: Workspace):
 
 
 def test_a_fit_that_waits_is_not_begun_twice_and_can_be_cancelled(workspace: Workspace, monkeypatch):
-    from engine.maps import kept as maps
+    from engine.maps import kept
     from engine.progress import CancelledError
 
     def slow(table, names, settings, *, on_progress, cancelled):
@@ -641,7 +641,7 @@ def test_a_fit_that_waits_is_not_begun_twice_and_can_be_cancelled(workspace: Wor
 
     jobs, settings = Jobs(workspace), ProjectionSettings()
     ended(jobs.upload("mine", files(1)))
-    monkeypatch.setattr(maps, "fit", slow)
+    monkeypatch.setattr(kept, "fit", slow)
     job = jobs.project("mine", settings)
     assert (
         jobs.project("mine", settings) is job and jobs.project("mine", ProjectionSettings(seed=1)) is not job

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.manifold import trustworthiness
 
-import engine.maps.quality as map_quality
+import engine.maps.quality as quality_module
 from engine.maps.projection import ProjectionSettings, fit
 from engine.maps.quality import MapQuality, quality
 from engine.progress import CancelledError
@@ -116,9 +116,9 @@ def test_the_mean_over_samples_is_the_number_over_everything():
 def test_small_blocks_and_a_small_pool_change_nothing_but_the_pool(monkeypatch):
     table, projection, names = drawn(120)
     whole = quality(table, projection, names)
-    monkeypatch.setattr(map_quality, "_BLOCK_NUMBERS", 700)
+    monkeypatch.setattr(quality_module, "_BLOCK_NUMBERS", 700)
     assert quality(table, projection, names) == whole
-    monkeypatch.setattr(map_quality, "_POOL_NUMBERS", 60 * 6)
+    monkeypatch.setattr(quality_module, "_POOL_NUMBERS", 60 * 6)
     some = quality(table, projection, names, sample=50)
     assert (some.n, some.sample, some.pool) == (120, 50, 60)
     assert some.trustworthiness == pytest.approx(whole.trustworthiness, abs=0.1)

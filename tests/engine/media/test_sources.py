@@ -240,7 +240,7 @@ def test_pipes_and_sockets_are_named_and_never_waited_for(tmp_path):
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(os.path.relpath(tmp_path / "socket.jpg"))
         for source in found(tmp_path).sources:
-            with pytest.raises(UnreadableMediaError, match="no regular file"):
+            with pytest.raises(UnreadableMediaError, match="not a regular file"):
                 source.read()
 
 

@@ -523,7 +523,7 @@ def test_closing_unloads_what_is_idle_and_the_rest_when_it_is_given_back(machine
         here.models.close()
         assert here.names == ["B"]
         assert view.weights() is not None
-        with pytest.raises(ModelError, match="being closed"):
+        with pytest.raises(ModelError, match="shutting down"):
             here.touch(A)
     assert here.names == []
     gc.collect()

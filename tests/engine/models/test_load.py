@@ -345,7 +345,7 @@ def unknown_tokenizer(folder: Path) -> None:
 
 
 FAULTS = {
-    "no-config": ("clip", without("config.json"), "no model: it has neither config.json nor modules.json"),
+    "no-config": ("clip", without("config.json"), "not a model: it has neither config.json nor modules.json"),
     "no-weights": ("clip", without(WEIGHTS), "missing: model.safetensors. Copy the folder again"),
     "cut-weights": ("clip", cut(WEIGHTS, 0.5), "cut short"),
     "cut-header": ("omni", cut(WEIGHTS, 0.01), "cut short"),
@@ -405,7 +405,7 @@ def test_damaged_files_are_told_in_one_sentence_with_the_fix(settled, copy, tiny
 def test_what_is_no_model_at_all_is_told(here, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.bin").write_bytes(b"x")
-    with pytest.raises(WeightsError, match="is no model: it has neither"):
+    with pytest.raises(WeightsError, match="is not a model: it has neither"):
         here.text(choice(tmp_path / "empty"))
     with pytest.raises(WeightsError, match=r"is a file\. Give the folder"):
         here.text(choice(tmp_path / "file.bin"))

@@ -113,7 +113,7 @@ def test_what_is_half_here_is_told_with_the_command(machine, tiny):
     folder = machine.put(tiny("clip"), PLAIN.id)
     (folder / "model.safetensors").unlink()
     (one,) = machine.of(PLAIN)
-    assert one.reason == f"half downloaded: `python -m engine download {PLAIN.id}`"
+    assert one.reason == f"partly downloaded: `python -m engine download {PLAIN.id}`"
     assert not one.downloaded
 
 
@@ -126,7 +126,7 @@ def test_another_revision_than_the_one_that_would_be_loaded_is_none(machine, tin
 def test_files_that_cannot_be_read_are_told(machine, tiny):
     folder = machine.put(tiny("clip"), PLAIN.id)
     (folder / "config.json").write_bytes(b"{")
-    assert machine.reason(PLAIN).startswith("half downloaded")
+    assert machine.reason(PLAIN).startswith("partly downloaded")
 
 
 def test_the_model_that_embeds_the_pictures_counts_too(machine, tiny):

@@ -204,7 +204,7 @@ def test_one_that_fails_on_the_seventh_of_fifty_is_named_and_the_others_keep_the
 def test_a_score_that_is_no_number_costs_only_its_own_place():
     found = rerank(ASKED, texts(1, float("nan"), 3), Told(), top=10, open_item=opened)
     assert order(found) == [3, 1, 2]
-    assert found.failed == {found.hits[2].item.id: "its score is no finite number"}
+    assert found.failed == {found.hits[2].item.id: "its score is not a finite number"}
 
 
 def test_what_was_prepared_for_the_first_time_is_counted_and_timed():

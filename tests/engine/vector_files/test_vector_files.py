@@ -144,7 +144,7 @@ def test_missing_and_mistyped_columns_are_named(tmp_path, suffix, given, says):
 def test_files_that_are_none(tmp_path):
     path = tmp_path / "x.parquet"
     assert "there is no such file" in refused(path)
-    assert "this is no file" in refused(tmp_path)
+    assert "this is not a file" in refused(tmp_path)
     for data, says in (
         (b"", "it is empty (0 bytes)"),
         (b"id,vector\n", "neither Parquet nor NPZ"),
@@ -178,7 +178,7 @@ def test_arrays_that_cannot_be_read_are_refused(tmp_path):
         ({"text": np.array(["a" * 300_000, "", ""])}, "the array text takes 1,200,000 bytes a row"),
         ({"id": np.array("a")}, "a single value where an array is wanted"),
         ({"id": np.array([b"a", b"b", b"c"])}, "the array id is |S1"),
-        ({"id": np.array(["a", "\ud800", "c"])}, "row 2, column id: '\\ud800' is no valid Unicode"),
+        ({"id": np.array(["a", "\ud800", "c"])}, "row 2, column id: '\\ud800' is not valid Unicode"),
     ):
         np.savez(path, **{**columns(), **changed})
         assert says in refused(path)

@@ -14,7 +14,7 @@ FILE = Path(__file__).with_name("weights.json")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RerankerRecipe:
     """The parsed file. `features_revision` changes with what is read from a picture, `revision` with all.
 
     `weights` maps the name of a feature (see `features.py`) to its learned weight.
@@ -31,11 +31,11 @@ class Recipe:
     revision: str
 
 
-def load(path: Path = FILE) -> Recipe:
+def load(path: Path = FILE) -> RerankerRecipe:
     """Parse a recipe file."""
     data = json.loads(path.read_bytes())
     read = {key: value for key, value in data.items() if key not in ("weights", "trained_on")}
-    return Recipe(
+    return RerankerRecipe(
         data["image"],
         data["regions"],
         data["anchors"],

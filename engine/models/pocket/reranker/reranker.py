@@ -53,7 +53,7 @@ class PocketReranker:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise WeightsError(
                 f"The converted weights in {regions} cannot be read ({error}). Delete that folder; it is "
-                f"made again when the reranker is next loaded."
+                f"built again when the reranker is next loaded."
             ) from error
         return cls(spec, TextTower(towers, threads), network, Reader())
 

@@ -184,7 +184,7 @@ def test_a_dropped_download_goes_on_from_where_it_was(hub, downloads, cache):
     assert 0 < hub.content()[1].start < hub.content()[2].start  # within one download, too
     kept = partials(cache)[0].stat().st_size
     assert 0 < kept < 4 * VALUES
-    with pytest.raises(NotDownloadedError, match=r"half here \(missing: model\.safetensors\)"):
+    with pytest.raises(NotDownloadedError, match=r"partly here \(missing: model\.safetensors\)"):
         find(MODEL, cache_dir=cache)
     hub.asked.clear()
     result = ended(downloads)
@@ -433,7 +433,7 @@ def test_every_error_becomes_a_sentence_without_its_text(error, words):
 def test_a_fault_in_the_app_does_not_leave_a_download_running(downloads, monkeypatch):
     monkeypatch.setattr(download, "_parsed", lambda line: {"event": "error", "kind": "no such kind"})
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    assert "met a fault of Gapscope" in failure(downloads)
+    assert "failed by a fault in Gapscope" in failure(downloads)
     for thread in threading.enumerate():  # it raises after it has told
         if thread.name == "download":
             thread.join(60)

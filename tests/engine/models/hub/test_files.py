@@ -173,7 +173,7 @@ def faults_of(make, tmp_path, cache) -> str:
     put(cache, "org/tiny", sharded(tmp_path / "good"))
     snapshot = next((cache / "models--org--tiny/snapshots").iterdir())
     make(snapshot)
-    with pytest.raises(NotDownloadedError, match="only half here") as cached:
+    with pytest.raises(NotDownloadedError, match="only partly here") as cached:
         find("org/tiny", cache_dir=cache)
     make(tmp_path / "good")
     with pytest.raises(WeightsError, match="is incomplete") as local:
@@ -379,7 +379,7 @@ def test_a_folder_may_be_named_from_home_or_from_here(tmp_path, monkeypatch):
 
 def test_a_folder_that_is_no_model_is_told(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"x")
-    with pytest.raises(WeightsError, match=r"is no model: it has neither config\.json nor modules\.json"):
+    with pytest.raises(WeightsError, match=r"is not a model: it has neither config\.json nor modules\.json"):
         find(str(tmp_path))
 
 
