@@ -205,7 +205,10 @@ def _values(array: pa.Array) -> list[Any]:
 
 
 def _vectors(array: pa.Array, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return vectors (n, dim), NaN where a row has another width, and the widths (n,), -1 for none."""
+    """Return vectors (n, dim), NaN where a row has another width, and the widths (n,), -1 for none.
+
+    Vectors are float32 where the file has so few digits, else float64; widths are int32 or int64.
+    """
     import pyarrow as pa
     from pyarrow import compute
 

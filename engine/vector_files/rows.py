@@ -140,7 +140,7 @@ def is_other(column: str, columns: Collection[str]) -> bool:
 
 
 def checked(raw: RawRows, dim: int) -> tuple[VectorRows, list[Fault]]:
-    """Return the good rows of a batch, and the first fault of every other one."""
+    """Return the good rows of a batch, of vectors (n, dim), and the first fault of every other one."""
     finite, some = np.isfinite(raw.vectors).all(axis=1), (raw.vectors != 0).any(axis=1)  # (n,)
     good: list[int] = []
     rows, faults = [], []

@@ -166,7 +166,7 @@ class EmbedderWeights:
     def _in_pool(
         self, modality: Modality, call: Callable, inputs: list[Any], options: dict[str, Any]
     ) -> np.ndarray | None:
-        """Return the vectors from the processes of `spread`, or None where they failed."""
+        """Return vectors (n, full width) float32 from the processes of `spread`; None where they failed."""
         with self._pooling:
             if not self._pool:
                 return None
@@ -284,6 +284,7 @@ class SentenceEmbedder:
     def _encode(
         self, task: EncodingTask, modality: Modality, prepared: Sequence[Any], prompt: str
     ) -> np.ndarray:
+        """Embed n prepared inputs: (n, dim) float32, rows of unit length. Raises ModelError."""
         self._weights.tower(modality)
         if modality == "audio":
             return self._encode_windows(task, prepared, prompt)
@@ -293,7 +294,10 @@ class SentenceEmbedder:
         return self._finish(self._weights.encode(task, modality, inputs, prompt, self._processing()))
 
     def _encode_windows(self, task: EncodingTask, prepared: Sequence[list[Sound]], prompt: str) -> np.ndarray:
-        """Embed each clip as the mean of its windows' vectors, weighted by their length."""
+        """Embed each of n clips as the mean of its windows' vectors, weighted by their length.
+
+        (n, dim) float32, rows of unit length.
+        """
         cut = list(chain.from_iterable(prepared))
         inputs = [to_input("audio", window) for window in cut]
         rows = self._finish(self._weights.encode(task, "audio", inputs, prompt, {}))
@@ -303,7 +307,10 @@ class SentenceEmbedder:
         return normalise(np.stack(sums)) if sums else rows
 
     def _encode_videos(self, task: EncodingTask, prepared: Sequence[Frames], prompt: str) -> np.ndarray:
-        """Embed videos one by one: their times go to the processor beside them, not with them."""
+        """Embed n videos one by one: their times go to the processor beside them, not with them.
+
+        (n, dim) float32, rows of unit length.
+        """
         rows = [
             self._weights.encode(task, "video", [to_input("video", one)], prompt, self._processing([one]))
             for one in prepared
@@ -311,6 +318,10 @@ class SentenceEmbedder:
         return self._finish(np.concatenate(rows) if rows else np.zeros((0, self._weights.dim), np.float32))
 
     def _finish(self, rows: np.ndarray) -> np.ndarray:
+        """Cut rows (n, full width) float32 to this view's width: (n, dim) float32, rows of unit length.
+
+        Raises ModelError for a row that is zero or not finite.
+        """
         try:
             return normalise(truncate(rows, self.provenance.dim))
         except ValueError as error:

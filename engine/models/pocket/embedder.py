@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -52,13 +52,16 @@ class Pocket:
         return tower.encode(prepared)
 
     def encode_query(self, modality: Modality, contents: Sequence[Any]) -> np.ndarray:
-        """Embed questions; Pocket has no prompts, so they meet documents on the same terms."""
+        """Embed n questions: (n, 384) float32, rows of unit length. Raises ModalityError.
+
+        Pocket has no prompts, so they meet documents on the same terms.
+        """
         return self.encode_document(modality, [self.prepare(modality, one) for one in contents])
 
     def encode_mixed(
         self, task: EncodingTask, contents: Sequence[Sequence[tuple[Modality, Any]]]
-    ) -> np.ndarray:
-        """Pocket joins one modality at a time. Raises ModalityError."""
+    ) -> NoReturn:
+        """Raise ModalityError: Pocket embeds one modality at a time."""
         raise ModalityError(self.spec.id, "several modalities in one input", self.modalities)
 
     def spread(self, items: int) -> AbstractContextManager[int]:

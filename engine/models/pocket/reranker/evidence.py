@@ -93,7 +93,10 @@ def examine(picture: Image, network: RegionNetwork, reader: Reader) -> Evidence:
 
 
 def fitted(picture: Image, side_px: int) -> np.ndarray:
-    """Return the whole picture with its shorter side at side_px: (h, w, 3) uint8, sides multiples of 32."""
+    """Return the whole picture with its shorter side at side_px: (h, w, 3) uint8 RGB.
+
+    Sides are multiples of 32, so that side_px is met to the nearest one, and the longer is bounded.
+    """
     from PIL import Image
 
     multiple, scale = RECIPE.image["multiple"], side_px / min(picture.size)
@@ -103,7 +106,7 @@ def fitted(picture: Image, side_px: int) -> np.ndarray:
 
 
 def windows(features: np.ndarray) -> np.ndarray:
-    """Return the mean features of the whole and of R-MAC's windows: (c, h, w) to (r, c).
+    """Return the mean features of the whole and of R-MAC's windows: (c, h, w) to (r, c), both float32.
 
     Source: Tolias, Sicre and Jégou 2016, with means for maxima, as the network pools by the mean.
     """
@@ -153,7 +156,7 @@ def plain_background(picture: Image, grid: tuple[int, int]) -> Background:
 
 
 def _count(thing: np.ndarray) -> int:
-    """Return how many connected pieces there are, without specks."""
+    """Return how many connected pieces there are in a mask (h, w) bool, without specks."""
     from scipy import ndimage
 
     labels, found = ndimage.label(thing, np.ones((3, 3)))
@@ -164,4 +167,5 @@ def _count(thing: np.ndarray) -> int:
 
 
 def _half(values: np.ndarray) -> np.ndarray:
+    """Return floats of any shape as float16: half the bytes to keep."""
     return values.astype(np.float16)

@@ -77,7 +77,7 @@ class PocketReranker:
         return (rows * self._weights).sum(axis=1)  # row by row, so that no score depends on its batch
 
     def features(self, text: str, pictures: Sequence[Any]) -> np.ndarray:
-        """Return the named features (n, len(FEATURES)) float32 that the weights were learned on."""
+        """Return the named features of n pictures: (n, len(FEATURES)) float32, what the weights weigh."""
         read = [one if isinstance(one, Evidence) else self.prepare("image", one) for one in pictures]
         return features(self._parse(text), read, self._network.kinds)
 
