@@ -93,9 +93,9 @@ class VectorRows:
 class RawRows:
     """Rows as a format gives them, unchecked; `first` is the number of the first one, from 1.
 
-    vectors: (n, d) float, NaN where a row has another width; lengths: (n,) int, the width of every row,
-    -1 where it has no vector. `columns` maps the other columns that are there to n values, and `metadata`
-    those of no meaning here.
+    vectors: (n, d) float32 or float64, NaN where a row has another width; lengths: (n,) int32 or int64, the
+    width of every row, -1 where it has no vector. `columns` maps the other columns that are there to n
+    values, and `metadata` those of no meaning here.
     """
 
     first: int

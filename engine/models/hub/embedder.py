@@ -108,7 +108,7 @@ class EmbedderWeights:
         prompt: str,
         processing: dict[str, Any],
     ) -> np.ndarray:
-        """Embed n inputs of sentence-transformers: (n, full width) float32 as the model gives them.
+        """Embed n inputs of sentence-transformers: (n, width) float32 as the model gives them, at full width.
 
         task is "query" or "document"; questions go ahead of documents after the batch that runs.
         Where memory runs out, the batch is halved and stays so.
@@ -166,7 +166,7 @@ class EmbedderWeights:
     def _in_pool(
         self, modality: Modality, call: Callable, inputs: list[Any], options: dict[str, Any]
     ) -> np.ndarray | None:
-        """Return vectors (n, full width) float32 from the processes of `spread`; None where they failed."""
+        """Return vectors (n, width) float32 from the processes of `spread`; None where they failed."""
         with self._pooling:
             if not self._pool:
                 return None
@@ -318,7 +318,7 @@ class SentenceEmbedder:
         return self._finish(np.concatenate(rows) if rows else np.zeros((0, self._weights.dim), np.float32))
 
     def _finish(self, rows: np.ndarray) -> np.ndarray:
-        """Cut rows (n, full width) float32 to this view's width: (n, dim) float32, rows of unit length.
+        """Cut rows (n, width) float32 to this view's dim: (n, dim) float32, rows of unit length.
 
         Raises ModelError for a row that is zero or not finite.
         """

@@ -44,9 +44,9 @@ class Runner:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pocket")
 
     def run(self, chunks: Sequence[dict[str, np.ndarray]]) -> list[np.ndarray]:
-        """Run the network on every chunk of named inputs; return the first output of each, in order.
+        """Return the network's first output for all chunks of named inputs, in order.
 
-        Inputs are (b, ...) of the network's own dtypes, and outputs (b, ...) float32 for those of Pocket.
+        Inputs are (b, ...) of the network's own dtypes; those of Pocket give (b, ...) float32.
         """
         if len(chunks) == 1:
             return [self._one(chunks[0])]

@@ -17,7 +17,7 @@ _STEPS = 32  # per channel: the table of 32 x 32 x 32 colours is looked up, not 
 
 
 def named(pixels: np.ndarray) -> np.ndarray:
-    """Return the place in NAMES of every pixel's colour: (...,) int8 for (..., 3) uint8 RGB."""
+    """Return the place in NAMES of the colour of all pixels: (...,) int8 for (..., 3) uint8 RGB."""
     steps = pixels >> 3
     return _table()[steps[..., 0], steps[..., 1], steps[..., 2]]
 

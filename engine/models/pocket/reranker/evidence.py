@@ -124,7 +124,7 @@ def windows(features: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Background:
-    """Colours and things, with a plain background taken away; arrays as in `Evidence`."""
+    """Colours (h, w, 11) and shown (h, w) float64 and things as in `Evidence`: a plain background is away."""
 
     colours: np.ndarray
     shown: np.ndarray

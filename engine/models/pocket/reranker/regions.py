@@ -27,7 +27,10 @@ class RegionNetwork:
         self.kinds = normalise(anchors - self.middle)  # (1000, d): the classes around their middle
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the features of a picture (h, w, 3) uint8 RGB: (1280, h / 32, w / 32) float32."""
+        """Return the features of the pixels (h, w, 3) uint8 RGB of a picture: (1280, h / 32, w / 32) float32.
+
+        h and w are multiples of 32.
+        """
         return self._runner.run([{"pixels": pixels[None]}])[0][0]
 
     def logits(self, features: np.ndarray) -> np.ndarray:
