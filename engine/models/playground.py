@@ -259,7 +259,8 @@ def right_firsts(found: Iterable[First]) -> tuple[int, int]:
 def gap_of(matrix: Matrix, belongs: Mapping[str, str]) -> Gap | None:
     """Return the mean cosines across and within kinds, of what `similarity` gave; None with too few.
 
-    `belongs` maps the id of a text to the id of its picture. No entry is compared with itself.
+    `belongs` maps the id of a text to the id of its picture. No entry is compared with itself. Raises
+    ValueError for scores that are no cosines.
     """
     if matrix.scale != "cosine":
         raise ValueError("a gap is measured in cosines")

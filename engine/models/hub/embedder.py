@@ -242,7 +242,7 @@ class SentenceEmbedder:
         """Embed n inputs of several parts each, such as a picture with its caption: (n, dim) float32.
 
         task is "query" or "document". Of sound longer than the model's window the first window counts.
-        Raises ModalityError where the model takes no such mixture.
+        Raises ModalityError where the model takes no such mixture, ModelError where it fails.
         """
         prepared = [[(kind, self._one(kind, content)) for kind, content in parts] for parts in contents]
         inputs = [self._mixed(parts) for parts in prepared]

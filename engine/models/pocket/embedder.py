@@ -39,7 +39,7 @@ class Pocket:
         return cls(spec, TextTower(folder, threads), image.ImageTower(folder, threads))
 
     def prepare(self, modality: Modality, content: Any) -> Any:
-        """Text stays text; a picture becomes (260, 260, 3) uint8."""
+        """Text stays text; a picture becomes (260, 260, 3) uint8 RGB. Raises ModalityError."""
         if modality == "text":
             return content
         self._check(modality)
