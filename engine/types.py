@@ -157,7 +157,7 @@ class Projection:
     placed: np.ndarray = field(repr=False)
     method: str
     note: str = ""
-    added: np.ndarray = field(repr=False, default=None)  # type: ignore[assignment]
+    added: np.ndarray = field(repr=False, default=None)  # type: ignore[arg-type]  # an array once it is made
 
     def __post_init__(self) -> None:
         n = len(self.ids)

@@ -124,7 +124,8 @@ class FileIngest(Pipeline):
 
     def _sorted(self, probes: Sequence[Probe], known: set[str]) -> tuple[list[Probe], list[Probe]]:
         """Split the files into new ones and those that are stored or were seen in this run."""
-        new, repeated = [], []
+        new: list[Probe] = []
+        repeated: list[Probe] = []
         for probed in probes:
             fresh = probed.sha256 not in known and probed.sha256 not in self._seen
             (new if fresh else repeated).append(probed)

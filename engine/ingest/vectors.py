@@ -200,7 +200,7 @@ class VectorImport(FileIngest):
 
     def _held(self, ids: list[str]) -> dict[str, tuple[Item, np.ndarray]]:
         """Return what is stored already of these, with its vector, by id."""
-        found = {}
+        found: dict[str, tuple[Item, np.ndarray]] = {}
         for modality in MODALITIES:
             stored = self._store.existing(self.collection, modality, ids)
             if stored:

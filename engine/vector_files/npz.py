@@ -211,11 +211,11 @@ class NpzWriter:
         if column in ("text", "pair", "name") and not any(values):
             return
         first = next(iter(values), "")
-        if isinstance(first, str | list):
+        is_text = isinstance(first, str | list)
+        if is_text:
             self._check_room(column, values, len(first) if isinstance(first, list) else 1)
-            values = np.array(values, np.str_)
         held = io.BytesIO()
-        np.save(held, values, allow_pickle=False)
+        np.save(held, np.array(values, np.str_ if is_text else None), allow_pickle=False)
         archive.writestr(f"{column}.npy", held.getbuffer(), zipfile.ZIP_DEFLATED)
 
     def _check_room(self, column: str, values: list[Any], width: int) -> None:

@@ -198,7 +198,7 @@ def _id_problem(value: Any) -> str:
 
 
 def _row(cells: Mapping[str, Any]) -> VectorRow:
-    texts = {name: _text(cells[name]) for name in TEXTS if name in cells}
+    texts: dict[str, Any] = {name: _text(cells[name]) for name in TEXTS if name in cells}
     label = cells.get("label")
     labels = label if isinstance(label, list) else [label]
     kept = dict.fromkeys(filter(None, map(_text, labels)))

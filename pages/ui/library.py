@@ -103,7 +103,7 @@ def _import(jobs: Jobs, name: str, file: UploadedFile, label: str, skip_bad: boo
     st.rerun()
 
 
-def _submit(jobs: Jobs, name: str, files: list, choice: ModelChoice | None) -> None:
+def _submit(jobs: Jobs, name: str, files: list[UploadedFile], choice: ModelChoice | None) -> None:
     try:
         jobs.upload(name, files, choice)
     except GapscopeError as error:

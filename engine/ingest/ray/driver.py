@@ -186,8 +186,8 @@ class Line:
         """Return what decodes and embeds one parcel per ticket, on any machine and in any order."""
         import ray
 
-        limits = {"max_pixels": self._settings.max_image_pixels, "side_px": self._side_px}
-        read = partial(read_parcel, desk=self._desk, **limits)
+        most, side = self._settings.max_image_pixels, self._side_px
+        read = partial(read_parcel, desk=self._desk, max_pixels=most, side_px=side)
         with warnings.catch_warnings():  # Ray warns that retries will have another place in 2.64
             warnings.simplefilter("ignore")
             files = ray.data.read_datasource(

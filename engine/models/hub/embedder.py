@@ -77,7 +77,7 @@ class EmbedderWeights:
         self._pool: tuple[dict[str, Any], int] | None = None
         self._fingerprints: dict[Provenance, str] = {}
         self.memory_bytes = sum(tensor_bytes(tower) for tower in _distinct(self._towers))
-        self.seconds_per_item = {modality: self._measure(modality) for modality in self.modalities}
+        self.seconds_per_item: Mapping[Modality, float] = {one: self._measure(one) for one in self.modalities}
         self._check_words()
 
     def view(self, choice: ModelChoice) -> SentenceEmbedder:
@@ -120,10 +120,10 @@ class EmbedderWeights:
             rows = self._in_pool(modality, call, list(inputs), options)
             if rows is not None:
                 return rows
-        rows = self._batches.run(
+        parts = self._batches.run(
             task, modality, inputs, lambda part: call(part, batch_size=len(part), **options)
         )
-        return np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, self.dim), np.float32)
 
     @contextmanager
     def spread(self, items: int) -> Iterator[int]:
@@ -164,7 +164,7 @@ class EmbedderWeights:
                 tower.to(self.device.name)  # the start takes it to the CPU, and leaves it there
 
     def _in_pool(
-        self, modality: Modality, call: Callable, inputs: list[Any], options: dict[str, Any]
+        self, modality: Modality, call: Callable[..., Any], inputs: list[Any], options: dict[str, Any]
     ) -> np.ndarray | None:
         """Return vectors (n, width) float32 from the processes of `spread`; None where they failed."""
         with self._pooling:
@@ -364,7 +364,7 @@ def _resolved(weights: EmbedderWeights, choice: ModelChoice) -> Provenance:
     most = choice.max_pixels if choice.max_pixels is not None else made_by.max_pixels
     if limits is None and (choice.min_pixels, choice.max_pixels) != (None, None):
         raise ModelOptionError(weights.spec.id, "pixel limits", f"{least} to {most}", "pictures of one size")
-    if limits is not None and not 0 < least <= most:
+    if limits is not None and not (least and most and 0 < least <= most):
         allowed = "min_pixels of at least 1 and max_pixels that is not smaller"
         raise ModelOptionError(weights.spec.id, "min_pixels and max_pixels", f"{least} and {most}", allowed)
     return Provenance(

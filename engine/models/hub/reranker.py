@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class RerankerWeights:
         self._side_px = int(self._limits[1] ** 0.5) if self._limits else None
         self._marks = marks(model)
         self.memory_bytes = tensor_bytes(model)
-        self.seconds_per_item = {modality: self._measure(modality) for modality in self.modalities}
+        self.seconds_per_item: Mapping[Modality, float] = {one: self._measure(one) for one in self.modalities}
         self._check_words()
 
     def view(self, choice: ModelChoice) -> SentenceReranker:

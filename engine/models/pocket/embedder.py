@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -81,7 +81,9 @@ class PocketWeights:
     def __init__(self, model: Pocket) -> None:
         self._model, self.spec = model, model.spec
         self.memory_bytes = int((model.spec.memory_gb or 0) * 1e9)
-        self.seconds_per_item = {modality: _seconds(model, modality) for modality in model.modalities}
+        self.seconds_per_item: Mapping[Modality, float] = {
+            modality: _seconds(model, modality) for modality in model.modalities
+        }
 
     def view(self, choice: ModelChoice) -> Pocket:
         """Return Pocket. Raises ModelOptionError for a width, a prompt or a pixel limit it has not."""

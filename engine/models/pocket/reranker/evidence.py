@@ -56,7 +56,8 @@ class NpzEvidence:
     def pack(self, prepared: Evidence) -> bytes:
         """Return evidence as bytes."""
         out = io.BytesIO()
-        np.savez(out, **{one.name: np.asarray(getattr(prepared, one.name)) for one in fields(Evidence)})
+        arrays = {one.name: np.asarray(getattr(prepared, one.name)) for one in fields(Evidence)}
+        np.savez(out, allow_pickle=False, **arrays)
         return hashlib.sha256(out.getvalue()).digest() + out.getvalue()
 
     def unpack(self, data: bytes) -> Evidence:
@@ -84,7 +85,7 @@ def examine(picture: Image, network: RegionNetwork, reader: Reader) -> Evidence:
         regions=_half(network.anchored(network.logits(windows(features)), rule["region_temperature"])),
         cells=_half(network.anchored(cells, rule["temperature"])),
         probabilities=_half(network.probabilities(logits, rule["temperature"])),
-        common=np.float32(np.log(np.exp(rule["common_beta"] * (network.kinds @ whole)).mean())),
+        common=np.asarray(np.log(np.exp(rule["common_beta"] * (network.kinds @ whole)).mean()), np.float32),
         colours=_half(background.colours),
         shown=_half(background.shown),
         things=background.things,
