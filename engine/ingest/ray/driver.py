@@ -47,7 +47,7 @@ from engine.ingest.ray.workers import (
 )
 from engine.media.decode import Probe, captions_of
 from engine.media.sources import SourceList
-from engine.models.base import Embedder, ModelChoice, slowest_ingested
+from engine.models.base import ModelChoice, slowest_ingested
 from engine.models.catalog import describe
 from engine.models.lender import SLOW_SECONDS
 from engine.progress import Hooks, Progress
@@ -232,19 +232,17 @@ class RayIngest(FileIngest):
     """
 
     def __init__(
-        self, collection: str, folder: DataFolder, embedder: Embedder, hooks: Hooks, *, share: Share
+        self, collection: str, folder: DataFolder, embedder: FarEmbedder, hooks: Hooks, *, share: Share
     ) -> None:
         super().__init__(collection, folder, embedder, hooks)
-        self._share = share
+        self._share, self._model = share, embedder
         self._captions: set[str] = set()
         self._rows: dict[str, Row] = {}
 
     def _read_ahead(self, reader: ThreadPoolExecutor, batches: Iterable[Sequence[Any]]) -> Iterator[Batch]:
         """Yield finished batches while others are on their way; stop when cancelled."""
         tickets = -(-self._progress.total // self._settings.batch_files)
-        line = Line(
-            self._share, self._embedder, self._settings, side_px=self._side_px, tickets=max(1, tickets)
-        )
+        line = Line(self._share, self._model, self._settings, side_px=self._side_px, tickets=max(1, tickets))
         with closing(line), ThreadPoolExecutor(self._settings.threads) as decoders:
             left, on_way = enumerate(batches), deque[_Sent]()
             while not self._cancelled():

@@ -190,7 +190,7 @@ def _model(settings: Settings, choice: ModelChoice) -> Iterator[tuple[Embedder, 
     loader = Loader(settings)
     models = LoadedModels(settings, loader.load, loader.needs, loader.would_fit, loader.device_of)
     with models.use(loader.resolve(choice), "embedder") as model:
-        yield model, models.list()[0].seconds_per_item  # type: ignore[misc]
+        yield model, models.list()[0].seconds_per_item
 
 
 def local_settings(settings: Settings) -> Settings:

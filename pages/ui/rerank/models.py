@@ -83,7 +83,7 @@ def _ways_out(error: GapscopeError, key: str) -> None:
             "Download it", key=f"{key}_download", icon=":material/download:"
         ):
             with frame.errors():
-                resources.opened()[0].downloads.start(error.model, error.revision)
+                resources.opened()[0].models.downloads.start(error.model, error.revision)
                 st.switch_page(frame.MODELS)
         st.page_link(frame.MODELS, label="Open Models", icon=":material/deployed_code:")
 
