@@ -76,9 +76,10 @@ class Sound:
 
     @classmethod
     def of(cls, samples: np.ndarray, rate_hz: int) -> Sound:
-        """Make a sound of (n,), (channels, n) or (n, channels) numbers; channels are averaged.
+        """Make a sound of samples (n,), (channels, n) or (n, channels); channels are averaged.
 
-        Integers are scaled by their range. The shorter axis counts as the channels.
+        Floats of any dtype are taken as they are, integers scaled by their range to [-1, 1]. The shorter
+        axis counts as the channels. Raises ValueError for no samples, more axes, or what is not finite.
         """
         samples = np.asarray(samples)
         if np.issubdtype(samples.dtype, np.integer):
@@ -156,7 +157,7 @@ class Projection:
     placed: np.ndarray = field(repr=False)
     method: str
     note: str = ""
-    added: np.ndarray = field(repr=False, default=None)  # type: ignore[assignment]
+    added: np.ndarray = field(repr=False, default=None)  # type: ignore[arg-type]  # an array once it is made
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -252,7 +253,10 @@ def _shown(value: object) -> str:
 
 
 def to_fingerprint(vector: np.ndarray) -> str:
-    """Return the first 256 numbers of a vector (d,) at 8 bits, as text of at most 344 characters."""
+    """Return the first 256 numbers of a vector (d,), any float dtype, at 8 bits.
+
+    Base64 text of at most 344 characters; the vector must not begin with 256 zeros.
+    """
     head = np.asarray(vector[:256], np.float32)
     return base64.b64encode(np.round(head / np.abs(head).max() * 127).astype(np.int8).tobytes()).decode()
 

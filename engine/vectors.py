@@ -21,6 +21,7 @@ def normalise(vectors: np.ndarray, *, dtype: type[np.floating] = np.float32) -> 
 
 
 def _normalised(vectors: np.ndarray) -> np.ndarray:
+    """Return float64 rows (n, d) at unit length, float64. Raises ValueError as `normalise` does."""
     peaks = np.abs(vectors).max(axis=1, keepdims=True, initial=0)  # (n, 1)
     if not np.isfinite(peaks).all() or (peaks == 0).any():
         raise ValueError("a row that is zero or not finite cannot be normalised")
@@ -29,10 +30,10 @@ def _normalised(vectors: np.ndarray) -> np.ndarray:
 
 
 def truncate(vectors: np.ndarray, dim: int) -> np.ndarray:
-    """Keep the first dim numbers of every row: (n, d) -> (n, dim), dim <= d, not of unit length.
+    """Keep the first dim numbers of every row: vectors (n, d) -> (n, dim) of the same dtype, a view.
 
-    Only models trained for it (Matryoshka representation learning, Kusupati et al. 2022) keep their
-    order at a smaller width.
+    They are not of unit length. Only models trained for it (Matryoshka representation learning, Kusupati
+    et al. 2022) keep their order at a smaller width. Raises ValueError unless 1 <= dim <= d.
     """
     if not 0 < dim <= vectors.shape[1]:
         raise ValueError(f"a width of {dim} cannot be cut from vectors of {vectors.shape[1]}")
@@ -40,5 +41,8 @@ def truncate(vectors: np.ndarray, dim: int) -> np.ndarray:
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return res[i][j] = a[i] · b[j] for rows of unit length: (n, d), (m, d) -> (n, m) in [-1, 1]."""
+    """Return res[i][j] = a[i] · b[j] for rows of unit length: (n, d), (m, d) -> (n, m) in [-1, 1].
+
+    Of the wider of the two float dtypes.
+    """
     return np.clip(a @ b.T, -1.0, 1.0)

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Literal
+from typing import IO, Literal, TypeGuard, cast
 
 from engine.errors import JudgementError, QueryError, TrecError
 from engine.evaluation.trec import (
@@ -254,7 +254,7 @@ class Judgements:
             "FROM items WHERE collection = ?",
             (collection,),
         )
-        questions, files = {}, {}
+        questions, files = dict[str, str](), dict[str, str | None]()
         for modality, id_, name, pair, caption in rows:
             if modality == "text" and caption and (words := question_words(caption)):
                 questions |= {id_: words, qid_of(caption): words, qid_of(words): words}
@@ -291,7 +291,7 @@ def _resolved(
 @contextmanager
 def _unpacked(qrels: Lines, topics: Lines | None) -> Iterator[tuple[Lines, Lines | None]]:
     """Open the two files of an exported zip, or pass on what are text files already."""
-    if not (hasattr(qrels, "seekable") and qrels.seekable() and _head(qrels) == b"PK\x03\x04"):
+    if not _is_zip(qrels):
         yield qrels, topics
         return
     try:
@@ -314,7 +314,11 @@ def _unpacked(qrels: Lines, topics: Lines | None) -> Iterator[tuple[Lines, Lines
         raise TrecError(f"The zip cannot be read ({shown(str(error))}): give {QRELS_FILE} itself.") from error
 
 
-def _head(file: IO[bytes]) -> bytes:
+def _is_zip(given: Lines) -> TypeGuard[IO[bytes]]:
+    """Tell whether these are no lines yet but an open zip; reads nothing away."""
+    if not (hasattr(given, "seekable") and given.seekable()):
+        return False
+    file = cast(IO[bytes], given)
     head = file.read(4)
     file.seek(0)
-    return head
+    return head == b"PK\x03\x04"

@@ -37,7 +37,7 @@ class Direction:
             raise EvaluationError(
                 f"A direction is two of {', '.join(MODALITIES)} with a hyphen, as text-image; not {text!r}."
             )
-        return cls(asks, answers)  # type: ignore[arg-type]
+        return cls(asks, answers)
 
 
 # What each truth can be asked in; the first that has questions is the default.

@@ -151,9 +151,10 @@ def worth(gains: Mapping[str, int], before: Sequence[Hit], after: Sequence[Hit])
     """Return whether it was worth it; gains maps the id of every right answer to its grade, 1 or more."""
     ranks = [ranks_by_order([hit.item.id for hit in hits], gains) for hits in (before, after)]
     grades = np.array(list(gains.values()), np.float64)
-    first = [_first(row) for row in ranks]
-    ndcg = [ndcg_at(row, NDCG_K, grades) for row in ranks]
-    return Worth(len(gains), int(np.isfinite(ranks[0]).sum()), *first, *ndcg)
+    first_before, first_after = (_first(row) for row in ranks)
+    ndcg_before, ndcg_after = (ndcg_at(row, NDCG_K, grades) for row in ranks)
+    found = int(np.isfinite(ranks[0]).sum())
+    return Worth(len(gains), found, first_before, first_after, ndcg_before, ndcg_after)
 
 
 def _move(hit: Hit, before: int, reranked: Reranked) -> Move:

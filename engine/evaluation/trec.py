@@ -121,7 +121,7 @@ def parse_qrels(lines: Iterable[bytes | str], faults: Faults) -> Iterator[Qrel]:
 
 def parse_topics(lines: Iterable[bytes | str]) -> dict[str, str]:
     """Return the questions of a topics file by their ids. Raises TrecError with the faulty lines."""
-    faults, topics = Faults(), {}
+    faults, topics = Faults(), dict[str, str]()
     for number, text in _readable(lines, faults):
         qid, tab, question = text.partition("\t")
         qid, question = qid.strip(), question.strip()

@@ -17,7 +17,7 @@ from engine.ingest.pipeline import Batch, Pipeline, Ready, tried
 from engine.media.decode import Probe, captions_of, decode, probe
 from engine.media.images import thumbnail
 from engine.media.sources import Source, SourceList
-from engine.models.base import Embedder, ModelChoice
+from engine.models.base import DocumentEmbedder, ModelChoice
 from engine.models.lender import Models
 from engine.progress import Hooks, Progress
 from engine.storage.chroma import check_name
@@ -38,7 +38,7 @@ class Found:
 class FileIngest(Pipeline):
     """One run over a list of sources into one collection."""
 
-    def __init__(self, collection: str, folder: DataFolder, embedder: Embedder, hooks: Hooks) -> None:
+    def __init__(self, collection: str, folder: DataFolder, embedder: DocumentEmbedder, hooks: Hooks) -> None:
         super().__init__(collection, folder, embedder, hooks)
         self._seen: set[str] = set()
         self._refused: dict[str, str] = {}
@@ -79,7 +79,7 @@ class FileIngest(Pipeline):
             cancelled=self._progress.done < self._progress.total,
         )
 
-    def _read(self, decoders: ThreadPoolExecutor, inputs: Sequence[Source]) -> Batch:
+    def _read(self, decoders: ThreadPoolExecutor, inputs: Sequence[Any]) -> Batch:
         found = self._look(decoders, inputs)
         return self._take(found, decoders.map(tried(self._decode), found.wanted))
 
@@ -124,7 +124,8 @@ class FileIngest(Pipeline):
 
     def _sorted(self, probes: Sequence[Probe], known: set[str]) -> tuple[list[Probe], list[Probe]]:
         """Split the files into new ones and those that are stored or were seen in this run."""
-        new, repeated = [], []
+        new: list[Probe] = []
+        repeated: list[Probe] = []
         for probed in probes:
             fresh = probed.sha256 not in known and probed.sha256 not in self._seen
             (new if fresh else repeated).append(probed)

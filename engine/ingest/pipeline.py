@@ -17,7 +17,7 @@ from typing import Any
 from engine.disk import check_space
 from engine.errors import CollectionError, MediaError, StoreFailedError
 from engine.media.images import THUMBNAIL_PX
-from engine.models.base import Embedder
+from engine.models.base import DocumentEmbedder
 from engine.progress import Hooks, Progress
 from engine.storage.chroma import check_name
 from engine.storage.data_folder import DataFolder
@@ -58,7 +58,7 @@ class Pipeline:
         self,
         collection: str,
         folder: DataFolder,
-        embedder: Embedder,
+        embedder: DocumentEmbedder,
         hooks: Hooks,
     ) -> None:
         self.collection = check_name(collection)

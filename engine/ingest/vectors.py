@@ -21,7 +21,6 @@ import numpy as np
 from engine.errors import (
     CollectionError,
     CollectionNotFoundError,
-    ImportedVectorsError,
     MediaError,
     UnknownFormatError,
 )
@@ -32,7 +31,7 @@ from engine.media.metadata import MAX_COLUMNS, disagreement, left_out, metadata_
 from engine.media.plain_text import MAX_CHARS
 from engine.media.sniff import IMAGE_SUFFIXES, TEXT_MIME, sniff
 from engine.media.sources import file_reader
-from engine.models.base import Embedder, ModelSpec
+from engine.models.base import DocumentEmbedder, ModelSpec
 from engine.progress import Hooks, Progress
 from engine.storage.chroma import check_name
 from engine.storage.data_folder import DataFolder
@@ -100,8 +99,8 @@ def _label(folder: DataFolder, collection: str, label: str | None, file: VectorF
 class _Given:
     """Stands in the place of an embedder; what it is given to embed are the vectors themselves."""
 
-    modalities: tuple[Modality, ...] = MODALITIES
-    image_side_px: int | None = THUMBNAIL_PX
+    modalities = MODALITIES
+    image_side_px = THUMBNAIL_PX
 
     def __init__(self, made_by: Provenance) -> None:
         self.provenance = made_by
@@ -111,14 +110,8 @@ class _Given:
         return content
 
     def encode_document(self, modality: Modality, prepared: Sequence[Any]) -> np.ndarray:
-        """Return the prepared vectors as one matrix (n, dim) float32."""
+        """Return n prepared vectors, (dim,) float32 each, as one matrix (n, dim) float32."""
         return np.stack(prepared)
-
-    def encode_query(self, modality: Modality, contents: Sequence[Any]) -> np.ndarray:
-        raise ImportedVectorsError(self.provenance.imported)
-
-    def encode_mixed(self, task: str, contents: Sequence[Any]) -> np.ndarray:
-        raise ImportedVectorsError(self.provenance.imported)
 
     def spread(self, items: int) -> nullcontext[int]:
         return nullcontext(1)
@@ -145,7 +138,7 @@ class VectorImport(FileIngest):
         self,
         collection: str,
         folder: DataFolder,
-        embedder: Embedder,
+        embedder: DocumentEmbedder,
         hooks: Hooks,
         *,
         media_root: Path | None,
@@ -200,7 +193,7 @@ class VectorImport(FileIngest):
 
     def _held(self, ids: list[str]) -> dict[str, tuple[Item, np.ndarray]]:
         """Return what is stored already of these, with its vector, by id."""
-        found = {}
+        found: dict[str, tuple[Item, np.ndarray]] = {}
         for modality in MODALITIES:
             stored = self._store.existing(self.collection, modality, ids)
             if stored:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 3_000  # items; more are computed when somebody asks for it
 PAIRS_AT_ONCE = 20_000  # items whose every pair is compared without being asked
-Progress, Cancelled = Callable[[float], None], Callable[[], bool]
+Progress = Callable[[float], None]
+Cancelled = Callable[[], bool]
 
 
 def quality_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Computation:
@@ -99,7 +100,9 @@ def duplicates_of(
     return _task(drawn, key, "Near duplicates", PAIRS_AT_ONCE, compute)
 
 
-def _task(drawn: DrawnMap, key: Hashable, what: str, at_once: int, compute: Callable) -> Computation:
+def _task(
+    drawn: DrawnMap, key: Hashable, what: str, at_once: int, compute: Callable[[Progress, Cancelled], object]
+) -> Computation:
     items = len(drawn.map.projection)
     return Computation(key, f"{what}: {drawn.map.collection}", items, items <= at_once, compute)
 

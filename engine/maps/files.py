@@ -40,7 +40,8 @@ def read_projection(path: Path) -> tuple[Projection, int] | None:
         parts = (arrays["places"], arrays["placed"], method, note, arrays["added"])
         return Projection(_unpacked(arrays["ids"]), *parts), int(fitted_at)
     except (ValueError, KeyError) as error:
-        return _damaged(path, error)
+        _warn(path, error)
+        return None
 
 
 def write_columns(path: Path, version: str, columns: Columns) -> None:
@@ -65,7 +66,8 @@ def read_columns_file(path: Path, version: str) -> Columns | None:
         categories = {name: Category(arrays[name], tuple(values[name])) for name in _CATEGORIES}
         return Columns(_unpacked(arrays["ids"]), pair=arrays["pair"], **categories)
     except (ValueError, KeyError, TypeError) as error:
-        return _damaged(path, error)
+        _warn(path, error)
+        return None
 
 
 def _packed(ids: tuple[str, ...]) -> np.ndarray:
@@ -82,7 +84,7 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as stream:
-            np.savez(stream, **arrays)
+            np.savez(stream, allow_pickle=False, **arrays)
         draft.replace(path)  # a reader never sees half a file
     except OSError as error:
         with suppress(OSError):
@@ -97,8 +99,9 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        return _damaged(path, error)
+        _warn(path, error)
+        return None
 
 
-def _damaged(path: Path, error: Exception) -> None:
+def _warn(path: Path, error: Exception) -> None:
     log.warning("%s cannot be read and is made anew: %s", path.name, error)

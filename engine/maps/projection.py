@@ -193,14 +193,15 @@ def _fit_on(
     hooks: _Hooks,
 ) -> Projection:
     """Fit one modality and place the others in it, in the order of the table."""
-    chosen = [id_ for id_, modality in zip(table.ids, modalities, strict=True) if modality == settings.fit_on]
+    kind_of = dict(zip(table.ids, modalities, strict=True))
+    chosen = [id_ for id_ in table.ids if kind_of[id_] == settings.fit_on]
     if not chosen:
         raise ProjectionError(f"There is no {settings.fit_on} to fit the map on.")
     kept = set(chosen)
     some, others = table.take(chosen), table.take(id_ for id_ in table.ids if id_ not in kept)
     alone = replace(settings, fit_on=None, gap_axis=None)
     first, then = _halves(hooks) if len(others) else (hooks, hooks)
-    fitted = fit(some, [settings.fit_on] * len(chosen), alone, most=most, **first)
+    fitted = fit(some, [kind_of[id_] for id_ in chosen], alone, most=most, **first)
     return (place(fitted, some, others, **then) if len(others) else fitted).take(table.ids)
 
 

@@ -220,7 +220,10 @@ def _intrusion(ranks: np.ndarray, n: int) -> float:
 
 
 def _cross(names: np.ndarray, nearest: np.ndarray) -> float:
-    """Return the share of nearest rows (sample, k) int64 of another modality, in [0, 1]; names: (pool,)."""
+    """Return the share, in [0, 1], of neighbours that are of another modality.
+
+    names: (pool,) str; nearest: (sample, k) int64 rows of the pool.
+    """
     return float((names[nearest] != names[: len(nearest), None]).mean())
 
 

@@ -325,8 +325,9 @@ def _add_row(
     if name not in files:
         return f"{clean_name(file_name)} is not among the files."
     given = row.get("caption") or row.get("text") or ""
-    captions = given if isinstance(given, list) else [given]
-    if not all(isinstance(caption, str) for caption in captions):
+    listed = given if isinstance(given, list) else [given]
+    captions = [caption for caption in listed if isinstance(caption, str)]
+    if len(captions) < len(listed):
         return f"the caption of {clean_name(file_name)} is not text."
     before = rows.get(name, _Row())
     cleaned = (clean_text(caption)[:MAX_CAPTION_CHARS].strip() for caption in captions)

@@ -112,17 +112,32 @@ def slowest_ingested(seconds_per_item: Mapping[Modality, float]) -> float:
     return max((value for key, value in seconds_per_item.items() if key in INGESTED), default=0.0)
 
 
-class Embedder(Protocol):
-    """Turns content of one modality into unit vectors; safe to call from several threads.
+class DocumentEmbedder(Protocol):
+    """Turns what is stored into unit vectors: all that an ingest asks of a model.
 
     Content is a str for text, an upright RGB `PIL.Image.Image` for a picture, a `types.Sound` and
     a `types.Frames` for audio and video.
     """
 
-    spec: ModelSpec
-    provenance: Provenance  # what a collection records of the vectors this embedder makes
-    modalities: tuple[Modality, ...]
-    image_side_px: int | None  # the shorter side below which a picture loses detail; None: any detail counts
+    @property
+    def spec(self) -> ModelSpec:
+        """Return the model as the catalog describes it."""
+        ...
+
+    @property
+    def provenance(self) -> Provenance:
+        """Return what a collection records of the vectors this embedder makes."""
+        ...
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Return what it embeds."""
+        ...
+
+    @property
+    def image_side_px(self) -> int | None:
+        """Return the shorter side below which a picture loses detail; None: any detail counts."""
+        ...
 
     def prepare(self, modality: Modality, content: Any) -> Any:
         """Do the CPU work that may overlap the forward pass of an earlier batch; keeps memory small.
@@ -138,6 +153,14 @@ class Embedder(Protocol):
         """
         ...
 
+    def spread(self, items: int) -> AbstractContextManager[int]:
+        """Encode so many documents on every device while it lasts, where that pays; yields how many."""
+        ...
+
+
+class Embedder(DocumentEmbedder, Protocol):
+    """Turns content of one modality into unit vectors; safe to call from several threads."""
+
     def encode_query(self, modality: Modality, contents: Sequence[Any]) -> np.ndarray:
         """Embed n questions, content as it is: (n, dim) float32, rows of unit length, order kept.
 
@@ -152,10 +175,6 @@ class Embedder(Protocol):
 
         Raises ModalityError where the model takes no such mixture.
         """
-        ...
-
-    def spread(self, items: int) -> AbstractContextManager[int]:
-        """Encode so many documents on every device while it lasts, where that pays; yields how many."""
         ...
 
 
@@ -182,8 +201,11 @@ class Reranker(Protocol):
     spec: ModelSpec
     provenance: Provenance
     modalities: tuple[Modality, ...]
-    # None: preparing costs nothing, or what it gives is too large to be worth keeping
-    codec: EvidenceCodec | None
+
+    @property
+    def codec(self) -> EvidenceCodec | None:
+        """Return how prepared documents are kept; None where they cost nothing, or are too large for that."""
+        ...
 
     def can_read(self, query: Modality, document: Modality) -> bool:
         """Tell whether the model reads a question of one modality against a document of another."""

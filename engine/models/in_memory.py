@@ -6,9 +6,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, overload
 
 from engine.errors import ModelError, ModelKindError, ModelMemoryError
 from engine.models.base import Embedder, Kind, LoadedModel, ModelChoice, ModelSpec, Reranker
@@ -93,10 +94,25 @@ class LoadedModels:
         self._loading: _Loading | None = None  # whoever sets it has the right to load
         self._closed = False
 
+    @overload
+    def use(
+        self, choice: ModelChoice, kind: Literal["embedder"] = ..., on_stage: OnStage = ...
+    ) -> AbstractContextManager[Embedder]: ...
+
+    @overload
+    def use(
+        self, choice: ModelChoice, kind: Literal["reranker"], on_stage: OnStage = ...
+    ) -> AbstractContextManager[Reranker]: ...
+
+    @overload
+    def use(
+        self, choice: ModelChoice, kind: Kind, on_stage: OnStage = ...
+    ) -> AbstractContextManager[Embedder | Reranker]: ...
+
     @contextmanager
     def use(
         self, choice: ModelChoice, kind: Kind = "embedder", on_stage: OnStage = lambda stage: None
-    ) -> Iterator[Embedder | Reranker]:
+    ) -> Iterator[Any]:
         """Lend a model for the length of a with block, loading it if need be; nobody unloads it meanwhile.
 
         The view is not to be used after the block. One load runs at a time; on_stage is told in words
@@ -162,7 +178,7 @@ class LoadedModels:
         told = ""  # nothing yet, so that the first look never waits
         while True:
             with self._changed:
-                self._changed.wait_for(lambda known=told: self._is_news(key, known))
+                self._changed.wait_for(partial(self._is_news, key, told))
                 if self._closed:
                     raise ModelError("Gapscope is shutting down and lends no more models. Start it again.")
                 if entry := self._find(key):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
 
 from engine.errors import SlowModelError
 from engine.models.background_loads import BackgroundLoads
@@ -48,7 +47,7 @@ class Models:
         """
         resolved = self.loader.resolve(choice or ModelChoice(DEFAULT_MODEL))
         with self.loaded.use(resolved, "embedder", on_stage) as model:
-            yield cast(Embedder, model)
+            yield model
 
     @contextmanager
     def reranker(
@@ -56,7 +55,7 @@ class Models:
     ) -> Iterator[Reranker]:
         """Lend a reranker, loaded once per process. Raises ModelError."""
         with self.loaded.use(self.loader.resolve(choice), "reranker", on_stage) as model:
-            yield cast(Reranker, model)
+            yield model
 
     def check_speed(self, choice: ModelChoice, items: int) -> None:
         """Raise SlowModelError where a loaded model would take more than half an hour for so many items."""

@@ -131,7 +131,8 @@ class Loader:
     def _load_embedder(
         self, spec: ModelSpec, choice: ModelChoice, found: files.Checkpoint, device: Device, dtype: str
     ) -> EmbedderWeights:
-        from engine.models.hub.embedder import EmbedderWeights, model_pixel_limits
+        from engine.models.hub.embedder import EmbedderWeights
+        from engine.models.hub.limits import model_pixel_limits
         from engine.models.hub.opening import libraries, open_checkpoint, prompt_of, width_of
 
         code = self._settings.allows_remote_code(spec.id)

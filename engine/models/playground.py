@@ -259,7 +259,8 @@ def right_firsts(found: Iterable[First]) -> tuple[int, int]:
 def gap_of(matrix: Matrix, belongs: Mapping[str, str]) -> Gap | None:
     """Return the mean cosines across and within kinds, of what `similarity` gave; None with too few.
 
-    `belongs` maps the id of a text to the id of its picture. No entry is compared with itself.
+    `belongs` maps the id of a text to the id of its picture. No entry is compared with itself. Raises
+    ValueError for scores that are no cosines.
     """
     if matrix.scale != "cosine":
         raise ValueError("a gap is measured in cosines")
@@ -291,7 +292,10 @@ def _mean(matrix: Matrix, wanted: Callable[[Heading, Heading], bool]) -> Mean | 
 def _table(
     entries: Sequence[Entry], embedder: Embedder, encode: Callable[[Modality, list[Any]], np.ndarray]
 ) -> VectorTable:
-    """Embed the entries whose modality the model embeds. Raises ModalityError where there are none."""
+    """Embed the entries whose modality the model embeds. Raises ModalityError where there are none.
+
+    encode gives n contents of one modality as (n, dim) float32, rows of unit length.
+    """
     ids: list[str] = []
     parts = []
     for modality in embedder.modalities:
@@ -305,6 +309,7 @@ def _table(
 
 
 def _as_documents(embedder: Embedder, modality: Modality, contents: Sequence[Any]) -> np.ndarray:
+    """Embed n contents as they are stored: (n, dim) float32, rows of unit length."""
     return embedder.encode_document(modality, [embedder.prepare(modality, one) for one in contents])
 
 

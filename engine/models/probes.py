@@ -26,7 +26,7 @@ def probe(modality: Modality) -> Any:
 
 
 def _gradient(height: int, width: int) -> np.ndarray:
-    """Return a smooth picture (height, width, 3) uint8."""
+    """Return a smooth picture: (height, width, 3) uint8 RGB."""
     down, across = np.mgrid[0:height, 0:width]
     channels = (255 * down / height, 255 * across / width, 127 + 127 * np.sin(across / 37 + down / 23))
     return np.stack(channels, axis=-1).astype(np.uint8)

@@ -210,8 +210,9 @@ class Store:
         """Yield the ids of everything stored of one modality, in pages."""
         with self._errors():
             part = self._part(name, modality)
-            total = part.count() if part is not None else 0
-            for offset in range(0, total, _PAGE):
+            if part is None:
+                return
+            for offset in range(0, part.count(), _PAGE):
                 yield part.get(limit=_PAGE, offset=offset, include=[])["ids"]
 
     def existing(self, name: str, modality: Modality, ids: Iterable[str]) -> set[str]:
@@ -301,7 +302,9 @@ class Store:
         with self._writing():
             for modality in MODALITIES:
                 collection = self._part(name, modality)
-                for start in range(0, len(wanted) if collection else 0, 256):
+                if collection is None:
+                    continue
+                for start in range(0, len(wanted), 256):
                     collection.delete(ids=wanted[start : start + 256])
 
     def delete_part(self, name: str, modality: Modality) -> None:

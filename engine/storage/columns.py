@@ -21,6 +21,7 @@ from engine.storage.ledger import item_from_json
 from engine.types import MODALITIES, Item, Modality, VectorTable
 
 _ROWS_AT_ONCE = 20_000
+_Row = tuple[str, str, str, str]  # of an item: modality, media type, pair, and labels as JSON
 _FIELDS = """SELECT id, modality, json_extract(item, '$.mime'), json_extract(item, '$.pair'),
 json_extract(item, '$.labels') FROM items WHERE collection = ?"""
 
@@ -76,7 +77,7 @@ class Columns:
     labels: Category = field(repr=False)
 
     def __post_init__(self) -> None:
-        if len({len(self.ids), *map(len, (self.modality, self.mime, self.pair, self.labels))}) != 1:
+        if len({len(self.ids), len(self.modality), len(self.mime), len(self.pair), len(self.labels)}) != 1:
             raise ValueError("columns must be of one length")
 
     def __len__(self) -> int:
@@ -101,7 +102,7 @@ def read_columns(folder: DataFolder, collection: str) -> Columns:
 
     Raises CollectionNotFoundError, StoreError, FolderError, and ProjectionError where it is empty.
     """
-    rows = {}
+    rows: dict[str, _Row] = {}
     for id_, modality, mime, pair, labels in folder.ledger.rows(_FIELDS, (collection,)):
         rows[id_] = (modality, mime or "", pair or id_, labels or "")
     counts = folder.store.info(collection).counts
@@ -110,14 +111,12 @@ def read_columns(folder: DataFolder, collection: str) -> Columns:
     if not rows:
         raise ProjectionError(f"There is nothing to project: the collection {collection!r} is empty.")
     ids = tuple(sorted(rows))
-    modality, mime, pair, labels = (Category.of(rows[id_][place] for id_ in ids) for place in range(4))
-    known = tuple(tuple(json.loads(text)) if text else () for text in labels.values)
-    return Columns(ids, modality, mime, pair.codes, replace(labels, values=known))
+    kinds, mimes, pairs, texts = (Category.of(rows[id_][place] for id_ in ids) for place in range(4))
+    known = tuple(tuple(json.loads(text)) if text else () for text in texts.values)
+    return Columns(ids, kinds, mimes, pairs.codes, replace(texts, values=known))
 
 
-def _from_store(
-    folder: DataFolder, collection: str, known: Mapping[str, tuple[str, ...]]
-) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _from_store(folder: DataFolder, collection: str, known: Mapping[str, _Row]) -> Iterator[tuple[str, _Row]]:
     """Yield what the store holds, by what the ledger says of it or else by what the store does."""
     for item in chain.from_iterable(folder.store.all_items(collection, one) for one in MODALITIES):
         labels = json.dumps(item.labels) if item.labels else ""
@@ -131,8 +130,8 @@ def read_vectors(folder: DataFolder, collection: str, ids: Sequence[str]) -> Vec
     """
     place = {id_: row for row, id_ in enumerate(ids)}
     matrix, found = np.zeros((0, 0), np.float32), np.zeros(len(ids), bool)
-    for some, vectors in _pages(folder, collection):
-        rows = np.array([place.get(id_, -1) for id_ in some])
+    for page, vectors in _pages(folder, collection):
+        rows = np.array([place.get(id_, -1) for id_ in page])
         if not matrix.size:
             matrix = np.zeros((len(ids), vectors.shape[1]), np.float32)
         matrix[rows[rows >= 0]], found[rows[rows >= 0]] = vectors[rows >= 0], True

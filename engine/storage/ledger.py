@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -238,7 +239,7 @@ class Ledger:
             self._db.execute("DELETE FROM collections WHERE name = ?", (collection,))
         return media
 
-    def rows(self, query: str, args: tuple) -> list[tuple]:
+    def rows(self, query: str, args: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Return the rows of a query, for rooms that record more here (`staging.py`)."""
         with self._errors():
             return self._db.execute(query, args).fetchall()

@@ -78,8 +78,10 @@ def restore(collection: str, modality: Modality, store: Store, ledger: Ledger) -
     Takes nothing away: other processes may keep rows of their own in the same collection of a server.
     """
     made_by = ledger.provenance(collection)
+    if made_by is None:
+        return 0
     total = 0
-    for items, table in ledger.pages(collection, modality, rows=_ROWS) if made_by else ():
+    for items, table in ledger.pages(collection, modality, rows=_ROWS):
         stored = store.existing(collection, modality, table.ids)
         lost = [item for item in items if item.id not in stored]
         store.upsert(collection, made_by, modality, lost, table.take(item.id for item in lost))

@@ -11,6 +11,7 @@ import sqlite3
 import uuid
 from collections.abc import Container, Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from engine.errors import CollectionError
 from engine.storage.ledger import Ledger, item_from_json
@@ -167,7 +168,7 @@ def dropped_error(staging: Staging) -> CollectionError:
     )
 
 
-def _refile(db: sqlite3.Connection, staging: Staging) -> dict[str, list]:
+def _refile(db: sqlite3.Connection, staging: Staging) -> dict[str, list[Any]]:
     """Replace the target's rows by the staged ones; returns the `gone` and the `media` of a `Swap`."""
     target, source, name = staging.target, staging.source, staging.name
     gone = db.execute(f"SELECT s.modality, s.id, s.media {_MISSING}", (name, source)).fetchall()

@@ -154,7 +154,10 @@ class _Array:
         self.row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
 
     def take(self, rows: int) -> np.ndarray:
-        """Return the next rows. Raises EOFError where the file ends before."""
+        """Return the next rows: (rows, ...) of the array's own shape and dtype, read-only.
+
+        Raises EOFError where the file ends before.
+        """
         wanted = rows * self.row_bytes
         data = self._stream.read(wanted)
         if len(data) < wanted:
@@ -208,11 +211,11 @@ class NpzWriter:
         if column in ("text", "pair", "name") and not any(values):
             return
         first = next(iter(values), "")
-        if isinstance(first, str | list):
+        is_text = isinstance(first, str | list)
+        if is_text:
             self._check_room(column, values, len(first) if isinstance(first, list) else 1)
-            values = np.array(values, np.str_)
         held = io.BytesIO()
-        np.save(held, values, allow_pickle=False)
+        np.save(held, np.array(values, np.str_ if is_text else None), allow_pickle=False)
         archive.writestr(f"{column}.npy", held.getbuffer(), zipfile.ZIP_DEFLATED)
 
     def _check_room(self, column: str, values: list[Any], width: int) -> None:
@@ -232,7 +235,7 @@ def _array_of(values: list[Any], kind: str) -> list[Any]:
 
 
 def _values(array: np.ndarray) -> list[Any]:
-    """Return an array's plain values; a date as ISO text."""
+    """Return the plain values of an array (n,) of any plain dtype; a date as ISO text, None for no date."""
     if array.dtype.kind == "M":
         return [None if one == "NaT" else iso(one) for one in np.datetime_as_string(array).tolist()]
     return (array.astype(np.float64) if array.dtype.kind == "f" else array).tolist()

@@ -56,12 +56,11 @@ class ParquetTable:
         from pyarrow import types
 
         inner = _inner(found)
-        is_list = inner is not None
         if column == "vector":
-            fits = is_list and (types.is_floating(inner) or types.is_integer(inner))
+            fits = inner is not None and (types.is_floating(inner) or types.is_integer(inner))
             wanted = "a list of numbers"
         else:
-            value = inner if column == "label" and is_list else found
+            value = inner if column == "label" and inner is not None else found
             value = value.value_type if types.is_dictionary(value) else value
             fits = _is_text(value) or (column in ("id", "pair", "label") and types.is_integer(value))
             wanted = {"id": "text or whole numbers", "label": "text, or a list of texts"}.get(column, "text")
@@ -205,7 +204,10 @@ def _values(array: pa.Array) -> list[Any]:
 
 
 def _vectors(array: pa.Array, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return vectors (n, dim), NaN where a row has another width, and the widths (n,), -1 for none."""
+    """Return vectors (n, dim), NaN where a row has another width, and the widths (n,), -1 for none.
+
+    Vectors are float32 where the file has so few digits, else float64; widths are int32 or int64.
+    """
     import pyarrow as pa
     from pyarrow import compute
 

@@ -93,9 +93,9 @@ class VectorRows:
 class RawRows:
     """Rows as a format gives them, unchecked; `first` is the number of the first one, from 1.
 
-    vectors: (n, d) float, NaN where a row has another width; lengths: (n,) int, the width of every row,
-    -1 where it has no vector. `columns` maps the other columns that are there to n values, and `metadata`
-    those of no meaning here.
+    vectors: (n, d) float32 or float64, NaN where a row has another width; lengths: (n,) int32 or int64, the
+    width of every row, -1 where it has no vector. `columns` maps the other columns that are there to n
+    values, and `metadata` those of no meaning here.
     """
 
     first: int
@@ -140,7 +140,7 @@ def is_other(column: str, columns: Collection[str]) -> bool:
 
 
 def checked(raw: RawRows, dim: int) -> tuple[VectorRows, list[Fault]]:
-    """Return the good rows of a batch, and the first fault of every other one."""
+    """Return the good rows of a batch, of vectors (n, dim), and the first fault of every other one."""
     finite, some = np.isfinite(raw.vectors).all(axis=1), (raw.vectors != 0).any(axis=1)  # (n,)
     good: list[int] = []
     rows, faults = [], []
@@ -198,7 +198,7 @@ def _id_problem(value: Any) -> str:
 
 
 def _row(cells: Mapping[str, Any]) -> VectorRow:
-    texts = {name: _text(cells[name]) for name in TEXTS if name in cells}
+    texts: dict[str, Any] = {name: _text(cells[name]) for name in TEXTS if name in cells}
     label = cells.get("label")
     labels = label if isinstance(label, list) else [label]
     kept = dict.fromkeys(filter(None, map(_text, labels)))

@@ -32,7 +32,7 @@ from engine.vector_files.rows import (
     checked,
 )
 
-SUFFIXES = {".parquet": ParquetWriter, ".npz": NpzWriter}
+SUFFIXES: dict[str, type[ParquetWriter] | type[NpzWriter]] = {".parquet": ParquetWriter, ".npz": NpzWriter}
 _ROWS = 1_024
 _NUMBERS = 4_000_000  # of a page: 32 MB at the most
 _NAMED = 5  # bad rows that an error names

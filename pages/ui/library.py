@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import streamlit as st
 
@@ -106,7 +106,7 @@ def _import(jobs: Jobs, name: str, file: UploadedFile, label: str, skip_bad: boo
     st.rerun()
 
 
-def _submit(jobs: Jobs, name: str, files: list, choice: ModelChoice | None) -> None:
+def _submit(jobs: Jobs, name: str, files: list[tuple[str, IO[bytes]]], choice: ModelChoice | None) -> None:
     try:
         jobs.upload(name, files, choice)
     except GapscopeError as error:

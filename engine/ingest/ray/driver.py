@@ -47,7 +47,7 @@ from engine.ingest.ray.workers import (
 )
 from engine.media.decode import Probe, captions_of
 from engine.media.sources import SourceList
-from engine.models.base import Embedder, ModelChoice, slowest_ingested
+from engine.models.base import ModelChoice, slowest_ingested
 from engine.models.catalog import describe
 from engine.models.lender import SLOW_SECONDS
 from engine.progress import Hooks, Progress
@@ -186,8 +186,8 @@ class Line:
         """Return what decodes and embeds one parcel per ticket, on any machine and in any order."""
         import ray
 
-        limits = {"max_pixels": self._settings.max_image_pixels, "side_px": self._side_px}
-        read = partial(read_parcel, desk=self._desk, **limits)
+        most, side = self._settings.max_image_pixels, self._side_px
+        read = partial(read_parcel, desk=self._desk, max_pixels=most, side_px=side)
         with warnings.catch_warnings():  # Ray warns that retries will have another place in 2.64
             warnings.simplefilter("ignore")
             files = ray.data.read_datasource(
@@ -232,19 +232,17 @@ class RayIngest(FileIngest):
     """
 
     def __init__(
-        self, collection: str, folder: DataFolder, embedder: Embedder, hooks: Hooks, *, share: Share
+        self, collection: str, folder: DataFolder, embedder: FarEmbedder, hooks: Hooks, *, share: Share
     ) -> None:
         super().__init__(collection, folder, embedder, hooks)
-        self._share = share
+        self._share, self._model = share, embedder
         self._captions: set[str] = set()
         self._rows: dict[str, Row] = {}
 
     def _read_ahead(self, reader: ThreadPoolExecutor, batches: Iterable[Sequence[Any]]) -> Iterator[Batch]:
         """Yield finished batches while others are on their way; stop when cancelled."""
         tickets = -(-self._progress.total // self._settings.batch_files)
-        line = Line(
-            self._share, self._embedder, self._settings, side_px=self._side_px, tickets=max(1, tickets)
-        )
+        line = Line(self._share, self._model, self._settings, side_px=self._side_px, tickets=max(1, tickets))
         with closing(line), ThreadPoolExecutor(self._settings.threads) as decoders:
             left, on_way = enumerate(batches), deque[_Sent]()
             while not self._cancelled():

@@ -85,15 +85,15 @@ class Desk:
 
     def __init__(self) -> None:
         self._waiting: Queue[int] = Queue()
-        self._parcels: dict[int, list] = {}
+        self._parcels: dict[int, list[Any]] = {}
         self._numbers: dict[int, Future[int]] = {}
 
-    async def give(self, number: int, reference: list) -> None:
+    async def give(self, number: int, reference: list[Any]) -> None:
         """Take a parcel in: a list of its one object reference, which keeps Ray from resolving it."""
         self._parcels[number] = reference
         self._waiting.put_nowait(number)
 
-    async def take(self, ticket: int) -> list:
+    async def take(self, ticket: int) -> list[Any]:
         """Wait for a parcel; a ticket gets the same one however often it asks, or nothing once dropped."""
         if ticket not in self._numbers:
             self._numbers[ticket] = ensure_future(self._waiting.get())
@@ -190,7 +190,7 @@ def _model(settings: Settings, choice: ModelChoice) -> Iterator[tuple[Embedder, 
     loader = Loader(settings)
     models = LoadedModels(settings, loader.load, loader.needs, loader.would_fit, loader.device_of)
     with models.use(loader.resolve(choice), "embedder") as model:
-        yield model, models.list()[0].seconds_per_item  # type: ignore[misc]
+        yield model, models.list()[0].seconds_per_item
 
 
 def local_settings(settings: Settings) -> Settings:

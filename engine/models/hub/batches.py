@@ -55,6 +55,7 @@ class Batches:
     ) -> list[np.ndarray]:
         """Return what `forward` gives for one part of the items after the other, order kept.
 
+        `forward` gives a row per item, (b, width) or (b,) of any float dtype; returned are these as float32.
         Raises ModelError for what the model's library says, and for memory that one item exceeds.
         """
         parts, start = [], 0
@@ -73,7 +74,10 @@ class Batches:
         part: list[Any],
         forward: Callable[[list[Any]], np.ndarray],
     ) -> np.ndarray | None:
-        """Return the rows of one batch, or None where memory ran out and a smaller one may do."""
+        """Return the rows of one batch, (b, width) or (b,) float32.
+
+        None where memory ran out and a smaller one may do. Raises ModelError as `run` does.
+        """
         try:
             with self._turns.question() if task == "query" else self._turns.documents():
                 started = time.perf_counter()

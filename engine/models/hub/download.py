@@ -167,7 +167,8 @@ class Downloads:
 
     def _attend(self, download: Download) -> dict[str, Any]:
         """Run the child to its end and return its last word."""
-        child, speed, last = self._spawn(download), _Speed(), {"event": "nothing"}
+        child, speed = self._spawn(download), _Speed()
+        last: dict[str, Any] = {"event": "nothing"}
         if child is None:  # cancelled: nobody reads the outcome
             return {"event": "error", "kind": "dropped"}
         with child:

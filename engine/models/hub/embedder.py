@@ -77,7 +77,7 @@ class EmbedderWeights:
         self._pool: tuple[dict[str, Any], int] | None = None
         self._fingerprints: dict[Provenance, str] = {}
         self.memory_bytes = sum(tensor_bytes(tower) for tower in _distinct(self._towers))
-        self.seconds_per_item = {modality: self._measure(modality) for modality in self.modalities}
+        self.seconds_per_item: Mapping[Modality, float] = {one: self._measure(one) for one in self.modalities}
         self._check_words()
 
     def view(self, choice: ModelChoice) -> SentenceEmbedder:
@@ -108,7 +108,7 @@ class EmbedderWeights:
         prompt: str,
         processing: dict[str, Any],
     ) -> np.ndarray:
-        """Embed n inputs of sentence-transformers: (n, full width) float32 as the model gives them.
+        """Embed n inputs of sentence-transformers: (n, width) float32 as the model gives them, at full width.
 
         task is "query" or "document"; questions go ahead of documents after the batch that runs.
         Where memory runs out, the batch is halved and stays so.
@@ -120,10 +120,10 @@ class EmbedderWeights:
             rows = self._in_pool(modality, call, list(inputs), options)
             if rows is not None:
                 return rows
-        rows = self._batches.run(
+        parts = self._batches.run(
             task, modality, inputs, lambda part: call(part, batch_size=len(part), **options)
         )
-        return np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, self.dim), np.float32)
 
     @contextmanager
     def spread(self, items: int) -> Iterator[int]:
@@ -164,9 +164,9 @@ class EmbedderWeights:
                 tower.to(self.device.name)  # the start takes it to the CPU, and leaves it there
 
     def _in_pool(
-        self, modality: Modality, call: Callable, inputs: list[Any], options: dict[str, Any]
+        self, modality: Modality, call: Callable[..., Any], inputs: list[Any], options: dict[str, Any]
     ) -> np.ndarray | None:
-        """Return the vectors from the processes of `spread`, or None where they failed."""
+        """Return vectors (n, width) float32 from the processes of `spread`; None where they failed."""
         with self._pooling:
             if not self._pool:
                 return None
@@ -242,7 +242,7 @@ class SentenceEmbedder:
         """Embed n inputs of several parts each, such as a picture with its caption: (n, dim) float32.
 
         task is "query" or "document". Of sound longer than the model's window the first window counts.
-        Raises ModalityError where the model takes no such mixture.
+        Raises ModalityError where the model takes no such mixture, ModelError where it fails.
         """
         prepared = [[(kind, self._one(kind, content)) for kind, content in parts] for parts in contents]
         inputs = [self._mixed(parts) for parts in prepared]
@@ -284,6 +284,7 @@ class SentenceEmbedder:
     def _encode(
         self, task: EncodingTask, modality: Modality, prepared: Sequence[Any], prompt: str
     ) -> np.ndarray:
+        """Embed n prepared inputs: (n, dim) float32, rows of unit length. Raises ModelError."""
         self._weights.tower(modality)
         if modality == "audio":
             return self._encode_windows(task, prepared, prompt)
@@ -293,7 +294,10 @@ class SentenceEmbedder:
         return self._finish(self._weights.encode(task, modality, inputs, prompt, self._processing()))
 
     def _encode_windows(self, task: EncodingTask, prepared: Sequence[list[Sound]], prompt: str) -> np.ndarray:
-        """Embed each clip as the mean of its windows' vectors, weighted by their length."""
+        """Embed each of n clips as the mean of its windows' vectors, weighted by their length.
+
+        (n, dim) float32, rows of unit length.
+        """
         cut = list(chain.from_iterable(prepared))
         inputs = [to_input("audio", window) for window in cut]
         rows = self._finish(self._weights.encode(task, "audio", inputs, prompt, {}))
@@ -303,7 +307,10 @@ class SentenceEmbedder:
         return normalise(np.stack(sums)) if sums else rows
 
     def _encode_videos(self, task: EncodingTask, prepared: Sequence[Frames], prompt: str) -> np.ndarray:
-        """Embed videos one by one: their times go to the processor beside them, not with them."""
+        """Embed n videos one by one: their times go to the processor beside them, not with them.
+
+        (n, dim) float32, rows of unit length.
+        """
         rows = [
             self._weights.encode(task, "video", [to_input("video", one)], prompt, self._processing([one]))
             for one in prepared
@@ -311,6 +318,10 @@ class SentenceEmbedder:
         return self._finish(np.concatenate(rows) if rows else np.zeros((0, self._weights.dim), np.float32))
 
     def _finish(self, rows: np.ndarray) -> np.ndarray:
+        """Cut rows (n, width) float32 to this view's dim: (n, dim) float32, rows of unit length.
+
+        Raises ModelError for a row that is zero or not finite.
+        """
         try:
             return normalise(truncate(rows, self.provenance.dim))
         except ValueError as error:
@@ -353,7 +364,7 @@ def _resolved(weights: EmbedderWeights, choice: ModelChoice) -> Provenance:
     most = choice.max_pixels if choice.max_pixels is not None else made_by.max_pixels
     if limits is None and (choice.min_pixels, choice.max_pixels) != (None, None):
         raise ModelOptionError(weights.spec.id, "pixel limits", f"{least} to {most}", "pictures of one size")
-    if limits is not None and not 0 < least <= most:
+    if limits is not None and not (least and most and 0 < least <= most):
         allowed = "min_pixels of at least 1 and max_pixels that is not smaller"
         raise ModelOptionError(weights.spec.id, "min_pixels and max_pixels", f"{least} and {most}", allowed)
     return Provenance(

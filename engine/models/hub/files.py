@@ -394,7 +394,7 @@ def _all_weights(folder: Path) -> list[Path]:
 
 
 def _values_by_dtype(folder: Path) -> Counter[str] | None:
-    paths, counts = _all_weights(folder), Counter()
+    paths, counts = _all_weights(folder), Counter[str]()
     if not paths or any(path.suffix != ".safetensors" for path in paths):
         return None
     for path in paths:

@@ -43,7 +43,7 @@ def video_options(videos: Iterable[Frames]) -> dict[str, Any]:
 
 
 def channels_first(frames: Frames) -> np.ndarray:
-    """Return the frames as (n, 3, height, width) uint8."""
+    """Return the frames as (n, 3, height, width) uint8 RGB, a view of their pixels."""
     return frames.pixels.transpose(0, 3, 1, 2)
 
 

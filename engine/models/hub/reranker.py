@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class RerankerWeights:
         self._side_px = int(self._limits[1] ** 0.5) if self._limits else None
         self._marks = marks(model)
         self.memory_bytes = tensor_bytes(model)
-        self.seconds_per_item = {modality: self._measure(modality) for modality in self.modalities}
+        self.seconds_per_item: Mapping[Modality, float] = {one: self._measure(one) for one in self.modalities}
         self._check_words()
 
     def view(self, choice: ModelChoice) -> SentenceReranker:
@@ -74,7 +74,10 @@ class RerankerWeights:
         return scores
 
     def _predict(self, query: tuple[Modality, Any], documents: list[tuple[Modality, Any]]) -> np.ndarray:
-        """Score documents of one modality, a batch at a time; videos one by one, each with its times."""
+        """Score n >= 1 documents of one modality, a batch at a time: (n,) float32.
+
+        Videos go one by one, each with its times.
+        """
         asked, modality = self._prepared(*query), documents[0][0]
         alone = "video" in (query[0], modality)
         parts = self._batches.run(
@@ -98,6 +101,7 @@ class RerankerWeights:
         return to_input(*query), to_input(*document)
 
     def _forward(self, query: tuple[Modality, Any], batch: list[tuple[Modality, Any]]) -> np.ndarray:
+        """Score a batch of b documents of one modality: (b,) float32. Raises ModelError."""
         if self._model is None:
             raise ModelError(f"{self.spec.id} was unloaded; ask again.")
         prepared = [self._prepared(*document) for document in batch]
@@ -112,6 +116,7 @@ class RerankerWeights:
         return self._checked(scores)
 
     def _checked(self, scores: Any) -> np.ndarray:
+        """Return a model's scores as (b,) float32, finite. Raises ModelError where they are not that."""
         scores = np.asarray(scores, np.float32)
         if scores.ndim != 1 or not np.isfinite(scores).all():
             raise ModelError(

@@ -44,7 +44,10 @@ def ensure_converted(models_dir: Path, on_stage: Callable[[str], None]) -> Path:
 
 
 def ensure_regions(models_dir: Path, on_stage: Callable[[str], None]) -> Path:
-    """Return the folder of the picture tower cut before its pooling; see `ensure_converted`."""
+    """Return the folder of the picture tower cut before its pooling, as `ensure_converted` does.
+
+    Raises WeightsError or FolderError.
+    """
     return _ensure(
         models_dir, "regions", models_dir / f"pocket-regions-{RECIPE.image['sha256'][:10]}", on_stage
     )

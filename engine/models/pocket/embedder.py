@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Pocket:
         return cls(spec, TextTower(folder, threads), image.ImageTower(folder, threads))
 
     def prepare(self, modality: Modality, content: Any) -> Any:
-        """Text stays text; a picture becomes (260, 260, 3) uint8."""
+        """Text stays text; a picture becomes (260, 260, 3) uint8 RGB. Raises ModalityError."""
         if modality == "text":
             return content
         self._check(modality)
@@ -52,13 +52,16 @@ class Pocket:
         return tower.encode(prepared)
 
     def encode_query(self, modality: Modality, contents: Sequence[Any]) -> np.ndarray:
-        """Embed questions; Pocket has no prompts, so they meet documents on the same terms."""
+        """Embed n questions: (n, 384) float32, rows of unit length. Raises ModalityError.
+
+        Pocket has no prompts, so they meet documents on the same terms.
+        """
         return self.encode_document(modality, [self.prepare(modality, one) for one in contents])
 
     def encode_mixed(
         self, task: EncodingTask, contents: Sequence[Sequence[tuple[Modality, Any]]]
-    ) -> np.ndarray:
-        """Pocket joins one modality at a time. Raises ModalityError."""
+    ) -> NoReturn:
+        """Raise ModalityError: Pocket embeds one modality at a time."""
         raise ModalityError(self.spec.id, "several modalities in one input", self.modalities)
 
     def spread(self, items: int) -> AbstractContextManager[int]:
@@ -78,7 +81,9 @@ class PocketWeights:
     def __init__(self, model: Pocket) -> None:
         self._model, self.spec = model, model.spec
         self.memory_bytes = int((model.spec.memory_gb or 0) * 1e9)
-        self.seconds_per_item = {modality: _seconds(model, modality) for modality in model.modalities}
+        self.seconds_per_item: Mapping[Modality, float] = {
+            modality: _seconds(model, modality) for modality in model.modalities
+        }
 
     def view(self, choice: ModelChoice) -> Pocket:
         """Return Pocket. Raises ModelOptionError for a width, a prompt or a pixel limit it has not."""

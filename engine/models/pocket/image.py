@@ -21,7 +21,7 @@ _CHUNK = 2  # 97 pictures/s on two cores, where chunks of 8 gave 82: they stay i
 
 
 def prepare(picture: Image) -> np.ndarray:
-    """Resize the shorter side to 297 px (bicubic) and cut the centre: (260, 260, 3) uint8.
+    """Resize the shorter side to 297 px (bicubic) and cut the centre: (260, 260, 3) uint8 RGB.
 
     Only the centre square of the source is resized: the same pixels as resizing all and cutting.
     """
@@ -43,7 +43,8 @@ def conse(probabilities: np.ndarray, anchors: np.ndarray, top: int, *, sharpness
 
     f(x) = (1/Z) Σ_{t≤top} p_t^a s_t with Z = Σ_{t≤top} p_t^a; a (sharpness) is 1 in Norouzi et al. 2014,
     and below 1 gives the second thoughts of an over-sure classifier more weight.
-    probabilities: (n, classes) in [0, 1]; anchors: (classes, d) of unit length. Returns (n, d) float32.
+    probabilities: (n, classes) float32 in [0, 1]; anchors: (classes, d) float32 of unit length; top: 1 to
+    classes. Returns (n, d) float32.
     """
     best = np.argpartition(-probabilities, top - 1, axis=1)[:, :top]  # (n, top)
     weights = np.take_along_axis(probabilities, best, axis=1) ** sharpness  # (n, top)
@@ -59,7 +60,7 @@ class ImageTower:
         self._anchors = np.load(folder / "anchors.npy")
 
     def encode(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
-        """Embed n prepared pictures: (n, 384) float32, rows of unit length, in the order given."""
+        """Embed n prepared pictures, (260, 260, 3) uint8 each: (n, 384) float32, unit rows, order kept."""
         if not len(prepared):
             return np.zeros((0, self._anchors.shape[1]), np.float32)
         rule = RECIPE.anchors
@@ -67,7 +68,10 @@ class ImageTower:
         return conse(probabilities, self._anchors, rule["top_classes"], sharpness=rule["sharpness"])
 
     def probabilities(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
-        """Return p(class | picture): (n, 1000) float32, rows that sum to 1."""
+        """Return p(class | picture) of n >= 1 prepared pictures, (260, 260, 3) uint8 each.
+
+        (n, 1000) float32 in [0, 1], rows that sum to 1.
+        """
         chunks = [
             {"pixels": np.stack(prepared[start : start + _CHUNK])}
             for start in range(0, len(prepared), _CHUNK)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -45,10 +44,14 @@ class Runner:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pocket")
 
     def run(self, chunks: Sequence[dict[str, np.ndarray]]) -> list[np.ndarray]:
-        """Run the network on every chunk of named inputs; the first output of each, in order."""
+        """Return the network's first output for all chunks of named inputs, in order.
+
+        Inputs are (b, ...) of the network's own dtypes; those of Pocket give (b, ...) float32.
+        """
         if len(chunks) == 1:
             return [self._one(chunks[0])]
         return list(self._pool.map(self._one, chunks))
 
-    def _one(self, feeds: dict[str, Any]) -> np.ndarray:
+    def _one(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
+        """Return the first output for one chunk, as in `run`."""
         return self._session.run(None, feeds)[0]

@@ -38,6 +38,7 @@ class TextTower:
         return vectors
 
     def _feeds(self, texts: list[str]) -> dict[str, np.ndarray]:
+        """Return the word pieces of b texts and which of them are no padding: (b, longest) int64 each."""
         # A command line or a JSON file can bring half a surrogate pair, which is no Unicode text.
         cut = [text[:_MAX_CHARS].encode("utf-8", "replace").decode("utf-8") for text in texts]
         encoded = self._tokenizer.encode_batch(cut)

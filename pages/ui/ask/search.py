@@ -68,7 +68,7 @@ def _ways_out(collection: str, error: GapscopeError | None = None) -> None:
                 "Download it" if error.revision is None else f"Download its revision {error.revision[:12]}"
             )
             if st.button(label, key="to_download", icon=":material/download:"):
-                resources.opened()[0].downloads.start(error.model, error.revision)
+                resources.opened()[0].models.downloads.start(error.model, error.revision)
                 st.switch_page(frame.MODELS)
         if st.button("Re-embed this collection", key="to_remake", icon=":material/autorenew:"):
             st.switch_page(frame.LIBRARY, query_params={"browse": collection, "remake": "yes"})

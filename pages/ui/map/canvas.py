@@ -60,12 +60,14 @@ def canvas(
     @st.fragment
     def show() -> None:
         with errors():
-            told = {"height_px": height_px, "on_select": partial(st.session_state.__setitem__, changed, True)}
             parts = (name, drawn.map.projection.places, drawn.version, painted)
+            told = partial(st.session_state.__setitem__, changed, True)
             if choice.plain:
-                heard = plain_plot.draw(*parts, **told, words_of=partial(_words, workspace, drawn))
+                words = partial(_words, workspace, drawn)
+                heard = plain_plot.draw(*parts, height_px=height_px, on_select=told, words_of=words)
             else:
-                heard = draw(*parts, **told, tip_of=partial(_tip, workspace, drawn))
+                tip = partial(_tip, workspace, drawn)
+                heard = draw(*parts, height_px=height_px, on_select=told, tip_of=tip)
             if st.session_state.pop(changed, False):
                 chosen().select(drawn.ids(heard.selected))
                 st.rerun(scope="app")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,7 @@ def by_group(
     *,
     none: Hashable = "",
     none_name: str = "none",
-    name: Callable[[Hashable], str] = str,
+    name: Callable[[Any], str] = str,
 ) -> Colouring:
     """Return a colour for each of the commonest values; the others share a grey, and so does none."""
     counted = Counter(dict(zip(column.values, column.counts().tolist(), strict=True)))

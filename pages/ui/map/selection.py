@@ -19,7 +19,7 @@ from pages.ui.wording import plain, plural, say_error
 if TYPE_CHECKING:
     from engine.jobs.queue import Jobs
     from engine.maps.drawn import DrawnMap
-    from engine.types import Item
+    from engine.types import Item, Modality
     from engine.workspace import Workspace
 
 _LABELS_SHOWN = 12
@@ -55,7 +55,7 @@ def _marked(workspace: Workspace, drawn: DrawnMap, picked: Chosen) -> None:
                 _mark("")
 
 
-def _counts_html(of_each: dict, tags: list[tuple[str, int]]) -> str:
+def _counts_html(of_each: dict[Modality, int], tags: list[tuple[str, int]]) -> str:
     kinds = "".join(f"<span><b>{count:,} {plural(one)}</b></span>" for one, count in of_each.items())
     labels = "".join(
         f"<span>{escape(tag[:40])} <small>{n:,}</small></span>" for tag, n in tags[:_LABELS_SHOWN]
@@ -171,10 +171,12 @@ def _relabel(
     workspace: Workspace, collection: str, ids: tuple[str, ...], label: str, *, remove: bool
 ) -> None:
     bar = st.progress(0.0, text=f"Writing {len(ids):,} items …")
+
+    def fill(share: float) -> None:
+        bar.progress(share)
+
     try:
-        changed = workspace.folder.label_items(
-            collection, ids, label, remove=remove, on_progress=bar.progress
-        )
+        changed = workspace.folder.label_items(collection, ids, label, remove=remove, on_progress=fill)
     except GapscopeError as error:
         say_error(str(error))
         return

@@ -163,7 +163,7 @@ def _settings(info: CollectionInfo, method: str) -> ProjectionSettings:
         if len(kinds) < 2:
             st.caption("One modality has no gap: this is a plain PCA.")
         return ProjectionSettings("pca", gap_axis=(kinds[0], kinds[1]) if len(kinds) > 1 else None)
-    one = None if fit_on in (None, EVERYTHING) else fit_on
+    one = next((kind for kind in kinds if kind == fit_on), None)
     if not umap:
         return ProjectionSettings("pca", fit_on=one)
     return ProjectionSettings(

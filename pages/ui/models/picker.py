@@ -156,7 +156,8 @@ def _resolution(loaded: LoadedModel, key: str) -> tuple[int | None, int | None]:
         help="Width times height that a picture is shrunk to: more shows finer detail, is slower, and takes "
         "more memory.",
     )
+    if least is None or most is None or (least, most) == (made_by.min_pixels, made_by.max_pixels):
+        return None, None
     if least > most:
         say_error(f"min_pixels ({least:,}) must not be above max_pixels ({most:,}).")
-    changed = (least, most) != (made_by.min_pixels, made_by.max_pixels)
-    return (int(least), int(most)) if changed else (None, None)
+    return int(least), int(most)

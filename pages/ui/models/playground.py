@@ -145,8 +145,7 @@ def _draw(workspace: Workspace, embedders: list[ModelChoice], rerankers: list[Mo
 def _texts() -> list[str]:
     """Draw the texts and return them, cleaned and each once."""
     from engine.models.playground import TEXTS
-    from engine.search.search import MAX_QUERY_CHARS
-    from engine.text import clean_text
+    from engine.text import MAX_QUERY_CHARS, clean_text
 
     first = _before("play_texts", "\n".join(TEXTS))
     typed = st.text_area("Texts, one per line", first, key="play_texts", height=230, max_chars=_MAX_CHARS)

@@ -12,7 +12,7 @@ from pages.ui.models import picker, wording
 from pages.ui.wording import duration, plain, say_error
 
 if TYPE_CHECKING:
-    from engine.models.base import LoadedModel, ModelChoice
+    from engine.models.base import Kind, LoadedModel, ModelChoice
     from engine.models.hub.download import Download
     from engine.models.readiness import Readiness
     from engine.workspace import Workspace
@@ -144,7 +144,7 @@ def _load(workspace: Workspace, choice: ModelChoice) -> None:
         st.rerun()
 
 
-def _kind(choice: ModelChoice) -> str:
+def _kind(choice: ModelChoice) -> Kind:
     """Return the kind of a model: the catalog's, or what its files say where they are here."""
     from engine.models.hub import files
 

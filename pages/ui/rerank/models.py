@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -32,7 +32,7 @@ _TRACE, _RANKED = "rerank_trace", "rerank_ranked"
 def choose(workspace: Workspace) -> list[str]:
     """Draw the choice of one reranker, and of a second to compare with; returns one id or two."""
     ids = _rerankers(workspace)
-    box = {
+    box: dict[str, Any] = {
         "bind": "query-params",
         "accept_new_options": True,
         "width": 320,
@@ -83,7 +83,7 @@ def _ways_out(error: GapscopeError, key: str) -> None:
             "Download it", key=f"{key}_download", icon=":material/download:"
         ):
             with frame.errors():
-                resources.opened()[0].downloads.start(error.model, error.revision)
+                resources.opened()[0].models.downloads.start(error.model, error.revision)
                 st.switch_page(frame.MODELS)
         st.page_link(frame.MODELS, label="Open Models", icon=":material/deployed_code:")
 

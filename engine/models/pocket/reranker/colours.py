@@ -17,7 +17,7 @@ _STEPS = 32  # per channel: the table of 32 x 32 x 32 colours is looked up, not 
 
 
 def named(pixels: np.ndarray) -> np.ndarray:
-    """Return the place in NAMES of every pixel's colour: (...,) int8 for (..., 3) uint8 RGB."""
+    """Return the place in NAMES of the colour of all pixels: (...,) int8 for (..., 3) uint8 RGB."""
     steps = pixels >> 3
     return _table()[steps[..., 0], steps[..., 1], steps[..., 2]]
 
@@ -44,7 +44,7 @@ def _table() -> np.ndarray:
 
 
 def _lab(rgb: np.ndarray) -> np.ndarray:
-    """Return sRGB (n, 3) in 0..255 as CIELAB under D65 (IEC 61966-2-1, CIE 1976)."""
+    """Return sRGB (n, 3) int64 in 0..255 as CIELAB (n, 3) float64 under D65 (IEC 61966-2-1, CIE 1976)."""
     share = rgb / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])

@@ -56,7 +56,8 @@ class NpzEvidence:
     def pack(self, prepared: Evidence) -> bytes:
         """Return evidence as bytes."""
         out = io.BytesIO()
-        np.savez(out, **{one.name: np.asarray(getattr(prepared, one.name)) for one in fields(Evidence)})
+        arrays = {one.name: np.asarray(getattr(prepared, one.name)) for one in fields(Evidence)}
+        np.savez(out, allow_pickle=False, **arrays)
         return hashlib.sha256(out.getvalue()).digest() + out.getvalue()
 
     def unpack(self, data: bytes) -> Evidence:
@@ -84,7 +85,7 @@ def examine(picture: Image, network: RegionNetwork, reader: Reader) -> Evidence:
         regions=_half(network.anchored(network.logits(windows(features)), rule["region_temperature"])),
         cells=_half(network.anchored(cells, rule["temperature"])),
         probabilities=_half(network.probabilities(logits, rule["temperature"])),
-        common=np.float32(np.log(np.exp(rule["common_beta"] * (network.kinds @ whole)).mean())),
+        common=np.asarray(np.log(np.exp(rule["common_beta"] * (network.kinds @ whole)).mean()), np.float32),
         colours=_half(background.colours),
         shown=_half(background.shown),
         things=background.things,
@@ -93,7 +94,10 @@ def examine(picture: Image, network: RegionNetwork, reader: Reader) -> Evidence:
 
 
 def fitted(picture: Image, side_px: int) -> np.ndarray:
-    """Return the whole picture with its shorter side at side_px: (h, w, 3) uint8, sides multiples of 32."""
+    """Return the whole picture with its shorter side at side_px: (h, w, 3) uint8 RGB.
+
+    Sides are multiples of 32, so that side_px is met to the nearest one, and the longer is bounded.
+    """
     from PIL import Image
 
     multiple, scale = RECIPE.image["multiple"], side_px / min(picture.size)
@@ -103,7 +107,7 @@ def fitted(picture: Image, side_px: int) -> np.ndarray:
 
 
 def windows(features: np.ndarray) -> np.ndarray:
-    """Return the mean features of the whole and of R-MAC's windows: (c, h, w) to (r, c).
+    """Return the mean features of the whole and of R-MAC's windows: (c, h, w) to (r, c), both float32.
 
     Source: Tolias, Sicre and Jégou 2016, with means for maxima, as the network pools by the mean.
     """
@@ -121,7 +125,7 @@ def windows(features: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Background:
-    """Colours and things, with a plain background taken away; arrays as in `Evidence`."""
+    """Colours (h, w, 11) and shown (h, w) float64 and things as in `Evidence`: a plain background is away."""
 
     colours: np.ndarray
     shown: np.ndarray
@@ -153,7 +157,7 @@ def plain_background(picture: Image, grid: tuple[int, int]) -> Background:
 
 
 def _count(thing: np.ndarray) -> int:
-    """Return how many connected pieces there are, without specks."""
+    """Return how many connected pieces there are in a mask (h, w) bool, without specks."""
     from scipy import ndimage
 
     labels, found = ndimage.label(thing, np.ones((3, 3)))
@@ -164,4 +168,5 @@ def _count(thing: np.ndarray) -> int:
 
 
 def _half(values: np.ndarray) -> np.ndarray:
+    """Return floats of any shape as float16: half the bytes to keep."""
     return values.astype(np.float16)

@@ -17,9 +17,10 @@ _ALIKE = 0.8  # "SCHO0L" is read for "school"
 
 
 def features(question: ParsedQuestion, pictures: Sequence[Evidence], kinds: np.ndarray) -> np.ndarray:
-    """Return the features of n pictures: (n, len(FEATURES)) float32; kinds: the classes (1000, d).
+    """Return the features of n pictures: (n, len(FEATURES)) float32.
 
-    Every row depends on its own picture alone.
+    kinds: the classes (1000, d) float32, unit rows. Every row depends on its own picture alone. A feature
+    is a function of the question, the picture and `likely`: (1000,) float32, exp(β cos(question, class)).
     """
     likely = np.exp(RECIPE.anchors["classes_beta"] * (kinds @ question.vector))  # (1000,)
     rows = [[feature(question, one, likely) for feature in FEATURES.values()] for one in pictures]
@@ -98,6 +99,7 @@ def _alike(word: str, read: str) -> bool:
 
 
 def _cells(picture: Evidence) -> np.ndarray:
+    """Return the vectors of a picture's cells, row by row: (h * w, d) float32."""
     return picture.cells.reshape(-1, picture.cells.shape[-1]).astype(np.float32)
 
 

@@ -37,10 +37,10 @@ _PROMPT = "a photo of {}"  # as the classes are worded; the mean of both did bes
 class ParsedQuestion:
     """A question in parts; vectors are unit length around the middle of Pocket's text space.
 
-    vector: (d,) of the whole; words: (w, d) of its content words and of each two in a row, colours and
-    numbers left out; colours: pairs of a place in `colours.NAMES` and the row in `words` of what has it
-    (None where nothing follows); count: how many things, or None; said: the words that the picture may
-    have written on it.
+    vector: (d,) float32 of the whole; words: (w, d) float32 of its content words and of each two in a row,
+    colours and numbers left out; colours: pairs of a place in `colours.NAMES` and the row in `words` of what
+    has it (None where nothing follows); count: how many things, or None; said: the words that the picture
+    may have written on it.
     """
 
     vector: np.ndarray = field(repr=False)
@@ -51,7 +51,7 @@ class ParsedQuestion:
 
 
 def parse(text: str, encode: Callable[[Sequence[str]], np.ndarray], middle: np.ndarray) -> ParsedQuestion:
-    """Take a question apart. encode gives unit vectors (n, d) of n texts; middle: (d,)."""
+    """Take a question apart. encode gives unit vectors (n, d) float32 of n texts; middle: (d,) float32."""
     tokens = [token for token in _WORD.findall(text.lower()) if token not in _STOP][:_MOST_WORDS]
     plain = [token for token in tokens if colours.asked(token) is None and token not in _NUMBERS]
     pairs = [f"{one} {other}" for one, other in pairwise(plain)]

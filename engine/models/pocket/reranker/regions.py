@@ -13,7 +13,10 @@ FILES = ("regions.onnx", "classifier.npz")
 
 
 class RegionNetwork:
-    """Pictures to features, features to classes, classes to the text space; safe to share between threads."""
+    """Pictures to features, features to classes, classes to the text space; safe to share between threads.
+
+    anchors: (1000, d) float32, a unit vector per class.
+    """
 
     def __init__(self, folder: Path, anchors: np.ndarray, threads: int) -> None:
         self._runner = Runner(folder / FILES[0], threads)
@@ -24,21 +27,24 @@ class RegionNetwork:
         self.kinds = normalise(anchors - self.middle)  # (1000, d): the classes around their middle
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the features of a picture (h, w, 3) uint8: (1280, h / 32, w / 32) float32."""
+        """Return the features of the pixels (h, w, 3) uint8 RGB of a picture: (1280, h / 32, w / 32) float32.
+
+        h and w are multiples of 32.
+        """
         return self._runner.run([{"pixels": pixels[None]}])[0][0]
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return the classifier's logits of features (..., 1280): (..., 1000) float32."""
+        """Return the classifier's logits of features (..., 1280) float32: (..., 1000) float32."""
         return features @ self._weights.T + self._bias
 
     def probabilities(self, logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-        """Return the softmax of logits / temperature over the classes, same shape."""
+        """Return the softmax of logits / temperature over the classes: (..., 1000) float32 in [0, 1]."""
         scaled = logits / temperature
         powers = np.exp(scaled - scaled.max(-1, keepdims=True))
         return powers / powers.sum(-1, keepdims=True)
 
     def anchored(self, logits: np.ndarray, temperature: float) -> np.ndarray:
-        """Return logits (..., 1000) as unit vectors (..., d) of the text space, around its middle.
+        """Return logits (..., 1000) as unit vectors (..., d) of the text space around its middle, float32.
 
         ConSE over all classes at a temperature above 1, less the mean of the anchors: what stays is
         how this picture differs from any other, which the twenty likeliest classes alone do not say.

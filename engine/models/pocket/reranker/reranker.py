@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ class PocketReranker:
         return (rows * self._weights).sum(axis=1)  # row by row, so that no score depends on its batch
 
     def features(self, text: str, pictures: Sequence[Any]) -> np.ndarray:
-        """Return the named features (n, len(FEATURES)) float32 that the weights were learned on."""
+        """Return the named features of n pictures: (n, len(FEATURES)) float32, what the weights weigh."""
         read = [one if isinstance(one, Evidence) else self.prepare("image", one) for one in pictures]
         return features(self._parse(text), read, self._network.kinds)
 
@@ -93,7 +93,7 @@ class PocketRerankerWeights:
     def __init__(self, model: PocketReranker) -> None:
         self._model, self.spec = model, model.spec
         self.memory_bytes = int((model.spec.memory_gb or 0) * 1e9)
-        self.seconds_per_item = {"image": _seconds(model)}
+        self.seconds_per_item: Mapping[Modality, float] = {"image": _seconds(model)}
 
     def view(self, choice: ModelChoice) -> PocketReranker:
         """Return the reranker. Raises ModelOptionError for a width, a prompt or a pixel limit."""
