@@ -44,6 +44,7 @@ def app() -> Iterator[tuple[str, Path, Any]]:
 def settled(page: Any, wait_ms: int = 700) -> None:
     """Wait until the page is drawn and its pictures are there; bars and charts move a little longer."""
     page.wait_for_selector(READY, timeout=JOB_MS)
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
     page.wait_for_function("[...document.images].every((one) => one.complete)")
     page.wait_for_timeout(wait_ms)
 

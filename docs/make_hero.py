@@ -20,7 +20,7 @@ from PIL import Image
 from docs.browsing import PICTURES, app, open_map, settled
 from engine.maps.files import read_projection
 from engine.settings import PROJECT_DIR
-from tests.browser.test_map import canvas_box, on_screen
+from tests.helpers.map_page import canvas_box, on_screen
 
 WIDTH, HEIGHT = 1000, 640
 MOST_BYTES = 3_000_000
