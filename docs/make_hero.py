@@ -1,15 +1,16 @@
 """Makes the animation at the head of the README: a search, a lasso on the map, a reranking.
 
-    .venv/bin/python -m docs.make_hero
+    .venv/bin/python -m docs.make_hero [FOLDER]
 
 Starts the app on an empty data folder, drives Chromium through it, and writes hero.webp. Needs what
-requirements-dev.txt installs, Debian's `chromium`, and about three minutes.
+requirements-dev.txt installs, and Debian's `chromium`. FOLDER keeps the data for the next time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from PIL import Image
 from docs.browsing import PICTURES, app, open_map, settled
 from engine.maps.files import read_projection
 from engine.settings import PROJECT_DIR
+from tests.helpers.chromium import JOB_MS
 from tests.helpers.map_page import canvas_box, on_screen
 
 WIDTH, HEIGHT = 1000, 640
@@ -216,14 +218,14 @@ def rerank(reel: Reel) -> None:
     reel.shoot(3200)
 
 
-def main() -> None:
+def main(kept: str | None = None) -> None:
     """Film the three, one after the other, and write the animation."""
-    with app() as (address, folder, browser):
+    with app(kept) as (address, folder, browser):
         page = browser.new_page()
         page.set_viewport_size({"width": 1280, "height": 900})
         open_map(page, address)  # the fit is not what the film is about
         page.goto(f"{address}/Rerank?q={RERANKED.replace(' ', '+')}&collection=samples")
-        page.locator('[class*="st-key-rr_card_rr0_"]').first.wait_for(timeout=600_000)
+        page.locator('[class*="st-key-rr_card_rr0_"]').first.wait_for(timeout=5 * JOB_MS)
         page.close()
         page = browser.new_page()
         page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
@@ -237,4 +239,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])

@@ -1,9 +1,9 @@
 """Makes the pictures of the product that the pages of docs/ show, each in light and in dark.
 
-    .venv/bin/python -m docs.make_pictures [NAME...]
+    .venv/bin/python -m docs.make_pictures [FOLDER]
 
 Starts the app on an empty data folder and drives Chromium through it. Needs what requirements-dev.txt
-installs, Debian's `chromium`, and about five minutes. NAME is one of SHOTS; without any, all are made.
+installs, and Debian's `chromium`. FOLDER keeps the data for the next time.
 """
 
 from __future__ import annotations
@@ -84,15 +84,13 @@ SHOTS: dict[str, tuple[Callable[[Any, str], None], int]] = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Take the pictures. Raises KeyError for a name that is no picture."""
-    shots = {name: SHOTS[name] for name in names or SHOTS}
-    with app() as (address, _, browser):
+def main(kept: str | None = None) -> None:
+    """Take all pictures, first in light."""
+    with app(kept) as (address, _, browser):
         for scheme in SCHEMES:
             page = browser.new_page()
-            page.set_default_timeout(JOB_MS)
             page.emulate_media(color_scheme=scheme)  # the theme follows it
-            for name, (opened, height) in shots.items():
+            for name, (opened, height) in SHOTS.items():
                 page.set_viewport_size({"width": WIDTH, "height": height})
                 opened(page, address)
                 page.mouse.move(WIDTH - 5, 5)
@@ -103,4 +101,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:2])

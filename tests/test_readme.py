@@ -171,7 +171,7 @@ def test_figures_name_their_n():
     tables = {path.name: figures(path.read_text(encoding="utf-8")) for path in PAGES}
     assert any(tables.values())
     assert [name for name, heads in tables.items() if not all("| n |" in head for head in heads)] == []
-    said = [part for part in re.split(r"\n(?=[-|#\n])", README) if re.search(r"@\d+ is ", part)]
+    said = [part for part in re.split(r"\n(?=[-|#\n])", README) if re.search(r"@\d+ (is|from) \d", part)]
     assert said
     assert all("n = " in part for part in said)
 
