@@ -69,8 +69,8 @@ def draw(workspace: Workspace, chosen: KeptEvaluation, kept: Sequence[KeptEvalua
     _facts(evaluation)
     if _was_trained_on(evaluation):
         st.warning(
-            "Pocket's reranker learned its weights on these very photographs, so this flatters it. The "
-            "README has its figures on pictures it never saw; your own collection is a fair test too."
+            "Pocket's reranker learned its weights on these very photographs, so this flatters it. The page "
+            "docs/pocket.md has its figures on pictures it never saw; your own collection is a fair test too."
         )
     if evaluation.reads_the_answer:
         st.warning(
