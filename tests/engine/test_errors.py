@@ -60,7 +60,7 @@ EXAMPLES = [
     (
         errors.CollectionModelError("c", "pocket 1", "clip 2", ["dim 384, not 512"]),
         {"made_by": "pocket 1", "differences": ("dim 384, not 512",)},
-        "(dim 384, not 512). Use what made it",
+        "(dim 384, not 512). Use the model that made it",
     ),
     (errors.ModelKindError("m", "reranker", "embedder"), {"wanted": "embedder"}, "of kind 'reranker'"),
     (
@@ -82,7 +82,7 @@ EXAMPLES = [
     (
         errors.NotDownloadedError("a/b", ["pocket"], missing="model.safetensors"),
         {"local": ("pocket",)},
-        "only half here (missing: model.safetensors). Download it",
+        "only partly here (missing: model.safetensors). Download it",
     ),
     (errors.ImportedVectorsError("CLIP"), {"label": "CLIP"}, "imported vectors (CLIP): no model here can"),
     (

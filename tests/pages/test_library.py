@@ -52,7 +52,9 @@ def test_uploaded_vectors_become_a_collection_one_click_from_its_map():
     assert not app.error and "Done: 6 items stored" in words(app)
     assert "imported: CLIP <b>" in words(app)
     assert ("Open the map", "collection=mine") in links(app)
-    assert "Larger than 1,000 MB: `python -m engine import`" in "".join(one.value for one in app.caption)
+    assert "Files larger than 1,000 MB: `python -m engine import`" in "".join(
+        one.value for one in app.caption
+    )
 
 
 def test_notes_of_an_import_are_shown():

@@ -230,7 +230,7 @@ def test_keep_one_deletes_the_others_and_the_map_is_drawn_anew(monkeypatch):
     app = until_fitted(pressed(app, f"keep_go_{kept}"))
     assert len(stored()) == 10 and kept in stored()
     assert "10 items" in words(app) and "1 groups" not in words(app)
-    assert "1 group, 2 items more than one each" in words(app) and not app.error
+    assert "1 group, 2 items beyond one of each" in words(app) and not app.error
     assert not searched  # one group less is known without comparing all pairs again
 
 

@@ -162,7 +162,7 @@ def test_another_question_or_depth_asks_again_and_the_same_one_does_not(photos, 
     assert model.asked == 3
     workspace().delete_items("photos", workspace().ledger.ids("photos", "image")[:1])
     app.run()
-    assert model.asked == 4 and "all 5 there are" in words(app)
+    assert model.asked == 4 and "All 5 there are" in words(app)
 
 
 def test_what_is_not_reranked_stands_below_a_divider(photos, monkeypatch):

@@ -202,7 +202,9 @@ def test_what_needs_a_model_says_so_and_more_like_this_needs_none(imported, tmp_
 
 def test_a_remake_makes_what_has_texts_and_says_what_has_not(imported, paired):
     pocket = ModelChoice("pocket")
-    with pytest.raises(CollectionError, match=r"4 of its items cannot be made .* without its media file"):
+    with pytest.raises(
+        CollectionError, match=r"4 of its items cannot be re-embedded .* without its media file"
+    ):
         imported.reembed("ours", pocket)
     assert imported.store.info("ours").made_by.imported == "a model"
     report = imported.reembed("ours", pocket, into="texts")
