@@ -98,6 +98,7 @@ def test_evaluate(data_dir, cli):
     assert measured["reranked"] is measured["delta"] is measured["wins"] is measured["losses"] is None
 
 
+@pytest.mark.slow
 def test_evaluate_with_a_reranker_writes_its_files(data_dir, cli, tmp_path):
     csv, export = tmp_path / "q.csv", tmp_path / "all.zip"
     asked = ("evaluate", "--collection", "photos", "--rerank", "pocket-reranker", "--rerank-top", 4)
@@ -111,6 +112,7 @@ def test_evaluate_with_a_reranker_writes_its_files(data_dir, cli, tmp_path):
     assert "reranked: the first 4 by pocket-reranker" in said.stdout and "ceiling: hit@4" in said.stdout
 
 
+@pytest.mark.slow
 def test_a_hub_model_makes_a_collection_and_a_reranker_reorders_it(cli, tiny, tmp_path):
     data_dir, folder = tmp_path / "data", generated_photos(tmp_path / "in", 4)
     made = document(
