@@ -6,8 +6,10 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from engine.errors import GapscopeError
 from engine.settings import Settings
@@ -35,14 +37,14 @@ class Check:
 
 def checks(settings: Settings) -> Iterator[Check]:
     """Yield the checks one after the other; the last ones import torch and open the store."""
-    from engine.models.pocket.recipe import RECIPE, verified
+    from engine.models.pocket.recipe import RECIPE
 
     yield Check("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield Check("packages", ", ".join(_versions()))
     yield Check("settings", f"data folder {settings.data_dir}")
     yield _disk(settings)
     for part in (RECIPE.text, RECIPE.image):
-        yield _attempt(f"weights {part['weights']}", lambda part=part: f"verified {verified(part).name}")
+        yield _attempt(f"weights {part['weights']}", partial(_weights_state, part))
     yield _attempt("model pocket", lambda: _pocket_state(settings))
     yield from _devices(settings)
     yield _attempt("hub models", lambda: _hub_state(settings))
@@ -54,6 +56,12 @@ def _attempt(name: str, check: Callable[[], str]) -> Check:
         return Check(name, check())
     except GapscopeError as error:
         return Check(name, trouble=str(error))
+
+
+def _weights_state(part: dict[str, Any]) -> str:
+    from engine.models.pocket.recipe import verified
+
+    return f"verified {verified(part).name}"
 
 
 def _disk(settings: Settings) -> Check:

@@ -152,6 +152,7 @@ def from_json(text: str) -> JobSpec:
 def _of_before(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return one class for all kinds, told apart by what was set, as the kind that it meant."""
     vectors = data.get("vectors")
+    kind: type[JobSpec]
     if data.get("evaluation") is not None:
         kind, own = Evaluate, {"plan": data["evaluation"]}
     elif data.get("projection") is not None:
