@@ -44,7 +44,7 @@ def checks(settings: Settings) -> Iterator[Check]:
     yield Check("settings", f"data folder {settings.data_dir}")
     yield _disk(settings)
     for part in (RECIPE.text, RECIPE.image):
-        yield _attempt(f"weights {part['weights']}", partial(_verified, part))
+        yield _attempt(f"weights {part['weights']}", partial(_weights_state, part))
     yield _attempt("model pocket", lambda: _pocket_state(settings))
     yield from _devices(settings)
     yield _attempt("hub models", lambda: _hub_state(settings))
@@ -58,7 +58,7 @@ def _attempt(name: str, check: Callable[[], str]) -> Check:
         return Check(name, trouble=str(error))
 
 
-def _verified(part: dict[str, Any]) -> str:
+def _weights_state(part: dict[str, Any]) -> str:
     from engine.models.pocket.recipe import verified
 
     return f"verified {verified(part).name}"

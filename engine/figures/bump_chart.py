@@ -79,7 +79,7 @@ def _bumps(way: str, moves: Sequence[Move], thick: bool) -> dict[str, Any] | Non
 
 
 def _eased() -> np.ndarray:
-    """Return shares of the way that begin and end level, (13,) in [0, 1]."""
+    """Return shares of the way that begin and end level, (13,) float64 in [0, 1]."""
     return _CURVE**2 * (3 - 2 * _CURVE)
 
 

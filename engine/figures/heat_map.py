@@ -70,7 +70,10 @@ def _roomy(matrix: Matrix) -> bool:
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    """Return what the colours span; a single value gets some room, or it would have no colour."""
+    """Return what the colours of values (rows, columns) float32 span; NaN counts nowhere.
+
+    A single value gets some room, or it would have no colour.
+    """
     if not np.isfinite(values).any():
         return 0.0, 1.0
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
@@ -94,7 +97,7 @@ def _figures(matrix: Matrix, low: float, high: float) -> dict[str, Any]:
 
 
 def _inks(shares: np.ndarray, scale: Scale) -> list[str]:
-    """Return for each share of the colour range, (n,) in [0, 1], the ink that is easier to read on it."""
+    """Return for shares of the colour range, (n,) float32 in [0, 1], the inks that are easier to read."""
     steps = np.array([_rgb(colour) for colour in PALETTES[scale]])
     places = np.linspace(0, 1, len(steps))
     cells = np.stack([np.interp(shares, places, steps[:, channel]) for channel in range(3)], axis=1)
@@ -107,7 +110,7 @@ def _rgb(colour: str) -> list[int]:
 
 
 def _luminance(rgb: np.ndarray) -> np.ndarray:
-    """Return the relative luminance (WCAG 2) of colours, (n, 3) in [0, 255] -> (n,) in [0, 1]."""
+    """Return the relative luminance (WCAG 2) of colours, (n, 3) in [0, 255] -> (n,) float64 in [0, 1]."""
     share = rgb / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     return linear @ np.array([0.2126, 0.7152, 0.0722])

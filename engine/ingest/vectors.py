@@ -117,7 +117,8 @@ class _Given:
         return nullcontext(1)
 
 
-Numbered = tuple[int, VectorRow, np.ndarray]  # a row's number in the file, the row, its unit vector (d,)
+# A row's number in the file, from 1; the row; its unit vector (d,) float32.
+Numbered = tuple[int, VectorRow, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ class VectorImport(FileIngest):
         return batch
 
     def _held(self, ids: list[str]) -> dict[str, tuple[Item, np.ndarray]]:
-        """Return what is stored already of these, with its vector, by id."""
+        """Return what is stored already of these, with its unit vector (d,) float32, by id."""
         found: dict[str, tuple[Item, np.ndarray]] = {}
         for modality in MODALITIES:
             stored = self._store.existing(self.collection, modality, ids)

@@ -34,7 +34,7 @@ class DrawnMap:
         return cls(found, columns, {id_: row for row, id_ in enumerate(ids)}, parts.hexdigest()[:16])
 
     def rows(self, ids: Iterable[str]) -> np.ndarray:
-        """Return the rows (int32) of those of these ids that are on the map."""
+        """Return the rows of those m of these ids that are on the map: (m,) int32, in their order."""
         return np.array([self.row[id_] for id_ in ids if id_ in self.row], np.int32)
 
     def ids(self, rows: Iterable[int]) -> tuple[str, ...]:

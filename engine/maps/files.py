@@ -71,15 +71,17 @@ def read_columns_file(path: Path, version: str) -> Columns | None:
 
 
 def _packed(ids: tuple[str, ...]) -> np.ndarray:
-    """Return ids as bytes: NumPy would take four for every letter."""
+    """Return ids as bytes (size,) uint8: NumPy's text would take four for every letter."""
     return np.frombuffer("\n".join(ids).encode(), np.uint8)
 
 
 def _unpacked(packed: np.ndarray) -> tuple[str, ...]:
+    """Return the ids in bytes (size,) uint8. Raises ValueError for no text."""
     return tuple(packed.tobytes().decode().split("\n"))
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Keep named arrays of any shape and dtype but objects. Raises FolderError."""
     draft = path.with_name(f".{path.name}.{time.monotonic_ns()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,6 +95,7 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:
+    """Return arrays as they were kept; None where there is no file, or a damaged one."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)

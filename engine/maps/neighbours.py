@@ -13,9 +13,10 @@ _PAIRS = 8_000_000  # at once, at most: 32 MB of scores and 64 MB of the order t
 def exact(
     vectors: np.ndarray, k: int, metric: str, watch: Watch | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of the k nearest of every unit row (n, d) and their distances, itself first.
+    """Return the rows of the k nearest of all rows and their distances, itself first.
 
-    Both (n, k), int64 and float32; `metric` is cosine (1 - cosine) or euclidean. Raises CancelledError.
+    vectors: (n, d) float32 unit rows; 1 <= k <= n. Both results are (n, k), int64 and float32; `metric` is
+    cosine (1 - cosine) or euclidean. Raises CancelledError.
     """
     watch = watch or Watch()
     rows, distances = [], []
@@ -38,7 +39,7 @@ def exact(
 
 
 def nearest(scores: np.ndarray, k: int) -> np.ndarray:
-    """Return the columns of the k highest scores of every row, highest first: (n, m) to (n, k)."""
+    """Return the columns of the k highest scores of every row, highest first: (n, m) to (n, k) int64."""
     kept = scores.shape[1] - min(k, scores.shape[1])
     some = np.argpartition(scores, kept, axis=1)[:, kept:]
     order = np.argsort(-np.take_along_axis(scores, some, 1), axis=1, kind="stable")

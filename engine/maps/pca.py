@@ -10,9 +10,11 @@ _BLOCK = 20_000  # rows taken into a QR decomposition at once
 
 
 def pca(vectors: np.ndarray, dims: int, axis: np.ndarray | None) -> np.ndarray:
-    """Return rows (n, d) on their first principal components (n, dims); an axis (d,) goes before them.
+    """Return vectors (n, d) on their first principal components: (n, dims) of the same float dtype.
 
-    The sign of a component is free: the largest number of each is made positive, so that maps agree.
+    An axis (d,), of length 1, goes before them, and they are taken across it. Where there are fewer, the last
+    columns are 0. The sign of a component is free: the largest number of each is made positive, so that
+    maps agree.
     """
     mean, first = vectors.mean(0), [] if axis is None else [axis]
     _, _, components = np.linalg.svd(_thin(vectors, mean, axis), full_matrices=False)
@@ -27,7 +29,7 @@ def pca(vectors: np.ndarray, dims: int, axis: np.ndarray | None) -> np.ndarray:
 
 
 def _thin(vectors: np.ndarray, mean: np.ndarray, axis: np.ndarray | None) -> np.ndarray:
-    """Return a matrix of few rows with the right singular vectors of the centred rows (n, d).
+    """Return a matrix (at most d, d) with the right singular vectors of the centred rows (n, d).
 
     What lies along the axis (d,) is taken out. Block by block, as a million rows are not to be copied.
     """
@@ -41,4 +43,5 @@ def _thin(vectors: np.ndarray, mean: np.ndarray, axis: np.ndarray | None) -> np.
 
 
 def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Return rows (n, d) in parts."""
     return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))

@@ -170,7 +170,7 @@ def place(
 
 
 def _affordable(anchors: np.ndarray, asked: int) -> np.ndarray:
-    """Return so many of the anchors, drawn at random, that asking each one is affordable."""
+    """Return so many of the anchors (m,) int64, drawn at random, that asking each one is affordable."""
     room = max(_LEAST_FITTED, _PLACE_PAIRS // max(1, asked))
     if len(anchors) <= room:
         return anchors
@@ -227,7 +227,10 @@ def _fit_sample(
 
 
 def _sample(names: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Return sorted rows, about `most`: of each modality its share, but not so few that it is lost."""
+    """Return sorted rows, about `most` int64, of names (n,) str: of each modality its share.
+
+    But not so few of any that it is lost.
+    """
     rng, chosen = np.random.default_rng(seed), []
     for name in np.unique(names):
         rows = np.flatnonzero(names == name)
@@ -237,6 +240,7 @@ def _sample(names: np.ndarray, most: int, seed: int) -> np.ndarray:
 
 
 def _rows(table: VectorTable, rows: np.ndarray) -> VectorTable:
+    """Return some rows (m,) int64 of a table, in their order."""
     return VectorTable(tuple(table.ids[row] for row in rows), table.vectors[rows])
 
 
@@ -257,7 +261,10 @@ def _umap(
     *,
     exact: bool | None = None,
 ) -> np.ndarray:
-    """Return places; exact neighbours, or NN-descent's: by how many there are where it is not said."""
+    """Return places (n, dims) float32 of unit rows (n, d) float32.
+
+    By exact neighbours or NN-descent's, which follows from n where it is not said.
+    """
     import warnings
 
     ear = _Ear(on_progress, cancelled)
@@ -319,6 +326,10 @@ class _Ear:
 def _axis(
     vectors: np.ndarray, modalities: Sequence[Modality], settings: ProjectionSettings
 ) -> np.ndarray | None:
+    """Return the unit vector (d,) float32 between two centroids of rows (n, d) float32, if asked for.
+
+    Raises ProjectionError where there is none.
+    """
     if settings.gap_axis is None:
         return None
     names = np.array(modalities)
@@ -333,6 +344,7 @@ def _axis(
 
 
 def _directions(vectors: np.ndarray) -> np.ndarray:
+    """Return unit rows (n, d) float32. Raises ProjectionError for a row that is zero or not finite."""
     try:
         return normalise(vectors)
     except ValueError as error:
@@ -340,7 +352,7 @@ def _directions(vectors: np.ndarray) -> np.ndarray:
 
 
 def _finite(places: np.ndarray) -> np.ndarray:
-    """Return places as float32. Raises ProjectionError where a fit went astray."""
+    """Return places (n, dims) as float32. Raises ProjectionError where a fit went astray."""
     places = np.asarray(places, np.float32)
     if not np.isfinite(places).all():
         raise ProjectionError(

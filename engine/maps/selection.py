@@ -36,7 +36,10 @@ class Part:
 
 
 def counts(columns: Columns, rows: np.ndarray) -> tuple[dict[Modality, int], list[tuple[str, int]]]:
-    """Return how many of some rows are of each modality, and have each label, commonest first."""
+    """Return how many of some rows, (m,) of any int dtype, are of each modality, and have each label.
+
+    Modalities in the order of MODALITIES, labels commonest first.
+    """
     found = dict(zip(columns.modality.values, columns.modality.counts(rows).tolist(), strict=True))
     tags: Counter[str] = Counter()
     for labels, count in zip(columns.labels.values, columns.labels.counts(rows).tolist(), strict=True):

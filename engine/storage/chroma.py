@@ -228,7 +228,7 @@ class Store:
     def query(
         self, name: str, modality: Modality, vector: np.ndarray, k: int, filters: Filters
     ) -> list[tuple[Item, float]]:
-        """Return the k items nearest to a unit vector (dim,), best first, with their cosine."""
+        """Return the k items nearest to a unit vector (dim,) float32, best first, with their cosine."""
         with self._errors():
             collection = self._part(name, modality)
             if collection is None:

@@ -50,11 +50,11 @@ class Category:
         return map(self.values.__getitem__, self.codes.tolist())
 
     def take(self, rows: np.ndarray) -> Category:
-        """Return some rows, in their order."""
+        """Return some rows, (m,) of any int dtype, in their order."""
         return replace(self, codes=self.codes[rows])
 
     def counts(self, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return how many rows, of all or of some, have each value: (len(values),) int64."""
+        """Return how many rows, of all or of some (m,), have each value: (len(values),) int64."""
         return np.bincount(self.codes if rows is None else self.codes[rows], minlength=len(self.values))
 
     def where(self, value: Hashable) -> np.ndarray:

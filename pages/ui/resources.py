@@ -178,7 +178,7 @@ def column_of(
 ) -> Category | np.ndarray:
     """Return a column's value for every item on a map, shared and not to be changed; `version` renews it.
 
-    Raises QueryError where no item has it.
+    Numbers (n,) float64 with NaN for none, or groups. Raises QueryError where no item has it.
     """
     from engine.storage.extra_columns import read_column
 
@@ -187,7 +187,7 @@ def column_of(
 
 @st.cache_resource(show_spinner=False, max_entries=50)
 def question_vector(_workspace: Workspace, collection: str, made_by: str, text: str) -> np.ndarray:
-    """Return the unit vector (d,) of a question in words. Raises ModelError, QueryError."""
+    """Return the unit vector (d,) float32 of a question in words. Raises ModelError, QueryError."""
     from engine.search.search import Query, query_content
 
     modality, content = query_content(Query(text=text))

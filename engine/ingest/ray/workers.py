@@ -72,7 +72,7 @@ class FarEmbedder:
         return content
 
     def encode_document(self, modality: Modality, prepared: Sequence[np.ndarray]) -> np.ndarray:
-        """Stack n vectors that came back: (n, dim) float32."""
+        """Return the n prepared vectors, (dim,) float32 each, as one matrix (n, dim) float32."""
         return np.stack(prepared)
 
     def spread(self, items: int) -> AbstractContextManager[int]:

@@ -128,7 +128,7 @@ def _tip(workspace: Workspace, drawn: DrawnMap, row: int) -> dict[str, Any]:
 
 
 def _words(workspace: Workspace, drawn: DrawnMap, rows: np.ndarray) -> list[str]:
-    """Return a line of words for each of some rows."""
+    """Return a line of words for each of some rows (m,) of any int dtype."""
     ids = drawn.ids(rows)
     items = {
         item.id: item for item in read_items(workspace.folder, drawn.map.collection, drawn.map.modality, ids)

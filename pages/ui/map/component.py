@@ -102,7 +102,7 @@ class Paint:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a person did on the map: rows selected, and the row clicked or rested on in this run."""
+    """What a person did on the map: rows selected, (m,) int32, and the row clicked or rested on now."""
 
     selected: np.ndarray = field(repr=False)
     picked: int | None = None
@@ -110,7 +110,10 @@ class Heard:
 
 
 def pack(head: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Return a JSON head and arrays as bytes: uint32 length of the head, the head, the arrays in order."""
+    """Return a JSON head and arrays as bytes: uint32 length of the head, the head, the arrays in order.
+
+    Arrays are (...,) float32, uint8, uint16 or int32, and arrive flat. Raises KeyError for others.
+    """
     named = [[name, _KINDS[str(array.dtype)], int(array.size)] for name, array in arrays.items()]
     text = json.dumps({**head, "arrays": named}).encode()
     return b"".join((struct.pack("<I", len(text)), text, *(array.tobytes() for array in arrays.values())))
@@ -139,7 +142,7 @@ def script() -> str:
 
 
 def selected_rows(state: str, version: str, count: int) -> np.ndarray:
-    """Return the rows (int32) of a selection, none where it is of another version of the map or broken."""
+    """Return the rows (m,) int32 of a selection, none where it is of another version of the map or broken."""
     of, _, bits = state.partition(":") if isinstance(state, str) else ("", "", "")
     if of != version:
         return np.zeros(0, np.int32)

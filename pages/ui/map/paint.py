@@ -129,7 +129,7 @@ def first_common(labels: Category) -> Category:
 
 
 def by_similarity(scores: np.ndarray, modality: Category) -> Colouring:
-    """Return a scale by rank within each modality; scores (n,) cosines, NaN where there is none.
+    """Return a scale by rank within each modality; scores (n,) float64 cosines, NaN where there is none.
 
     Cosines of two modalities share no scale, so that a colour by the score itself would show the gap only.
     """
@@ -150,7 +150,7 @@ def by_similarity(scores: np.ndarray, modality: Category) -> Colouring:
 
 
 def by_number(values: np.ndarray) -> Colouring:
-    """Return a scale of values (n,), NaN for none; the outermost hundredths have the colours of its ends."""
+    """Return a scale of values (n,) float64, NaN for none; its ends colour the outermost hundredths."""
     known = np.isfinite(values)
     low, high = (float(one) for one in np.percentile(values[known], (1, 99))) if known.any() else (0.0, 0.0)
     share = np.clip((values - low) / max(high - low, 1e-300), 0, 1)
@@ -168,8 +168,8 @@ def _ticks(low: float, high: float) -> list[tuple[int, float]]:
 def pair_lines(pair: np.ndarray, selected: np.ndarray | None = None) -> tuple[np.ndarray, int]:
     """Return rows two by two, from the first of what belongs together to each other one, and their number.
 
-    pair: (n,) numbers, the same for what belongs together; selected: (m,) rows of which one end must be, or
-    None for all. At most MOST_LINES are returned, (2m,) int32.
+    pair: (n,) int32, the same for what belongs together; selected: (m,) int32 rows of which one end must be,
+    or None for all. At most MOST_LINES are returned, (2m,) int32.
     """
     order = np.argsort(pair, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(pair[order]) != 0]) if len(order) else np.zeros(0, int)

@@ -49,7 +49,7 @@ def draw(
 
 
 def shown_rows(count: int, marked: np.ndarray) -> np.ndarray:
-    """Return the rows that are drawn, sorted: all, or as many as can be, those marked among them."""
+    """Return the rows that are drawn, sorted: (at most MOST,) int64, those marked, (m,) int32, among them."""
     if count <= MOST:
         return np.arange(count)
     some = np.random.default_rng(0).choice(count, MOST - min(len(marked), MOST), replace=False)
@@ -59,7 +59,10 @@ def shown_rows(count: int, marked: np.ndarray) -> np.ndarray:
 def figure(
     places: np.ndarray, rows: np.ndarray, paint: Paint, words: Sequence[str], layout: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return a plotly figure of some rows with their words, the lines between pairs, and the question."""
+    """Return a plotly figure of some rows with their words, the lines between pairs, and the question.
+
+    places: (n, 2 or 3) float32; rows: (m,) int64, which `words` has one for each of.
+    """
     marked, chosen = np.isin(rows, paint.marked), np.flatnonzero(np.isin(rows, paint.chosen))
     points = {
         "type": "scatter",
@@ -83,14 +86,17 @@ def figure(
 
 
 def polygons(selection: Mapping[str, Any]) -> list[np.ndarray]:
-    """Return what was drawn round points, as corners (m, 2), from what plotly tells of a selection."""
+    """Return what was drawn round points, as corners (m, 2) float64, from plotly's words on a selection."""
     lassos = [np.array([one["x"], one["y"]], float).T for one in selection.get("lasso") or ()]
     boxes = [(*one["x"], *one["y"]) for one in selection.get("box") or ()]
     return [*lassos, *(np.array([(a, c), (b, c), (b, d), (a, d)], float) for a, b, c, d in boxes)]
 
 
 def within(places: np.ndarray, drawn: list[np.ndarray]) -> np.ndarray:
-    """Return the rows (int32) that lie in any of some polygons, by the even-odd rule."""
+    """Return the rows of places (n, 2 or 3) that lie in any polygon drawn, by the even-odd rule: (m,) int32.
+
+    A polygon is its corners, (c, 2) float64.
+    """
     inside = np.zeros(len(places), bool)
     for corners in drawn:
         rows = np.flatnonzero(((places[:, :2] >= corners.min(0)) & (places[:, :2] <= corners.max(0))).all(1))
@@ -99,7 +105,10 @@ def within(places: np.ndarray, drawn: list[np.ndarray]) -> np.ndarray:
 
 
 def _odd(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Return of which places a ray to the right crosses an odd number of a polygon's sides."""
+    """Return of which places a ray to the right crosses an odd number of a polygon's sides: (n,) bool.
+
+    x, y: (n,) float32; corners: (c, 2) float64.
+    """
     odd = np.zeros(len(x), bool)
     for (ax, ay), (bx, by) in zip(corners, np.roll(corners, 1, axis=0), strict=True):
         if ay != by:
@@ -113,6 +122,7 @@ def _escaped(text: str) -> str:
 
 
 def _lines(places: np.ndarray, lines: np.ndarray) -> list[dict[str, Any]]:
+    """Return plotly's trace of the lines between places (n, 2 or 3) float32; lines: (2m,) int32 rows."""
     if not len(lines):
         return []
     ends = places[lines, :2].reshape(-1, 2, 2)

@@ -28,14 +28,14 @@ _SHOWN = 24  # characters of a question on the canvas
 
 @dataclass(frozen=True)
 class Landed:
-    """A question with its hits, and its unit vector (d,)."""
+    """A question with its hits, and its unit vector (d,) float32."""
 
     text: str
     trace: SearchTrace
     vector: np.ndarray = field(repr=False)
 
     def place(self, drawn: DrawnMap) -> tuple[list[float], np.ndarray] | None:
-        """Return where it lands on a map and the rows of its hits there; None where none is on it."""
+        """Return where it lands on a map and the rows (m,) int32 of its hits; None where none is there."""
         rows = drawn.rows(hit.item.id for hit in self.trace.results)
         if not len(rows):
             return None
@@ -88,7 +88,7 @@ def say(landed: Landed, drawn: DrawnMap) -> None:
 
 
 def scores(workspace: Workspace, drawn: DrawnMap, landed: Landed) -> np.ndarray:
-    """Return the cosine of every item on the map with the question, (n,), NaN for one that is gone."""
+    """Return the cosine of every item on the map with the question, (n,) float64; NaN: it is gone."""
     found = np.full(len(drawn.columns), np.nan)
     table = resources.vectors_of(workspace, drawn, drawn.map.collection, drawn.version)
     found[drawn.rows(table.ids)] = table.vectors @ landed.vector
