@@ -39,8 +39,10 @@ GapscopeError
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 def _listed(values: Iterable[object]) -> str:
@@ -65,6 +67,10 @@ class MediaError(GapscopeError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it come back from another process, whatever arguments its class is made with."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class EmptyFileError(MediaError):

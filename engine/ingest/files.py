@@ -1,28 +1,27 @@
 """Flow 1, files to stored vectors, as a job that can be stopped and run again at any time.
 
-An item's id is the SHA-256 of its bytes (a caption's also covers what it captions), so running the
-same ingest again stores nothing twice and completes what was cut short.
+An item's id is the SHA-256 of its file's bytes (that of a caption, or of a part among others, is made from
+it), so running the same ingest again stores nothing twice and completes what was cut short.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import MediaError
-from engine.ingest.pipeline import Batch, Pipeline, Ready, tried
-from engine.media.decode import Probe, captions_of, decode, probe
-from engine.media.images import thumbnail
+from engine.ingest.pipeline import Batch, Pipeline
+from engine.media.decode import Probe, captions_of, thumbnail_of
+from engine.media.decoder import Decoder
 from engine.media.sources import Source, SourceList
 from engine.models.base import DocumentEmbedder, ModelChoice
 from engine.models.lender import Models
 from engine.progress import Hooks, Progress
 from engine.storage.chroma import check_name
 from engine.storage.data_folder import DataFolder
-from engine.types import Failure, IngestReport, Item, Modality
+from engine.types import MODALITIES, Failure, IngestReport, Item, MediaItem, Modality
 
 
 @dataclass
@@ -42,6 +41,7 @@ class FileIngest(Pipeline):
         super().__init__(collection, folder, embedder, hooks)
         self._seen: set[str] = set()
         self._refused: dict[str, str] = {}
+        self._parts: dict[str, int] = {}  # of the files of this run: how many are stored, by hash
         self._saved: set[str] = set()
 
     def run(self, found: SourceList) -> IngestReport:
@@ -79,15 +79,15 @@ class FileIngest(Pipeline):
             cancelled=self._progress.done < self._progress.total,
         )
 
-    def _read(self, decoders: ThreadPoolExecutor, inputs: Sequence[Any]) -> Batch:
-        found = self._look(decoders, inputs)
-        return self._take(found, decoders.map(tried(self._decode), found.wanted))
+    def _read(self, decoder: Decoder, inputs: Sequence[Any]) -> Batch:
+        found = self._look(decoder, inputs)
+        return self._take(found, decoder.decode(found.wanted, self._decoded))
 
-    def _look(self, decoders: ThreadPoolExecutor, inputs: Sequence[Source]) -> Found:
+    def _look(self, decoder: Decoder, inputs: Sequence[Source]) -> Found:
         """Read and recognise files, and tell which of them must be decoded."""
         batch = Batch(len(inputs))
         probes: list[Probe] = []
-        for source, result in zip(inputs, decoders.map(tried(probe), inputs), strict=True):
+        for source, result in zip(inputs, decoder.probe(inputs), strict=True):
             if isinstance(result, MediaError):
                 batch.failed.append(Failure(source.name, result.reason))
             else:
@@ -95,16 +95,20 @@ class FileIngest(Pipeline):
         known = self._known(probes)
         return Found(batch, known, *self._sorted(probes, known))
 
-    def _take(self, found: Found, decoded: Iterable[Ready | MediaError]) -> Batch:
+    def _take(self, found: Found, taken: Iterable[Batch | MediaError]) -> Batch:
         """Complete the batch with what became of the wanted files, in their order, and all captions."""
         batch = found.batch
-        for probed, media in zip(found.wanted, decoded, strict=True):
-            if isinstance(media, MediaError):
-                self._refused[probed.sha256] = media.reason
-                batch.failed.append(Failure(probed.source.name, media.reason))
-            else:
-                batch.ready.append(media)
-                self._add_captions(probed, found.known, batch)
+        for probed, parts in zip(found.wanted, taken, strict=True):
+            if isinstance(parts, MediaError):
+                parts = Batch(1, failed=[Failure(probed.source.name, parts.reason)])
+            batch.ready += parts.ready
+            batch.skipped += parts.skipped
+            batch.failed += parts.failed
+            if parts.failed and not parts.ready and not parts.skipped:
+                self._refused[probed.sha256] = parts.failed[0].reason
+                continue
+            self._parts[probed.sha256] = len(parts.ready) + parts.skipped
+            self._add_captions(probed, found.known, batch)
         for probed in found.repeated:
             self._add_repeated(probed, found.known, batch)
         self._restore(batch)
@@ -112,13 +116,19 @@ class FileIngest(Pipeline):
 
     def _known(self, probes: Sequence[Probe]) -> set[str]:
         """Return the ids of these files and their captions that are in the store already."""
-        by_modality: dict[Modality, list[str]] = {"text": [], "image": []}
-        for probed in probes:
-            by_modality[probed.modality].append(probed.sha256)  # type: ignore[index]
-            by_modality["text"] += [caption.item.id for caption in captions_of(probed)]
+        keys = [(probed.modality, probed.sha256) for probed in probes]
+        captions = [caption.item for probed in probes for caption in captions_of(probed)]
+        return self._existing([*keys, *((caption.modality, caption.id) for caption in captions)])
+
+    def _existing(self, keys: Iterable[tuple[Modality, str]]) -> set[str]:
+        """Return the ids of those that are in the store already."""
+        by_modality: dict[Modality, list[str]] = {modality: [] for modality in MODALITIES}
+        for modality, id_ in keys:
+            by_modality[modality].append(id_)
         return {
             id_
             for modality, ids in by_modality.items()
+            if ids
             for id_ in self._store.existing(self.collection, modality, ids)
         }
 
@@ -137,7 +147,7 @@ class FileIngest(Pipeline):
         if probed.sha256 in self._refused:
             batch.failed.append(Failure(probed.source.name, self._refused[probed.sha256]))
             return
-        batch.skipped += 1
+        batch.skipped += self._parts.get(probed.sha256, 1)
         self._add_captions(probed, known, batch)
 
     def _add_captions(self, probed: Probe, known: set[str], batch: Batch) -> None:
@@ -148,11 +158,24 @@ class FileIngest(Pipeline):
                 self._seen.add(caption.item.id)
                 batch.ready.append(self._prepared(caption))
 
-    def _decode(self, probed: Probe) -> Ready:
-        media = decode(probed, max_pixels=self._settings.max_image_pixels, side_px=self._side_px)
-        if media.item.media:
-            self._save(media.item, probed.data, thumbnail(media.content))
-        return self._prepared(media)
+    def _decoded(self, probed: Probe, parts: Sequence[MediaItem]) -> Batch:
+        return self._parts_ready(probed, parts, thumbnail_of(parts))
+
+    def _parts_ready(self, probed: Probe, parts: Sequence[MediaItem], small: bytes) -> Batch:
+        """Save a decoded file and prepare its parts, but those that are stored; each fails alone."""
+        # What has the file's own hash was looked for before it was decoded.
+        others = [part.item for part in parts if part.item.id != probed.sha256]
+        known = self._existing((item.modality, item.id) for item in others)
+        batch, first = Batch(1, skipped=len(known)), parts[0].item
+        if first.media and len(known) < len(parts):
+            self._save(first, probed.data, small)
+        for part in parts:
+            try:
+                if part.item.id not in known:
+                    batch.ready.append(self._prepared(part))
+            except MediaError as error:
+                batch.failed.append(Failure(part.item.name, error.reason))
+        return batch
 
     def _save(self, item: Item, data: bytes, small: bytes) -> None:
         """Save a medium and its thumbnail, and keep others from deleting it until it is stored."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -16,7 +16,9 @@ from typing import Any
 
 from engine.disk import check_space
 from engine.errors import CollectionError, MediaError, StoreFailedError
+from engine.media.decoder import Decoder
 from engine.media.images import THUMBNAIL_PX
+from engine.media.parts import Limits
 from engine.models.base import DocumentEmbedder
 from engine.progress import Hooks, Progress
 from engine.storage.chroma import check_name
@@ -72,7 +74,7 @@ class Pipeline:
         self._writing: Future[None] | None = None
         self._started = time.monotonic()
 
-    def _read(self, decoders: ThreadPoolExecutor, inputs: Sequence[Any]) -> Batch:
+    def _read(self, decoder: Decoder, inputs: Sequence[Any]) -> Batch:
         """Turn a batch of inputs into items ready to be embedded; an input that fails costs no other."""
         raise NotImplementedError
 
@@ -129,11 +131,11 @@ class Pipeline:
 
     def _read_ahead(self, reader: ThreadPoolExecutor, batches: Iterable[Sequence[Any]]) -> Iterator[Batch]:
         """Yield batches while the next one is already being read; stop when cancelled."""
-        with ThreadPoolExecutor(self._settings.threads) as decoders:
+        with self._decoder() as decoder:
             following: Future[Batch] | None = None
             for inputs in batches:
                 current = following
-                following = reader.submit(self._read_checked, decoders, inputs)
+                following = reader.submit(self._read_checked, decoder, inputs)
                 if current:
                     yield current.result()
                 if self._cancelled():
@@ -142,9 +144,13 @@ class Pipeline:
             if following:
                 yield following.result()
 
-    def _read_checked(self, decoders: ThreadPoolExecutor, inputs: Sequence[Any]) -> Batch:
+    def _decoder(self) -> Decoder:
+        limits = Limits(self._settings.max_image_pixels, self._side_px)
+        return Decoder(limits, threads=self._settings.threads)
+
+    def _read_checked(self, decoder: Decoder, inputs: Sequence[Any]) -> Batch:
         check_space(self._library.data_dir, min_free_bytes=int(self._settings.min_free_disk_mb * 1e6))
-        return self._read(decoders, inputs)
+        return self._read(decoder, inputs)
 
     @property
     def _side_px(self) -> int | None:
@@ -153,6 +159,9 @@ class Pipeline:
         return None if side is None else max(side, THUMBNAIL_PX)
 
     def _prepared(self, media: MediaItem) -> Ready:
+        """Prepare an item for the embedder. Raises MediaError, which may stand in the content's place."""
+        if isinstance(media.content, MediaError):
+            raise media.content
         return Ready(media.item, self._embedder.prepare(media.item.modality, media.content))
 
     def _encode(self, batch: Batch) -> Rows:
@@ -207,18 +216,6 @@ class Pipeline:
             self._store.delete_items(self.collection, lost)
             self._store.upsert(self.collection, self._made_by, modality, items, table)
         return lost
-
-
-def tried(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return the step with a MediaError as its result, so that one file's error stays its own."""
-
-    def run(value: Any) -> Any:
-        try:
-            return step(value)
-        except MediaError as error:
-            return error
-
-    return run
 
 
 def _merged(batches: Iterable[Sequence[Any]], count: int) -> Iterator[Sequence[Any]]:

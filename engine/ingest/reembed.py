@@ -10,14 +10,15 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from engine.disk import check_space
 from engine.errors import CollectionError, MediaError, ModalityError, UnreadableMediaError
-from engine.ingest.pipeline import Batch, Pipeline, Ready, tried
-from engine.media.images import open_image
+from engine.ingest.pipeline import Batch, Pipeline, Ready
+from engine.media.decode import content_of, probe_stored
+from engine.media.decoder import Decoder
 from engine.models.base import Embedder, ModelChoice
 from engine.models.lender import Models
 from engine.progress import Hooks, Progress
@@ -177,19 +178,19 @@ class Reembedding(Pipeline):
         if batch:
             yield batch
 
-    def _read(self, decoders: ThreadPoolExecutor, inputs: Sequence[Item]) -> Batch:
-        batch = Batch(len(inputs))
-        for item, result in zip(inputs, decoders.map(tried(self._opened), inputs), strict=True):
+    def _read(self, decoder: Decoder, inputs: Sequence[Item]) -> Batch:
+        batch, opened = Batch(len(inputs)), decoder.each(partial(self._opened, decoder), inputs)
+        for item, result in zip(inputs, opened, strict=True):
             if isinstance(result, MediaError):
                 batch.failed.append(self._fail(item, result.reason))
             else:
                 batch.ready.append(result)
         return batch
 
-    def _opened(self, item: Item) -> Ready:
-        return self._prepared(MediaItem(item, self._content(item)))
+    def _opened(self, decoder: Decoder, item: Item) -> Ready:
+        return self._prepared(MediaItem(item, self._content(decoder, item)))
 
-    def _content(self, item: Item) -> Any:
+    def _content(self, decoder: Decoder, item: Item) -> Any:
         """Return what the embedder reads of a stored item, as its ingest gave it to the first one."""
         if item.modality == "text":
             return item.caption
@@ -199,7 +200,7 @@ class Reembedding(Pipeline):
             raise UnreadableMediaError(f"Its media file cannot be read: {error.strerror}.") from error
         if hashlib.sha256(data).hexdigest() != item.media:
             raise UnreadableMediaError("Its media file has changed since it was stored.")
-        return open_image(data, max_pixels=self._settings.max_image_pixels, side_px=self._side_px)[0]
+        return content_of(item, decoder.parts(probe_stored(item, data)))
 
     def _path(self, item: Item) -> Any:
         return self._library.media_path(item.media or "", item.mime)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,13 @@ from engine.errors import (
     UnknownFormatError,
 )
 from engine.ingest.files import FileIngest
-from engine.ingest.pipeline import Batch, Ready, tried
-from engine.media.images import THUMBNAIL_PX, open_image, thumbnail
+from engine.ingest.pipeline import Batch, Ready
+from engine.media.decode import content_of, probe
+from engine.media.decoder import Decoder
+from engine.media.images import THUMBNAIL_PX, thumbnail
 from engine.media.metadata import MAX_COLUMNS, disagreement, left_out, metadata_of
-from engine.media.plain_text import MAX_CHARS
-from engine.media.sniff import IMAGE_SUFFIXES, TEXT_MIME, sniff
-from engine.media.sources import file_reader
+from engine.media.plain_text import MAX_CHARS, TEXT_MIME
+from engine.media.sources import Source, file_reader
 from engine.models.base import DocumentEmbedder, ModelSpec
 from engine.progress import Hooks, Progress
 from engine.storage.chroma import check_name
@@ -123,10 +123,8 @@ Numbered = tuple[int, VectorRow, np.ndarray]
 
 @dataclass(frozen=True)
 class _Picture:
+    item: Item  # as it would be of the file alone
     data: bytes = field(repr=False)
-    mime: str
-    width_px: int
-    height_px: int
     thumbnail: bytes = field(repr=False)
 
 
@@ -171,12 +169,12 @@ class VectorImport(FileIngest):
             why = "only pictures can be kept yet" if self._root else "files are read on the command line only"
             yield f"The media_path of {count:,} rows of kind {modality} was not read: {why}."
 
-    def _read(self, decoders: ThreadPoolExecutor, inputs: Sequence[Numbered]) -> Batch:
+    def _read(self, decoder: Decoder, inputs: Sequence[Numbered]) -> Batch:
         batch = Batch(len(inputs))
         held = self._held([item_id(row.id) for _, row, _ in inputs])
         fresh = [one for one in inputs if not self._settled(one, held, batch)]
         self._unread.update(row.modality for _, row, _ in inputs if row.media_path and not self._reads(row))
-        pictures = decoders.map(tried(self._picture), [row for _, row, _ in fresh])
+        pictures = decoder.each(partial(self._picture, decoder), [row for _, row, _ in fresh])
         for (number, row, vector), picture in zip(fresh, pictures, strict=True):
             if isinstance(picture, MediaError):
                 reason = f"Its media file was not stored: {picture.reason}"
@@ -227,17 +225,16 @@ class VectorImport(FileIngest):
         """Tell whether the media file of a row is to be read."""
         return bool(row.media_path) and self._root is not None and row.modality == "image"
 
-    def _picture(self, row: VectorRow) -> _Picture | None:
+    def _picture(self, decoder: Decoder, row: VectorRow) -> _Picture | None:
         """Read the picture of a row; None where it has none. Raises MediaError."""
         if not self._reads(row):
             return None
-        data = file_reader(self._inside(row.media_path), self._settings.max_file_bytes)()
-        mime = sniff(data, row.media_path)
-        if mime not in IMAGE_SUFFIXES:
+        read = file_reader(self._inside(row.media_path), self._settings.max_file_bytes)
+        probed = probe(Source(row.media_path, read))
+        if probed.modality != "image":
             raise UnknownFormatError("It is not a picture, as the row says it is.")
-        limit = self._settings.max_image_pixels
-        picture, width, height = open_image(data, max_pixels=limit, side_px=self._side_px)
-        return _Picture(data, mime, width, height, thumbnail(picture))
+        parts = decoder.parts(probed)
+        return _Picture(parts[0].item, probed.data, thumbnail(content_of(parts[0].item, parts)))
 
     def _kept(self, item: Item, picture: _Picture | None) -> Item:
         """Save the picture of an item, and return the item with it."""
@@ -245,11 +242,11 @@ class VectorImport(FileIngest):
             return item
         item = replace(
             item,
-            media=sha256(picture.data).hexdigest(),
-            mime=picture.mime,
-            size_bytes=len(picture.data),
-            width_px=picture.width_px,
-            height_px=picture.height_px,
+            media=picture.item.media,
+            mime=picture.item.mime,
+            size_bytes=picture.item.size_bytes,
+            width_px=picture.item.width_px,
+            height_px=picture.item.height_px,
         )
         if item.media not in self._saved:  # several rows may share one file
             self._save(item, picture.data, picture.thumbnail)

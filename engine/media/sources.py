@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import MediaError, TooLargeError, UnreadableMediaError
+from engine.media.formats import media_suffixes
 from engine.media.metadata import ColumnChoice, TextColumns, cleaned_value, left_out, metadata_of
-from engine.media.sniff import IMAGE_SUFFIXES
 from engine.text import clean_name, clean_text
 from engine.types import Failure, Metadata
 
@@ -37,7 +37,7 @@ MAX_SIDECAR_BYTES = 100_000_000
 _COMPANION = re.compile(r"(readme|licen[cs]es?|copying)([-_.].*)?")
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 
-_PICTURE_SUFFIXES = {".jpeg", ".tif", ".heif", *IMAGE_SUFFIXES.values()}
+_MEDIA_SUFFIXES = {".jpeg", ".tif", ".heif", *media_suffixes()}
 # What zipfile raises on hostile bytes; a wrong password is a RuntimeError, a broken stream a zlib.error.
 _ZIP_ERRORS = (
     OSError,
@@ -204,7 +204,7 @@ def _skipped(name: str) -> bool:
     lower = name.lower()
     if name.startswith((".", "__MACOSX")) or lower in _SYSTEM_FILES:
         return True
-    return bool(_COMPANION.fullmatch(lower)) and posixpath.splitext(lower)[1] not in _PICTURE_SUFFIXES
+    return bool(_COMPANION.fullmatch(lower)) and posixpath.splitext(lower)[1] not in _MEDIA_SUFFIXES
 
 
 def _skipped_path(name: str) -> bool:

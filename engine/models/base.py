@@ -10,10 +10,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from engine.errors import ImportedVectorsError
+from engine.media.formats import decoded_modalities
 from engine.types import Modality, Provenance
 
 Kind = Literal["embedder", "reranker", "multi-vector"]
-INGESTED: tuple[Modality, ...] = ("text", "image")
+INGESTED = decoded_modalities()
 EncodingTask = Literal["query", "document"]
 Runner = Literal["pocket", "sentence-transformers"]
 
@@ -108,7 +109,7 @@ class LoadedModel:
 
 
 def slowest_ingested(seconds_per_item: Mapping[Modality, float]) -> float:
-    """Return the most seconds an item takes of the kinds that files become: texts and pictures."""
+    """Return the most seconds an item takes of the kinds that files become."""
     return max((value for key, value in seconds_per_item.items() if key in INGESTED), default=0.0)
 
 

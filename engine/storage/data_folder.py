@@ -12,7 +12,9 @@ from typing import Any
 
 from engine.disk import folder_error
 from engine.errors import MediaError, QueryError
+from engine.media.decode import content_of, decode, probe_stored
 from engine.media.images import open_image
+from engine.media.parts import Limits
 from engine.models.base import ModelChoice
 from engine.models.catalog import DEFAULT_MODEL
 from engine.settings import Settings
@@ -106,7 +108,7 @@ class DataFolder:
             data = self.library.media_path(item.media or "", item.mime).read_bytes()
         except OSError as error:
             raise MediaError(f"The file of {item.name} cannot be read: {error.strerror}.") from error
-        return open_image(data, max_pixels=self.settings.max_image_pixels)[0]
+        return content_of(item, decode(probe_stored(item, data), Limits(self.settings.max_image_pixels)))
 
     def open_question(self, name: str) -> Any:
         """Return a picture that somebody asked with, upright in RGB. Raises MediaError where it is gone."""

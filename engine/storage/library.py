@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.disk import folder_error
 from engine.errors import FolderError, GapscopeError, MediaError
-from engine.media.sniff import IMAGE_SUFFIXES
+from engine.media.formats import media_suffixes, suffix_of
 
 if TYPE_CHECKING:
     from engine.models.base import EvidenceCodec
@@ -39,8 +39,8 @@ class Library:
             raise folder_error(data_dir, error) from error
 
     def media_path(self, media: str, mime: str) -> Path:
-        """Return where this medium lives; the path never leaves the data folder."""
-        return self._path("media", media, IMAGE_SUFFIXES[mime])
+        """Return where this medium lives, in the data folder. Raises UnknownFormatError."""
+        return self._path("media", media, suffix_of(mime))
 
     def thumbnail_path(self, media: str) -> Path:
         """Return where the WebP thumbnail of this medium lives."""
@@ -74,9 +74,13 @@ class Library:
         return prepared, True
 
     def save(self, media: str, mime: str, data: bytes, thumbnail: bytes) -> None:
-        """Store a medium and its thumbnail; the same content is written once. Raises FolderError."""
+        """Store a medium and its thumbnail (empty: none); the same content is written once.
+
+        Raises FolderError.
+        """
         self._write(self.media_path(media, mime), data)
-        self._write(self.thumbnail_path(media), thumbnail)
+        if thumbnail:
+            self._write(self.thumbnail_path(media), thumbnail)
 
     def pin(self, media: str) -> None:
         """Keep `delete` from a medium until `release`: an ingest saves it before anything refers to it."""
@@ -95,7 +99,7 @@ class Library:
         with self._pins:
             if self._pinned[media]:
                 return
-        paths = [self._path("media", media, suffix) for suffix in IMAGE_SUFFIXES.values()]
+        paths = [self._path("media", media, suffix) for suffix in media_suffixes()]
         try:
             for path in [*paths, self.thumbnail_path(media), *self._evidence_of(media)]:
                 path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 This process, the driver, owns the ledger, the library and the store, and nobody else writes. It reads
 every file, leaves out what is stored, and hands the rest as parcels of `batch_files` files to a Ray Data
 pipeline: read tasks decode on any machine, an actor per copy of the model embeds. Back come rows that
-each carry their id, item, thumbnail and vector; the order in which they arrive means nothing. Only so
+each carry their file's hash, item and vector; the order in which they arrive means nothing. Only so
 many parcels are on their way at once, and their bytes wait in Ray's object store, which spills to disk.
 
 What a cluster needs: the command runs on a machine of it (`ray start --address=HEAD:6379 --num-cpus=0`
@@ -46,6 +46,8 @@ from engine.ingest.ray.workers import (
     to_table,
 )
 from engine.media.decode import Probe, captions_of
+from engine.media.decoder import Decoder
+from engine.media.parts import Limits
 from engine.media.sources import SourceList
 from engine.models.base import ModelChoice, slowest_ingested
 from engine.models.catalog import describe
@@ -57,6 +59,7 @@ from engine.storage.data_folder import DataFolder
 from engine.types import IngestReport, MediaItem
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from ray.data import Dataset
 
@@ -94,13 +97,13 @@ class Share:
         return 4 * self.workers + 4
 
 
-def read_parcel(ticket: int, desk: Any, max_pixels: int, side_px: int | None) -> Iterator[pa.Table]:
+def read_parcel(ticket: int, desk: Any, limits: Limits) -> Iterator[pa.Table]:
     """Fetch one parcel and yield what its files hold, decoded, in tables of one packet each."""
     import ray
 
     rows: Iterable[Row] = ()
     for reference in ray.get(desk.take.remote(ticket)):
-        rows = decoded(ray.get(reference), max_pixels=max_pixels, side_px=side_px)
+        rows = decoded(ray.get(reference), limits)
     for packet in packets(rows):
         yield to_table([packet])
 
@@ -112,11 +115,11 @@ class Line:
     """
 
     def __init__(
-        self, share: Share, model: FarEmbedder, settings: Settings, *, side_px: int | None, tickets: int
+        self, share: Share, model: FarEmbedder, settings: Settings, limits: Limits, *, tickets: int
     ) -> None:
         self.window = share.window
         self._share, self._model, self._settings = share, model, settings
-        self._side_px, self._tickets = side_px, tickets
+        self._limits, self._tickets = limits, tickets
         slowest = max(model.seconds_per_item.values(), default=0.0)
         self._patience = max(_SILENCE_SECONDS, 20 * slowest * settings.batch_files)
         self._desk: Any = None
@@ -186,8 +189,7 @@ class Line:
         """Return what decodes and embeds one parcel per ticket, on any machine and in any order."""
         import ray
 
-        most, side = self._settings.max_image_pixels, self._side_px
-        read = partial(read_parcel, desk=self._desk, max_pixels=most, side_px=side)
+        read = partial(read_parcel, desk=self._desk, limits=self._limits)
         with warnings.catch_warnings():  # Ray warns that retries will have another place in 2.64
             warnings.simplefilter("ignore")
             files = ray.data.read_datasource(
@@ -216,7 +218,7 @@ class Line:
 
 @dataclass
 class _Sent:
-    """A batch of files whose parcel is on its way; `missing` are the ids that have not come back."""
+    """A batch of files whose parcel is on its way; `missing` are files and captions not yet back whole."""
 
     found: Found
     number: int
@@ -237,30 +239,32 @@ class RayIngest(FileIngest):
         super().__init__(collection, folder, embedder, hooks)
         self._share, self._model = share, embedder
         self._captions: set[str] = set()
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, dict[int, Row]] = {}  # by file or caption, then by place in the file
 
     def _read_ahead(self, reader: ThreadPoolExecutor, batches: Iterable[Sequence[Any]]) -> Iterator[Batch]:
         """Yield finished batches while others are on their way; stop when cancelled."""
         tickets = -(-self._progress.total // self._settings.batch_files)
-        line = Line(self._share, self._model, self._settings, side_px=self._side_px, tickets=max(1, tickets))
-        with closing(line), ThreadPoolExecutor(self._settings.threads) as decoders:
+        with self._decoder() as decoder, closing(self._line(decoder.limits, max(1, tickets))) as line:
             left, on_way = enumerate(batches), deque[_Sent]()
             while not self._cancelled():
                 following = next(left, None) if len(on_way) < line.window else None
                 if following:
-                    on_way.append(self._send(line, decoders, *following))
+                    on_way.append(self._send(line, decoder, *following))
                 elif on_way:
                     self._note(line.receive(), on_way)
                 else:
                     return
                 while on_way and not on_way[0].missing:
-                    yield self._finish(line, decoders, on_way.popleft())
+                    yield self._finish(line, decoder, on_way.popleft())
 
-    def _send(self, line: Line, decoders: ThreadPoolExecutor, number: int, inputs: Sequence[Any]) -> _Sent:
+    def _line(self, limits: Limits, tickets: int) -> Line:
+        return Line(self._share, self._model, self._settings, limits, tickets=tickets)
+
+    def _send(self, line: Line, decoder: Decoder, number: int, inputs: Sequence[Any]) -> _Sent:
         """Send what is not stored of a batch of files; their bytes are with Ray from here on."""
         check_space(self._library.data_dir, min_free_bytes=int(self._settings.min_free_disk_mb * 1e6))
-        found = self._look(decoders, inputs)
-        parcel = Parcel([_portable(probed) for probed in found.wanted], self._new_captions(found))
+        found = self._look(decoder, inputs)
+        parcel = Parcel(found.wanted, self._new_captions(found))
         ids = frozenset([probed.sha256 for probed in parcel.files] + [id_ for id_, _ in parcel.captions])
         if ids:
             line.send(number, parcel)
@@ -279,29 +283,32 @@ class RayIngest(FileIngest):
         """Keep rows that are waited for; one that comes twice is not."""
         for row in rows:
             for sent in on_way:
-                if row.id in sent.missing:
-                    sent.missing.remove(row.id)
-                    self._rows[row.id] = row
+                if row.file in sent.missing:
+                    parts = self._rows.setdefault(row.file, {})
+                    parts[row.place] = row
+                    if len(parts) == row.parts:
+                        sent.missing.remove(row.file)
 
-    def _finish(self, line: Line, decoders: ThreadPoolExecutor, sent: _Sent) -> Batch:
+    def _finish(self, line: Line, decoder: Decoder, sent: _Sent) -> Batch:
         files = line.open(sent.number).files if sent.ids else []
-        rows = [self._rows[probed.sha256] for probed in files]
-        batch = self._take(sent.found, decoders.map(self._landed, rows, [one.data for one in files]))
+        batch = self._take(sent.found, decoder.each(self._landed, files))
         for id_ in sent.ids:
             del self._rows[id_]
         if sent.ids:
             line.drop(sent.number)
         return batch
 
-    def _landed(self, row: Row, data: bytes) -> Ready | MediaError:
-        if row.reason or row.item is None:
-            return MediaError(row.reason)
-        if row.item.media:
-            self._save(row.item, data, row.thumbnail)
-        return self._prepared(MediaItem(row.item, None))
+    def _landed(self, probed: Probe) -> Batch:
+        """Take the parts of a file that are back. Raises MediaError where it failed as a whole."""
+        rows = [row for _, row in sorted(self._rows[probed.sha256].items())]
+        parts = [MediaItem(row.item, _vector(row)) for row in rows if row.item]
+        if not parts:
+            raise MediaError(rows[0].reason)
+        return self._parts_ready(probed, parts, rows[0].thumbnail)
 
     def _prepared(self, media: MediaItem) -> Ready:
-        return super()._prepared(MediaItem(media.item, self._rows[media.item.id].vector))
+        caption = self._rows.get(media.item.id) if isinstance(media.content, str) else None
+        return super()._prepared(MediaItem(media.item, _vector(caption[0])) if caption else media)
 
 
 def ingest_on_ray(
@@ -487,9 +494,9 @@ def _actors(share: Share) -> Any:
     )
 
 
-def _portable(probed: Probe) -> Probe:
-    """Return a recognised file that can be sent: its reader stays here."""
-    return replace(probed, source=replace(probed.source, read=bytes))
+def _vector(row: Row) -> np.ndarray | MediaError | None:
+    """Return the vector (dim,) float32 of an item that is back, or why it has none."""
+    return MediaError(row.reason) if row.reason else row.vector
 
 
 def _without_bytes(probes: Iterable[Probe]) -> list[Probe]:

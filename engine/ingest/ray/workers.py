@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import GapscopeError, MediaError, ModelError
-from engine.media.decode import Probe, decode
-from engine.media.images import thumbnail
+from engine.media.decode import Probe, decode, thumbnail_of
+from engine.media.parts import Limits
 from engine.models.base import Embedder, ModelChoice, ModelSpec
 from engine.models.in_memory import LoadedModels
 from engine.models.load import Loader
@@ -42,16 +42,20 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Row:
-    """One item on its way, always with its id; `reason` is set where it failed.
+    """One item on its way; `reason` is set where it failed.
 
-    `content` is what decoding gave, then what the model prepared of it, then nothing; `vector` is
-    (dim,) float32 from the actor on. Captions have no `item`: the driver knows it.
+    `file` is the SHA-256 of its file, or a caption's id; `place` tells which of the `parts` of the file it
+    is, from 0. `content` is what decoding gave, then what the model prepared of it, then nothing; `vector`
+    is (dim,) float32 from the actor on. Captions have no `item`, as the driver knows it, nor has a file
+    that failed as a whole. The thumbnail of a file is with its first part.
     """
 
-    id: str
+    file: str
     modality: Modality
     content: Any = field(default=None, repr=False)
     item: Item | None = None
+    place: int = 0
+    parts: int = 1
     thumbnail: bytes = field(default=b"", repr=False)
     vector: np.ndarray | None = field(default=None, repr=False)
     reason: str = ""
@@ -104,15 +108,22 @@ class Desk:
         self._parcels.pop(number, None)
 
 
-def decoded(parcel: Parcel, *, max_pixels: int, side_px: int | None) -> Iterator[Row]:
-    """Decode the files of a parcel; one that fails is a row with its reason and costs no other."""
+def decoded(parcel: Parcel, limits: Limits) -> Iterator[Row]:
+    """Decode the files of a parcel, a row a part; what fails is a row with its reason and costs no other."""
     for probed in parcel.files:
         try:
-            media = decode(probed, max_pixels=max_pixels, side_px=side_px)
-            small = thumbnail(media.content) if media.item.media else b""
-            yield Row(probed.sha256, media.item.modality, media.content, media.item, small)
+            parts = decode(probed, limits)
         except MediaError as error:
             yield Row(probed.sha256, "text", reason=error.reason)
+            continue
+        small = thumbnail_of(parts)
+        for place, part in enumerate(parts):
+            row = Row(probed.sha256, part.item.modality, None, part.item, place, len(parts))
+            row = replace(row, thumbnail=b"" if place else small)
+            if isinstance(part.content, MediaError):
+                yield replace(row, reason=part.content.reason)
+            else:
+                yield replace(row, content=part.content)
     for id_, text in parcel.captions:
         yield Row(id_, "text", text)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import ModalityError, ModelError, ModelOptionError, WeightsError
-from engine.models.base import INGESTED, EncodingTask, Kind, ModelChoice, ModelSpec
+from engine.models.base import EncodingTask, Kind, ModelChoice, ModelSpec
 from engine.models.device import Device
 from engine.models.hub.batches import Batches
 from engine.models.hub.inputs import (
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _CHEAP_SECONDS = 5.0
+# Fingerprints that are kept were taken of these: one of a further kind would agree with none of them.
+_FINGERPRINTED: tuple[Modality, ...] = ("text", "image")
 LARGE_INGEST = 1_000  # items from which starting a process per device pays
 WORDS = ("cat", "dog", "sky")  # that every tokenizer tells apart
 _ALIKE = 1e-6
@@ -260,7 +262,7 @@ class SentenceEmbedder:
 
     def fingerprint(self) -> str:
         """Return the vectors of a fixed sentence and picture, to tell those of other releases apart."""
-        kinds = [one for one in self.modalities if one in INGESTED] or self.modalities[:1]
+        kinds = [one for one in self.modalities if one in _FINGERPRINTED] or self.modalities[:1]
         return ".".join(to_fingerprint(self.encode_query(one, [probe(one)])[0]) for one in kinds)
 
     def spread(self, items: int) -> AbstractContextManager[int]:

@@ -62,8 +62,8 @@ def current_query(workspace: Workspace, words: str | None) -> Query | None:
 
 def _keep(workspace: Workspace, data: bytes) -> str:
     """Re-encode the picture and keep it under its hash. Raises MediaError."""
+    from engine.media.formats import sniff
     from engine.media.images import open_image
-    from engine.media.sniff import sniff
 
     if not sniff(data, "question").startswith("image/"):
         raise MediaError("This is text, not a picture; type it as words instead.")

@@ -223,8 +223,8 @@ def _looked_at(workspace: Workspace, file: UploadedFile) -> tuple[str, str]:
 
 def _opened(workspace: Workspace, data: bytes) -> Image:
     """Return a picture as the models get it. Raises MediaError."""
+    from engine.media.formats import sniff
     from engine.media.images import open_image
-    from engine.media.sniff import sniff
 
     if not sniff(data, "picture").startswith("image/"):
         raise MediaError("This is text, not a picture; type it as a line of text instead.")

@@ -1,6 +1,8 @@
 """Proves that bytes become the right items, and that no bytes raise anything but MediaError."""
 
+import base64
 import hashlib
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -9,10 +11,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine.errors import EmptyFileError, MediaError, UnknownFormatError, UnreadableMediaError
-from engine.media.decode import caption_id, captions_of, decode, probe
+from engine.media.decode import caption_id, captions_of, content_of, decode, part_id, probe, thumbnail_of
+from engine.media.formats import DECODERS
 from engine.media.images import thumbnail
+from engine.media.parts import Limits, Part
 from engine.media.plain_text import MAX_CHARS
 from engine.media.sources import Source
+from tests.helpers import contact_sheet
+from tests.helpers.data import jpeg
 from tests.helpers.pictures import FORMATS, encode, four_corners, gif, gif_frame, png
 
 
@@ -21,7 +27,8 @@ def source(data: bytes, name: str = "x", captions=(), labels=()) -> Source:
 
 
 def decoded(data: bytes, name: str = "x", side_px: int | None = None, **fields):
-    return decode(probe(source(data, name, **fields)), max_pixels=1_000_000, side_px=side_px)
+    (media,) = decode(probe(source(data, name, **fields)), Limits(1_000_000, side_px))
+    return media
 
 
 def test_a_picture_becomes_an_item():
@@ -41,6 +48,56 @@ def test_a_text_becomes_an_item():
     media = decoded("\ufeffEin Löwe\x00".replace("\x00", "").encode(), "note.md")
     assert media.content == media.item.caption == "Ein Löwe"
     assert (media.item.modality, media.item.media, media.item.width_px) == ("text", None, None)
+
+
+def test_ids_are_what_they_have_always_been():
+    # Stored items have them: with others, every file would be stored a second time.
+    dot = base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    )
+    picture, text = decoded(dot, "dot.png", captions=["a dot"]).item, decoded(b"a lighthouse", "a.txt").item
+    own = "6b7fa434f92a8b80aab02d9bf1a12e49ffcae424e4013a1c4f68b67e3d2bbcd0"
+    assert (picture.id, picture.media, picture.pair) == (own, own, own) and part_id(own, "") == own
+    assert text.id == text.pair == "f2e40ed4875e649d794563627aba52f316f5dc191ad30dfda48f643c242d1e48"
+    caption, part = caption_id(own, "a dot"), part_id(own, "page 3")
+    assert caption == "452f04f9390c04fc6831dfa07563f62edc1e09fdde6f74d3f01720c30de19e00"
+    assert part == "814fcc02d0b7f0e8a6ffa32f8fa62ba74aac13d94358d05f775b06a8a7aee079"
+
+
+def test_a_file_of_several_parts_becomes_an_item_of_each(monkeypatch):
+    contact_sheet.register(monkeypatch)
+    data = contact_sheet.sheet(jpeg(1, 40), b"\xff\xd8\xff broken", jpeg(2, 50))
+    probed = probe(source(data, "s.bin", captions=["three"], labels=["a"]))
+    first, broken, last = decode(probed, Limits(1_000_000))
+    names = [part.item.name for part in (first, broken, last)]
+    assert names == ["s.bin, picture 1", "s.bin, picture 2", "s.bin, picture 3"]
+    assert first.item.id == part_id(probed.sha256, "picture 1") != last.item.id
+    for part, side in ((first, 40), (last, 50)):
+        assert (part.item.pair, part.item.media) == (probed.sha256, probed.sha256)
+        assert (part.item.mime, part.item.caption, part.item.labels) == (contact_sheet.MIME, "three", ("a",))
+        assert part.item.width_px == side
+        assert content_of(part.item, [first, broken, last]).size == (side, side)
+    assert isinstance(broken.content, UnreadableMediaError)
+    assert thumbnail_of([broken, last]) == thumbnail(last.content) and thumbnail_of([broken]) == b""
+    with pytest.raises(UnreadableMediaError, match="cannot be read"):
+        content_of(broken.item, [first, broken, last])
+    with pytest.raises(UnreadableMediaError, match="not found"):
+        content_of(replace(first.item, id="0" * 64), [first, broken, last])
+
+
+@pytest.mark.parametrize("keys", [("page 1", "page 1"), ("", "page 2")])
+def test_a_decoder_that_gives_two_parts_one_id_is_a_fault(monkeypatch, keys):
+    parts = [Part("words", key) for key in keys]
+    wrong = replace(contact_sheet.FORMAT, decode=lambda data, limits: parts)
+    monkeypatch.setitem(DECODERS, contact_sheet.MIME, wrong)
+    with pytest.raises(ValueError, match="key of its own"):
+        decoded(contact_sheet.sheet())
+
+
+def test_a_file_without_parts_is_refused(monkeypatch):
+    contact_sheet.register(monkeypatch)
+    with pytest.raises(UnreadableMediaError, match="holds nothing"):
+        decoded(contact_sheet.sheet())
 
 
 def test_long_text_is_cut_and_empty_text_refused():

@@ -10,7 +10,7 @@ import pytest
 
 from engine.disk import check_space, folder_error
 from engine.errors import FolderError, GapscopeError, MediaError
-from engine.media.sniff import IMAGE_SUFFIXES
+from engine.media.images import SUFFIXES
 from engine.storage.library import Library
 
 DATA = b"picture bytes" * 1000
@@ -33,7 +33,7 @@ def test_what_was_saved_is_found(library):
     assert files(library) == [f"{MEDIA}.png", f"{MEDIA}.webp"]
 
 
-@pytest.mark.parametrize("mime", IMAGE_SUFFIXES)
+@pytest.mark.parametrize("mime", SUFFIXES)
 def test_what_was_deleted_is_gone(library, mime):
     library.save(MEDIA, mime, DATA, b"thumb")
     library.delete(MEDIA)
@@ -45,6 +45,13 @@ def test_a_webp_and_its_thumbnail_do_not_share_a_file(library):
     library.save(MEDIA, "image/webp", DATA, b"thumb")
     assert library.media_path(MEDIA, "image/webp").read_bytes() == DATA
     assert library.thumbnail_path(MEDIA).read_bytes() == b"thumb"
+
+
+def test_a_medium_that_cannot_be_drawn_has_no_thumbnail(library):
+    library.save(MEDIA, "image/png", DATA, b"")
+    assert files(library) == [f"{MEDIA}.png"]
+    library.delete(MEDIA)
+    assert files(library) == []
 
 
 def test_deleting_one_leaves_the_others(library):
@@ -87,7 +94,7 @@ def test_an_id_that_is_no_hash_never_becomes_a_path(library, media):
 
 
 def test_every_path_is_inside_the_data_folder(library):
-    for mime in IMAGE_SUFFIXES:
+    for mime in SUFFIXES:
         assert library.media_path(MEDIA, mime).resolve().is_relative_to(library.data_dir.resolve())
 
 

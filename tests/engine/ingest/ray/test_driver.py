@@ -31,11 +31,13 @@ from engine.ingest.ray.workers import (
     packets,
 )
 from engine.media.decode import probe
+from engine.media.parts import Limits
 from engine.media.sources import Source, SourceList
 from engine.models.base import ModelChoice
 from engine.models.pocket.recipe import PROVENANCE
 from engine.progress import Hooks
 from engine.workspace import Workspace
+from tests.helpers import contact_sheet
 from tests.helpers.chroma_server import Server, free_port, open_on
 from tests.helpers.command_line import run_apart
 from tests.helpers.data import ROOT, generated_photos, jpeg, mixed_sources, real_photos, source, sources
@@ -285,8 +287,8 @@ def line_of(encoder: Encoder, seed: int, *, fail_after: int | None = None) -> ty
     class Shuffled:
         window = 3
 
-        def __init__(self, share, model, settings, *, side_px, tickets):
-            self.limits = {"max_pixels": settings.max_image_pixels, "side_px": side_px}
+        def __init__(self, share, model, settings, limits, *, tickets):
+            self.limits = limits
             self.tickets, self.open_parcels, self.random = tickets, {}, random.Random(seed)
             self.coming: list[list[Row]] = []
             self.sent: list[int] = []
@@ -295,7 +297,7 @@ def line_of(encoder: Encoder, seed: int, *, fail_after: int | None = None) -> ty
             assert len(self.open_parcels) < self.window and len(self.sent) < self.tickets
             self.sent.append(number)
             self.open_parcels[number] = parcel
-            for packet in packets(decoded(parcel, **self.limits), limit=self.random.choice([1, 10**6])):
+            for packet in packets(decoded(parcel, self.limits), limit=self.random.choice([1, 10**6])):
                 self.coming += [encoder._answer(packet)] * self.random.choice([1, 1, 2])
 
         def open(self, number):
@@ -329,6 +331,33 @@ def tricky_sources() -> SourceList:
     broken = [source(f"broken{n}.jpg", bad, f"broken {n}") for n in range(5)]
     texts = [source("a.txt", b"a lighthouse"), source("b.txt", b"a lighthouse"), source("c.txt", b"a bee")]
     return mixed_sources(18) + SourceList((*broken[:2], *again, *texts, *broken[2:]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("batch", [1, 32])
+def test_parts_of_files_in_any_order_give_what_a_plain_ingest_gives(
+    workspace, pocket, encoder, monkeypatch, seed, batch
+):
+    contact_sheet.register(monkeypatch)
+    sheets = [contact_sheet.sheet(*(jpeg(10 * n + part) for part in range(n))) for n in range(1, 4)]
+    sheets.append(contact_sheet.sheet(jpeg(91), b"\xff\xd8\xff broken", jpeg(92)))
+    cut = source("cut.sheet", sheets[0][:-9], "cut off")
+    files = [source(f"{n}.sheet", data, f"sheet {n}") for n, data in enumerate(sheets)]
+    found = mixed_sources(4) + SourceList((*files, cut, replace(files[2], name="again.sheet")))
+    settings = workspace.settings.model_copy(update={"batch_files": batch})
+    folder = replace(workspace.folder, settings=settings)
+    plain = FileIngest("plain", folder, pocket, Hooks()).run(found)
+    kept = media_files(workspace.settings.data_dir)
+    seen = []
+    options = {"batch_files": batch, "on_progress": seen.append}
+    report = run_far(workspace, found, pocket, monkeypatch, line_of(encoder, seed), **options)
+    assert (report.stored, report.skipped, report.failed) == (plain.stored, plain.skipped, plain.failed)
+    assert plain.stored == 8 + (1 + 2 + 3 + 2) + 4 and seen[-1].done == seen[-1].total == len(found.sources)
+    assert_same(stored(workspace, "plain"), stored(workspace, "far"))
+    assert media_files(workspace.settings.data_dir) == kept
+    again = run_far(workspace, found, pocket, monkeypatch, line_of(encoder, seed), **options)
+    assert again.stored == 0 and again.failed == plain.failed
+    assert again.skipped == plain.stored + plain.skipped
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -397,10 +426,9 @@ def test_a_worker_with_another_model_says_so(settings):
 
 def test_packets_are_bounded_and_lose_nothing():
     files = [probe(Source(f"{n}.jpg", lambda n=n: jpeg(n, side=64))) for n in range(5)]
-    portable = [dataclasses.replace(one, source=dataclasses.replace(one.source, read=bytes)) for one in files]
-    parcel = Parcel(portable, [("c" * 64, "words")])
-    rows = list(decoded(parcel, max_pixels=10**6, side_px=None))
-    assert [row.id for row in rows] == [one.sha256 for one in files] + ["c" * 64]
+    parcel = Parcel(files, [("c" * 64, "words")])
+    rows = list(decoded(parcel, Limits(10**6)))
+    assert [row.file for row in rows] == [one.sha256 for one in files] + ["c" * 64]
     sizes = [len(packet) for packet in packets(rows, limit=3 * 64 * 64 * 2)]
     assert sizes == [2, 2, 2] and [len(packet) for packet in packets(rows)] == [6]
 
@@ -447,7 +475,7 @@ def test_a_cluster_too_small_is_refused(machines, workers, words):
 
 
 def test_silence_is_not_waited_out_for_ever(settings, pocket):
-    line = Line(_TWO, far(pocket), settings, side_px=320, tickets=1)
+    line = Line(_TWO, far(pocket), settings, Limits(10**6, 320), tickets=1)
     assert line._patience >= 600
     line._patience = 0.01
     with pytest.raises(RayIngestError, match="Nothing has come back"):

@@ -3,7 +3,10 @@
 import pytest
 
 from engine.errors import EmptyFileError, UnknownFormatError
-from engine.media.sniff import IMAGE_SUFFIXES, TEXT_MIME, sniff
+from engine.media.formats import DECODERS, accepted, decoded_modalities, media_suffixes, sniff
+from engine.media.images import SUFFIXES
+from engine.media.plain_text import TEXT_MIME
+from tests.helpers import contact_sheet
 from tests.helpers.pictures import FORMATS, encode, four_corners
 
 
@@ -14,7 +17,17 @@ def test_a_picture_is_known_by_its_bytes(format_, name):
 
 
 def test_every_picture_type_has_a_suffix():
-    assert {mime for mime, _ in FORMATS.values()} == set(IMAGE_SUFFIXES)
+    assert {mime for mime, _ in FORMATS.values()} == set(SUFFIXES)
+    assert set(DECODERS) == {*SUFFIXES, TEXT_MIME} and media_suffixes() == set(SUFFIXES.values())
+
+
+def test_the_table_says_what_is_read(monkeypatch):
+    assert accepted() == "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF or plain text (.txt, .md)"
+    assert decoded_modalities() == ("text", "image")
+    contact_sheet.register(monkeypatch)
+    assert accepted().endswith("plain text (.txt, .md) or contact sheets")
+    assert sniff(contact_sheet.sheet(b"\xff"), "x.txt") == contact_sheet.MIME
+    assert ".sheet" in media_suffixes()
 
 
 def test_empty_is_refused():
