@@ -15,205 +15,37 @@ one was killed on the way. Not tried: machines apart, GPUs, and a cluster that g
 
 from __future__ import annotations
 
-import logging
-import pickle
-import queue
-import socket
-import sys
-import threading
-import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.disk import check_space
-from engine.errors import GapscopeError, MediaError, ModelError, RayIngestError, SlowModelError
+from engine.errors import MediaError, SlowModelError
 from engine.ingest.files import FileIngest, Found
 from engine.ingest.pipeline import Batch, Ready
+from engine.ingest.ray.cluster import connected, described_far, divided, machines, uses_gpu
+from engine.ingest.ray.line import Line, Share
 from engine.ingest.ray.workers import (
-    Desk,
-    Encoder,
     FarEmbedder,
     Parcel,
     Row,
-    decoded,
-    described,
-    packets,
-    to_table,
 )
 from engine.media.decode import Probe, captions_of
 from engine.media.decoder import Decoder
 from engine.media.parts import Limits
 from engine.media.sources import SourceList
 from engine.models.base import ModelChoice, slowest_ingested
-from engine.models.catalog import describe
 from engine.models.lender import SLOW_SECONDS
 from engine.progress import Hooks, Progress
-from engine.settings import PROJECT_DIR, Settings
 from engine.storage.chroma import check_name
 from engine.storage.data_folder import DataFolder
 from engine.types import IngestReport, MediaItem
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
-    from ray.data import Dataset
-
-_CONNECT_SECONDS = 5.0
-_READER_CPUS = 0.25
-_RESERVED = 0.25  # of the cores by actors: as much is left where a machine dies and its actors move
-_SILENCE_SECONDS = 600.0
-_RETRIES = 3  # of a task whose worker died; one that kills every worker must end the ingest
-_AT_ONCE = 2  # calls in an actor: one prepares while the other embeds
-_CORES_PER_WORKER = 4
-_AGAIN = "What was stored is kept: run the same command again, and it goes on from there."
-_JOIN = (
-    "To use a cluster, start it with `ray start --head`, let this machine join it "
-    "(`ray start --address=HEAD:6379`), and give HEAD:6379 as its address."
-)
-
-
-@dataclass(frozen=True)
-class Share:
-    """How many actors embed, what each reserves, and how many tasks read at once."""
-
-    workers: int
-    cpus: float
-    gpus: int
-    readers: int
-
-    @property
-    def threads(self) -> int:
-        """Return the CPU threads of one actor: together they have as many as there are cores."""
-        return max(1, round(self.cpus / _RESERVED))
-
-    @property
-    def window(self) -> int:
-        """Return how many parcels may be on their way at once."""
-        return 4 * self.workers + 4
-
-
-def read_parcel(ticket: int, desk: Any, limits: Limits) -> Iterator[pa.Table]:
-    """Fetch one parcel and yield what its files hold, decoded, in tables of one packet each."""
-    import ray
-
-    rows: Iterable[Row] = ()
-    for reference in ray.get(desk.take.remote(ticket)):
-        rows = decoded(ray.get(reference), limits)
-    for packet in packets(rows):
-        yield to_table([packet])
-
-
-class Line:
-    """Both ends of the Ray Data pipeline on the driver: parcels go in, rows with vectors come out.
-
-    It starts with the first parcel, and can take as many as there are tickets.
-    """
-
-    def __init__(
-        self, share: Share, model: FarEmbedder, settings: Settings, limits: Limits, *, tickets: int
-    ) -> None:
-        self.window = share.window
-        self._share, self._model, self._settings = share, model, settings
-        self._limits, self._tickets = limits, tickets
-        slowest = max(model.seconds_per_item.values(), default=0.0)
-        self._patience = max(_SILENCE_SECONDS, 20 * slowest * settings.batch_files)
-        self._desk: Any = None
-        self._references: dict[int, Any] = {}
-        self._arrived: queue.SimpleQueue[list[Row] | str | GapscopeError] = queue.SimpleQueue()
-        self._receiver = threading.Thread(target=self._receive, name="ray-rows", daemon=True)
-
-    def send(self, number: int, parcel: Parcel) -> None:
-        """Put a parcel into Ray's object store and on its way."""
-        import ray
-
-        if self._desk is None:
-            self._desk = _here(Desk)
-            self._receiver.start()
-        self._references[number] = ray.put(parcel)
-        self._desk.give.remote(number, [self._references[number]])
-
-    def open(self, number: int) -> Parcel:
-        """Return a parcel that is on its way."""
-        import ray
-
-        return ray.get(self._references[number])
-
-    def drop(self, number: int) -> None:
-        """Let go of the bytes of a parcel that is done."""
-        del self._references[number]
-        self._desk.drop.remote(number)
-
-    def receive(self) -> list[Row]:
-        """Wait for rows. Raises ModelError with a worker's words, or RayIngestError."""
-        try:
-            arrived = self._arrived.get(timeout=self._patience)
-        except queue.Empty as error:  # a machine is gone, and Ray waits for another to take its place
-            raise RayIngestError(
-                f"Nothing has come back from the Ray cluster for {self._patience / 60:.0f} minutes. {_AGAIN}"
-            ) from error
-        if isinstance(arrived, str):
-            raise ModelError(arrived)
-        if isinstance(arrived, GapscopeError):
-            raise arrived
-        return arrived
-
-    def close(self) -> None:
-        """End the pipeline, wherever it is: without the desk its read tasks fail."""
-        import ray
-
-        if self._desk is not None:
-            ray.kill(self._desk)
-            self._receiver.join(timeout=10)
-
-    def _receive(self) -> None:
-        from ray.exceptions import RayError
-
-        end = RayIngestError(f"Ray ended before every file had come back. {_AGAIN}")
-        try:
-            for table in self._dataset().iter_batches(
-                batch_size=None, prefetch_batches=0, batch_format="pyarrow"
-            ):
-                for packed in table["packed"]:
-                    self._arrived.put(pickle.loads(packed.as_buffer()))
-        except (RayError, RuntimeError, OSError, ValueError) as error:
-            end = _gave_up(error)
-        finally:
-            self._arrived.put(end)
-
-    def _dataset(self) -> Dataset:
-        """Return what decodes and embeds one parcel per ticket, on any machine and in any order."""
-        import ray
-
-        read = partial(read_parcel, desk=self._desk, limits=self._limits)
-        with warnings.catch_warnings():  # Ray warns that retries will have another place in 2.64
-            warnings.simplefilter("ignore")
-            files = ray.data.read_datasource(
-                _tickets(read, self._tickets),
-                override_num_blocks=self._tickets,
-                num_cpus=_READER_CPUS,
-                concurrency=self._share.readers,
-                ray_remote_args={"max_retries": _RETRIES},
-            )
-            return self._embedded(files)
-
-    def _embedded(self, files: Dataset) -> Dataset:
-        share, made_by = self._share, self._model.provenance
-        settings = _far_settings(self._settings, share)
-        return files.map_batches(
-            Encoder,
-            fn_constructor_args=(settings, ModelChoice.of(made_by), made_by),
-            batch_size=1,
-            batch_format="pyarrow",
-            compute=_actors(share),
-            num_cpus=share.cpus,
-            num_gpus=share.gpus,
-            max_task_retries=_RETRIES,
-        )
 
 
 @dataclass
@@ -333,10 +165,10 @@ def ingest_on_ray(
     folder.finish_swaps()
     choice, settings = choice or folder.choice_of(collection), folder.settings
     on_progress(Progress("Starting Ray", 0, len(found.sources)))
-    with _connected(address):
-        share = divided(_machines(), workers, on_gpu=_uses_gpu(choice, settings))
+    with connected(address):
+        share = divided(machines(), workers, on_gpu=uses_gpu(choice, settings))
         on_progress(Progress(f"Loading {choice.id} on a worker", 0, len(found.sources)))
-        model = _described(choice, settings, share)
+        model = described_far(choice, settings, share)
         if not accept_slow:
             _check_speed(model, share, len(found.sources))
         return RayIngest(collection, folder, model, Hooks(on_progress), share=share).run(found)
@@ -350,150 +182,6 @@ def _check_speed(model: FarEmbedder, share: Share, items: int) -> None:
         raise SlowModelError(model.spec.id, where, seconds_per_item=slowest, items=items)
 
 
-@contextmanager
-def _connected(address: str | None) -> Iterator[None]:
-    """Connect to Ray for a while; what it prints meanwhile, of dead workers too, goes to standard error."""
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        fix = "Install it with `pip install -r requirements-ray.txt`, on every machine of the cluster."
-        raise RayIngestError(f"Ray cannot be imported ({error}). {fix}") from error
-    _check_reachable(address)
-    _keep_quiet()
-    with redirect_stdout(sys.stderr):
-        try:
-            _start(address)
-            yield
-        except ray.exceptions.RayError as error:
-            raise _gave_up(error) from error
-        finally:
-            ray.shutdown()
-
-
-def _start(address: str | None) -> None:
-    import ray
-
-    try:
-        ray.init(
-            address,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            runtime_env={"py_modules": [str(PROJECT_DIR / "engine")], "excludes": ["**/__pycache__"]},
-        )
-    except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
-        token = "A cluster that asks for a token wants RAY_AUTH_MODE=token in the environment."
-        raise RayIngestError(f"Ray cannot be used ({_first_line(error)}). {_JOIN} {token}") from error
-
-
-def _check_reachable(address: str | None) -> None:
-    """Raise RayIngestError where nobody answers: Ray itself waits for minutes, then aborts the process."""
-    from ray._private.services import canonicalize_bootstrap_address  # the only reader of Ray's own rules
-
-    try:
-        found = canonicalize_bootstrap_address(address)
-        if found is not None:
-            host, _, port = found.rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-    except (OSError, ValueError) as error:
-        shown = address or "that RAY_ADDRESS names"
-        raise RayIngestError(
-            f"The Ray cluster {shown} cannot be reached ({_first_line(error)}). {_JOIN}"
-        ) from error
-
-
-def _keep_quiet() -> None:
-    """Leave standard error to our own words; Ray keeps its logs in the folder of its session."""
-    import ray.data
-
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = context.print_on_execution_start = False
-    for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.CRITICAL)
-
-
-def _uses_gpu(choice: ModelChoice, settings: Settings) -> bool:
-    return describe(choice.id).runner != "pocket" and set(settings.devices) != {"cpu"}
-
-
-def divided(machines: Sequence[Mapping[str, float]], workers: int | None, *, on_gpu: bool) -> Share:
-    """Divide machines, each as Ray's {"CPU": 8, "GPU": 1}, so that reading finds a core beside the actors.
-
-    Raises RayIngestError where there are no cores, or more workers are asked for than there are GPUs.
-    """
-    cores = [machine.get("CPU", 0.0) for machine in machines]
-    gpus = int(sum(machine.get("GPU", 0.0) for machine in machines)) if on_gpu else 0
-    if not sum(cores):
-        raise RayIngestError("The Ray cluster has no CPUs to work with. Let a machine that has some join it.")
-    if gpus and (workers or 0) > gpus:
-        raise RayIngestError(f"{workers} workers need a GPU each, and the Ray cluster has {gpus}.")
-    count = workers or gpus or max(1, int(sum(cores) // _CORES_PER_WORKER))
-    each = min(_RESERVED * sum(cores) / count, max(cores) / 2)
-    readers = min(max(2, int(sum(cores))), 4 * count + 4)
-    return Share(count, cpus=max(0.01, int(each * 100) / 100), gpus=min(1, gpus), readers=readers)
-
-
-def _machines() -> list[Mapping[str, float]]:
-    import ray
-
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _far_settings(settings: Settings, share: Share) -> Settings:
-    device = "cuda:0" if share.gpus else "cpu"  # Ray shows an actor only the GPU that it gave it
-    return settings.model_copy(update={"threads": share.threads, "device": device, "chroma_url": None})
-
-
-def _described(choice: ModelChoice, settings: Settings, share: Share) -> FarEmbedder:
-    """Ask a worker what the model is; the driver may be a machine that cannot load it."""
-    import ray
-
-    # max_calls ends the process afterwards, or it would keep the weights in memory.
-    task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_calls=1)(described)
-    model = ray.get(task.remote(_far_settings(settings, share), choice))
-    if isinstance(model, str):
-        raise ModelError(model)
-    return model
-
-
-def _here(actor: type) -> Any:
-    """Start an actor on the driver's own machine, where it dies with the driver and with nobody else."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(actor).options(num_cpus=0, scheduling_strategy=here).remote()
-
-
-def _tickets(read: Callable[[int], Iterator[pa.Table]], count: int) -> Any:
-    """Return a source of so many read tasks, each for one parcel."""
-    from ray.data.block import BlockMetadata
-    from ray.data.datasource import Datasource, ReadTask
-
-    class Tickets(Datasource):
-        def estimate_inmemory_data_size(self) -> None:
-            return None
-
-        def get_read_tasks(self, parallelism: int, *args: object, **options: object) -> list[ReadTask]:
-            unknown = BlockMetadata(None, None, None, None)
-            return [ReadTask(partial(read, ticket), unknown) for ticket in range(count)]
-
-    return Tickets()
-
-
-def _actors(share: Share) -> Any:
-    from ray.data import ActorPoolStrategy
-
-    return ActorPoolStrategy(
-        size=share.workers,
-        max_tasks_in_flight_per_actor=_AT_ONCE + 1,
-        max_concurrent_calls_per_actor=_AT_ONCE,
-        enable_true_multi_threading=True,
-    )
-
-
 def _vector(row: Row) -> np.ndarray | MediaError | None:
     """Return the vector (dim,) float32 of an item that is back, or why it has none."""
     return MediaError(row.reason) if row.reason else row.vector
@@ -501,12 +189,3 @@ def _vector(row: Row) -> np.ndarray | MediaError | None:
 
 def _without_bytes(probes: Iterable[Probe]) -> list[Probe]:
     return [replace(probed, data=b"") for probed in probes]
-
-
-def _gave_up(error: BaseException) -> RayIngestError:
-    cause = getattr(error, "cause", None) or error
-    return RayIngestError(f"Ray gave up ({type(cause).__name__}: {_first_line(cause)}). {_AGAIN}")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
