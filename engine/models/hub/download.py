@@ -17,7 +17,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from engine.background import Background, Work
@@ -79,8 +79,9 @@ class Downloads:
     ) -> None:
         self._env, self._local = env, local
         self._background = Background()
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
         self._downloads: dict[str, Download] = {}
+        self._works: dict[str, Work] = {}
         self._children: dict[str, subprocess.Popen[str]] = {}
 
     def start(self, model: str, revision: str | None = None) -> Download:
@@ -90,45 +91,51 @@ class Downloads:
         the download's `failure`, within five seconds where the hub does not answer.
         """
         wanted = (hub_id(model, self._local), revision or None)
-        with self._changed:
+        with self._lock:
             for one in self.list():
                 if (one.model, one.revision) == wanted:
                     if one.active:
                         return one
                     self.dismiss(one.id)
-            download = Download(uuid.uuid4().hex[:12], *wanted)
-            self._downloads[download.id] = download
-        self._background.begin(Work(f"Download {download.model}"), lambda work: self._run(download))
+            download, work = Download(uuid.uuid4().hex[:12], *wanted), Work(f"Download {wanted[0]}")
+            self._downloads[download.id], self._works[download.id] = download, work
+        self._background.begin(work, lambda work: self._run(work, download))
         return download
 
     def list(self) -> list[Download]:
         """Return the downloads of this process that nobody dismissed, newest first."""
-        with self._changed:
-            return list(reversed(self._downloads.values()))
+        with self._lock:
+            return [_as_it_stands(one, self._works[id_]) for id_, one in reversed(self._downloads.items())]
 
     def get(self, id_: str) -> Download | None:
         """Return a download as it stands now, or None where it was dismissed."""
-        with self._changed:
-            return self._downloads.get(id_)
+        with self._lock:
+            download = self._downloads.get(id_)
+            return None if download is None else _as_it_stands(download, self._works[id_])
 
     def wait(self, id_: str, timeout_seconds: float | None = None) -> Download | None:
         """Wait until a download has ended, or the time is up; return it, or None where it was dismissed."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._is_active(id_), timeout_seconds)
-            return self.get(id_)
+        with self._lock:
+            work = self._works.get(id_)
+        if work:
+            work.ended.wait(timeout_seconds)
+        return self.get(id_)
 
     def cancel(self, id_: str) -> None:
         """End a download at once; what arrived is kept. Does nothing where it has ended."""
-        with self._changed:
-            self._change(id_, state="cancelled", bytes_per_second=0.0)
+        with self._lock:
+            if not self._is_active(id_):
+                return
+            self._works[id_].cancel(at_once=True)
             if child := self._children.get(id_):
                 child.kill()
 
     def dismiss(self, id_: str) -> None:
         """Forget a download that has ended; one that is going on stays."""
-        with self._changed:
+        with self._lock:
             if not self._is_active(id_):
                 self._downloads.pop(id_, None)
+                self._works.pop(id_, None)
 
     def close(self) -> None:
         """Cancel everything that is going on."""
@@ -136,33 +143,26 @@ class Downloads:
             self.cancel(download.id)
 
     def _is_active(self, id_: str) -> bool:
-        download = self.get(id_)
-        return download is not None and download.active
+        work = self._works.get(id_)
+        return work is not None and work.active
 
     def _change(self, id_: str, **fields: Any) -> None:
         """Change a download that is going on; one that has ended stays as it is."""
-        with self._changed:
+        with self._lock:
             if self._is_active(id_):
                 self._downloads[id_] = replace(self._downloads[id_], **fields)
-                self._changed.notify_all()
 
-    def _run(self, download: Download) -> None:
+    def _run(self, work: Work, download: Download) -> None:
         endpoint = _endpoint(self._env)
         try:
             probe(download.model, endpoint, self._local)
             event = self._attend(download)
             if event["event"] != "done":
                 raise _failure(event, download, _host(endpoint))
-            self._change(download.id, state="done", bytes_per_second=0.0)
         except ModelError as error:
-            if self._is_active(download.id):  # or it was cancelled
+            if work.active:  # or it was cancelled
                 log.info("The download of %s failed: %s", download.model, error)
-            self._change(download.id, state="failed", failure=error, bytes_per_second=0.0)
-        except BaseException:
-            fault = HubError(
-                f"The download of {download.model} failed by a fault in Gapscope; its log has the details."
-            )
-            self._change(download.id, state="failed", failure=fault, bytes_per_second=0.0)
+            self._change(download.id, failure=error)
             raise
 
     def _attend(self, download: Download) -> dict[str, Any]:
@@ -179,7 +179,7 @@ class Downloads:
                 if last["event"] == "progress":
                     fields = {key: last[key] for key in ("files", "total_bytes", "done_bytes")}
                     self._change(download.id, **fields, bytes_per_second=speed.of(last["done_bytes"]))
-        with self._changed:
+        with self._lock:
             self._children.pop(download.id, None)
         if last["event"] not in ("done", "error"):
             return {"event": "error", "kind": "ended", "status": child.returncode}
@@ -191,7 +191,7 @@ class Downloads:
 
         command = [sys.executable, "-m", "engine.models.hub.fetch", download.model]
         command += [download.revision] if download.revision else []
-        with self._changed:
+        with self._lock:
             if not self._is_active(download.id):
                 return None
             try:
@@ -210,6 +210,19 @@ class Downloads:
             self._children[download.id] = child
             self._change(download.id, state="running")
         return child
+
+
+def _as_it_stands(download: Download, work: Work) -> Download:
+    """Return a download with what its work has come to."""
+    if work.active:
+        return download
+    failure = download.failure if work.state == "failed" else None
+    if work.state == "failed" and failure is None:
+        failure = HubError(
+            f"The download of {download.model} failed by a fault in Gapscope; its log has the details."
+        )
+    ended = cast(State, work.state)
+    return replace(download, state=ended, failure=failure, bytes_per_second=0.0)
 
 
 class _Speed:
