@@ -51,7 +51,7 @@ def evaluate(page: Any, address: str) -> None:
     """Evaluate: the samples by their captions, with and without Pocket's reranker."""
     page.goto(f"{address}/Evaluate")
     settled(page)
-    result = page.get_by_text("Of the questions").first
+    result = page.get_by_text("stayed the same").first
     if not result.count():
         page.get_by_role("button", name="Measure").click()
         result.wait_for(timeout=2 * JOB_MS)

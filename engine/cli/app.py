@@ -83,7 +83,7 @@ def models(as_json: JsonOption = False) -> None:
 
 
 def download(
-    model: Annotated[str, typer.Argument(help="A model of `models`, or any id of the hub.")],
+    model: Annotated[str, typer.Argument(help="A model of `models`, or any hub id.")],
     revision: Annotated[str | None, typer.Option(help="A branch, tag or commit.")] = None,
 ) -> None:
     """Fetch a model's files from the hub; what is here already is not fetched again."""
@@ -131,7 +131,7 @@ def collections(as_json: JsonOption = False) -> None:
 
 def delete(
     collection: CollectionOption,
-    yes: Annotated[bool, typer.Option("--yes", help="Really delete; it cannot be undone.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Really delete; this cannot be undone.")] = False,
 ) -> None:
     """Delete a collection, and the media only it used."""
     if not yes:

@@ -26,7 +26,7 @@ from engine.types import IngestReport
 _MODEL_HELP = "A model of `models`, a hub id or a local folder."
 WidthOption = Annotated[int | None, typer.Option(help="Matryoshka width, where the model has them.")]
 SlowOption = Annotated[
-    bool, typer.Option("--accept-slow", help="Start also what will take more than half an hour.")
+    bool, typer.Option("--accept-slow", help="Start even what takes more than half an hour.")
 ]
 
 
@@ -81,7 +81,7 @@ def reembed(
     accept_slow: SlowOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Embed a collection again with another model; the old one stays until the new one is whole."""
+    """Re-embed a collection with another model; the old one stays until the new one is complete."""
     choice = ModelChoice(model, dim=width)
     with open_workspace() as workspace:
         report = workspace.reembed(

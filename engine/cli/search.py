@@ -30,7 +30,7 @@ def search(
     label: Annotated[list[str] | None, typer.Option(help="Only with this label; repeatable.")] = None,
     image: Annotated[Path | None, typer.Option(help="Ask with a picture instead.")] = None,
     like: Annotated[str | None, typer.Option(help="Ask with a stored item's id instead.")] = None,
-    rerank: Annotated[str | None, typer.Option(help="A reranker of `models` for the first ones.")] = None,
+    rerank: Annotated[str | None, typer.Option(help="A reranker for the first results.")] = None,
     rerank_top: Annotated[int, typer.Option(min=1, max=1000, help="How many to rerank.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
