@@ -97,6 +97,7 @@ def kept(folder: Path | None) -> Iterator[None]:
     A library that another thread imports meanwhile is kept too, which is harmless.
     """
     import numba
+    import numba.typed  # before: its modules would go on with the decorator they were imported with
     from numba.core import dispatcher
     from numba.core.caching import NullCache
 
