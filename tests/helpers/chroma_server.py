@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from engine.storage.chroma import Store
 from engine.workspace import Workspace
 from tests.helpers.workspaces import give_model, make_settings
 
@@ -37,6 +38,13 @@ class Server:
             except OSError:
                 time.sleep(0.05)
         raise AssertionError("the Chroma server did not start")
+
+    def empty(self) -> None:
+        """Delete all collections, also those that people are not shown."""
+        store = Store.open_server(self.url)
+        for collection in store._client.list_collections():
+            store._client.delete_collection(collection.name)
+        store.close()
 
     def kill(self) -> None:
         if self._process:

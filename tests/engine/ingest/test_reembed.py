@@ -641,12 +641,19 @@ def test_killed_at_any_time_at_all(folder):
 # --- on a server ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    running = Server(tmp_path / "server")
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("server"))
     running.start()
     yield running
     running.kill()
+
+
+@pytest.fixture
+def server(running: Server) -> Iterator[Server]:
+    """Return the server of this file, empty."""
+    yield running
+    running.empty()
 
 
 def test_on_a_server(server, tmp_path):
