@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.helpers.command_line import document
 
 EVALUATE = {
@@ -20,6 +22,7 @@ def test_evaluate(data_dir, cli):
     assert measured["reranked"] is measured["delta"] is measured["wins"] is measured["losses"] is None
 
 
+@pytest.mark.slow
 def test_evaluate_with_a_reranker_writes_its_files(data_dir, cli, tmp_path):
     csv, export = tmp_path / "q.csv", tmp_path / "all.zip"
     asked = ("evaluate", "--collection", "photos", "--rerank", "pocket-reranker", "--rerank-top", 4)

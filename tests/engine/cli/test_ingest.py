@@ -48,6 +48,7 @@ def test_hostile_names_stay_plain_text(cli, tmp_path, models_dir):
     assert plain.returncode == 0 and "\x1b" not in plain.stdout and "\u202e" not in plain.stdout
 
 
+@pytest.mark.slow
 def test_a_hub_model_makes_a_collection_and_a_reranker_reorders_it(cli, tiny, tmp_path):
     data_dir, folder = tmp_path / "data", generated_photos(tmp_path / "in", 4)
     made = document(

@@ -293,10 +293,11 @@ print(json.dumps([report.stored, resource.getrusage(resource.RUSAGE_SELF).ru_max
 """
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path, models_dir):
     """Four times the files may not cost more than the index of four times the rows (a few MB)."""
     megabytes = []
-    for count in (120, 480):
+    for count in (60, 240):
         folder = generated_photos(tmp_path / f"in{count}", count, side=640)
         data_dir = make_settings(tmp_path / f"data{count}", models_dir).data_dir
         done = subprocess.run(

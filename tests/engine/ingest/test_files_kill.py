@@ -17,6 +17,7 @@ from tests.helpers.data import ROOT, generated_photos, sources
 from tests.helpers.killed import child, ingest
 from tests.helpers.workspaces import cli_env, give_model, make_settings
 
+pytestmark = pytest.mark.slow
 PHOTOS = 40  # in batches of 8
 
 MOMENTS = [

@@ -565,6 +565,7 @@ def folder(made: Workspace) -> Path:
     return made.settings.data_dir
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", BEFORE)
 def test_killed_before_the_swap_the_old_one_is_whole_and_it_goes_on(folder, moment):
     die(folder, moment)
@@ -579,6 +580,7 @@ def test_killed_before_the_swap_the_old_one_is_whole_and_it_goes_on(folder, mome
     workspace.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", DURING)
 def test_killed_during_the_swap_the_new_one_is_whole(folder, moment):
     workspace = opened(folder)
@@ -591,6 +593,7 @@ def test_killed_during_the_swap_the_new_one_is_whole(folder, moment):
     workspace.close()
 
 
+@pytest.mark.slow
 def test_killed_while_it_is_opened_again_and_again(folder):
     die(folder, "after modify 1")
     for moment in ("before modify 1", "after modify 1", "after modify 1", "after delete 1", "before end 1"):
@@ -602,6 +605,7 @@ def test_killed_while_it_is_opened_again_and_again(folder):
     workspace.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["after upsert 4", "after swap 1", "after modify 1"])
 def test_killed_under_a_new_name(folder, moment):
     die(folder, moment, "again")
@@ -616,6 +620,7 @@ def test_killed_under_a_new_name(folder, moment):
     workspace.close()
 
 
+@pytest.mark.slow
 def test_killed_at_any_time_at_all(folder):
     """From outside, at times nobody chose, over and over on one folder."""
     chance, models = random.Random(5), set()
@@ -656,6 +661,7 @@ def server(running: Server) -> Iterator[Server]:
     running.empty()
 
 
+@pytest.mark.slow
 def test_on_a_server(server, tmp_path):
     workspace = opened(tmp_path / "data", chroma_url=server.url)
     workspace.ingest("photos", sources([generated_photos(tmp_path / "in", PHOTOS)]), choice=OLD)
@@ -673,6 +679,7 @@ def test_on_a_server(server, tmp_path):
     workspace.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["after upsert 3", "after swap 1", "after modify 1", "after modify 3"])
 def test_killed_on_a_server(server, tmp_path, moment):
     workspace = opened(tmp_path / "data", chroma_url=server.url)
@@ -689,6 +696,7 @@ def test_killed_on_a_server(server, tmp_path, moment):
     workspace.close()
 
 
+@pytest.mark.slow
 def test_what_another_process_has_made_of_it_meanwhile_is_left_as_it_is(server, tmp_path, monkeypatch):
     """Its swap was cut off, and until it goes on another data folder has made the collection anew."""
     first = opened(tmp_path / "one", chroma_url=server.url)
@@ -710,6 +718,7 @@ def test_what_another_process_has_made_of_it_meanwhile_is_left_as_it_is(server, 
     second.close()
 
 
+@pytest.mark.slow
 def test_two_data_folders_remake_apart_and_neither_loses_the_others(server, tmp_path):
     first = opened(tmp_path / "one", chroma_url=server.url)
     first.ingest("photos", sources([generated_photos(tmp_path / "in1", 4, seed=1)]), choice=OLD)

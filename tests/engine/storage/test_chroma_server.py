@@ -20,6 +20,8 @@ from tests.helpers.chroma_server import Server, free_port, open_on
 from tests.helpers.data import MADE_BY, ROOT, generated_photos, plain_items, sources, unit_table
 from tests.helpers.workspaces import cli_env, make_settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

@@ -161,6 +161,7 @@ def media_files(data_dir: Path) -> dict[str, int]:
     return {str(path.relative_to(data_dir)): path.stat().st_size for path in kept}
 
 
+@pytest.mark.slow
 def test_a_cluster_stores_what_one_machine_stores(cluster, server, tmp_path, models_dir, pocket):
     folder = photos_with_trouble(tmp_path / "in")
     plain = open_on(server, tmp_path / "one", models_dir, pocket)
@@ -186,6 +187,7 @@ def test_a_cluster_stores_what_one_machine_stores(cluster, server, tmp_path, mod
     plain.close()
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_is_one_sentence(cluster, tmp_path, models_dir):
     make_settings(tmp_path / "data", models_dir)
     command = ["ingest", generated_photos(tmp_path / "in", 2), "--collection", "none", "--ray"]
@@ -195,6 +197,7 @@ def test_a_model_that_fails_is_one_sentence(cluster, tmp_path, models_dir):
     assert "nobody/nothing is not on this machine" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_killed_workers_lose_and_double_nothing(server, tmp_path, models_dir, pocket):
     data_dir = make_settings(tmp_path / "data", models_dir).data_dir
     env = cli_env(data_dir, GAPSCOPE_CHROMA_URL=server.url, GAPSCOPE_BATCH_FILES="2", **_RAY)
@@ -234,6 +237,7 @@ def test_ray_that_is_not_installed_is_named_with_the_fix(settings, tmp_path):
     assert "pip install -r requirements-ray.txt" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["option", "environment", "client"])
 def test_a_cluster_out_of_reach_is_said_within_seconds(settings, tmp_path, given):
     address = f"ray://127.0.0.1:{free_port()}" if given == "client" else f"127.0.0.1:{free_port()}"

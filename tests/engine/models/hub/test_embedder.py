@@ -786,6 +786,7 @@ def test_a_question_waits_for_one_batch_of_documents_at_most(fresh):
 # ── several devices ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_large_ingest_is_spread_over_processes_and_outlives_them(fresh, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "LARGE_INGEST", 1)
     page = types.ModuleType("__main__")  # as Streamlit leaves it behind; no process is to run it again

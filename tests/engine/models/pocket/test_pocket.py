@@ -313,6 +313,7 @@ def command(folder: Path) -> list[str]:
     return [sys.executable, "-m", "engine.models.pocket.convert", "towers", str(folder)]
 
 
+@pytest.mark.slow
 def test_a_killed_conversion_is_made_again(tmp_path):
     folder = converted_folder(tmp_path)
     with subprocess.Popen(command(folder), cwd=PROJECT_DIR, stdout=subprocess.PIPE, text=True) as process:
