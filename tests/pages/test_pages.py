@@ -30,7 +30,7 @@ def test_an_empty_folder_shows_what_to_do(path):
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_full_folder_shows(path, app_folder):
-    fill(app_folder, real_photos(app_folder / "real", 30))
+    fill(app_folder, real_photos(app_folder / "real", 8))
     app = page(path, q="a bird")
     assert not app.exception
     assert not app.error
