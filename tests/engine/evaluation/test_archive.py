@@ -16,7 +16,6 @@ from ir_measures import RR, R, nDCG
 from engine.errors import EvaluationError, FolderError
 from engine.evaluation.archive import Evaluations, document, export, to_csv
 from engine.evaluation.results import Plan
-from engine.evaluation.run import evaluate
 from engine.models.base import ModelChoice
 
 
@@ -24,7 +23,7 @@ from engine.models.base import ModelChoice
 def made(shared):
     """Return a real evaluation with a reranker: 12 questions, 6 hits each reranked."""
     plan = Plan("photos", reranker=ModelChoice("pocket-reranker"), top=6, limit=12, ks=(1, 5))
-    return evaluate(plan, shared)
+    return shared.evaluate(plan)
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def test_what_is_kept_comes_back(kept, made):
 
 
 def test_one_without_a_reranker_comes_back_too(kept, shared):
-    plain = evaluate(Plan("photos", truth="labels"), shared)
+    plain = shared.evaluate(Plan("photos", truth="labels"))
     assert kept.load(kept.keep(plain)) == without_lists(plain)
     assert "reranked.run" not in zipfile.ZipFile(io.BytesIO(export(plain))).namelist()
 

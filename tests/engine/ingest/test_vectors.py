@@ -22,7 +22,6 @@ from engine.errors import (
 from engine.evaluation.judgements import Judgements
 from engine.evaluation.questions import Direction, survey
 from engine.evaluation.results import Plan
-from engine.evaluation.run import evaluate
 from engine.models.base import ModelChoice
 from engine.search.search import Query
 from engine.types import Failure, Provenance
@@ -274,7 +273,7 @@ def test_pairs_of_two_files_and_any_common_name_belong_together(workspace, tmp_p
         ("pairs", TEXT_IMAGE): 2,
         ("pairs", IMAGE_TEXT): 2,
     }
-    assert evaluate(Plan("ours"), workspace).summary.before["hit@1"].mean == 1.0
+    assert workspace.evaluate(Plan("ours")).summary.before["hit@1"].mean == 1.0
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz"])
@@ -333,16 +332,16 @@ def test_labels_ask_as_items_and_words_are_refused(imported):
         ("pairs", IMAGE_TEXT): 4,
         ("labels", image_image): 4,
     }
-    measured = evaluate(Plan("ours", truth="labels"), imported)
+    measured = imported.evaluate(Plan("ours", truth="labels"))
     assert measured.direction == image_image and measured.summary.queries == 4
     with pytest.raises(EvaluationError, match=r"imported vectors \(a model\).* in words"):
-        evaluate(Plan("ours", truth="labels", direction=TEXT_IMAGE), imported)
+        imported.evaluate(Plan("ours", truth="labels", direction=TEXT_IMAGE))
     marks = Judgements(imported.ledger)
     marks.mark("ours", "typed words", item_id("img/0.jpg"), 1)
     with pytest.raises(EvaluationError, match="in words"):
-        evaluate(Plan("ours", truth="judgements"), imported)
+        imported.evaluate(Plan("ours", truth="judgements"))
     marks.mark("ours", f"item:{item_id('cap 3')}", item_id("img/3.jpg"), 1)
-    measured = evaluate(Plan("ours", truth="judgements"), imported)
+    measured = imported.evaluate(Plan("ours", truth="judgements"))
     assert (measured.summary.queries, measured.answers[0].rank_before) == (1, 1.0)
 
 
@@ -358,14 +357,14 @@ def test_a_reranker_reads_what_media_and_texts_there_are(workspace, tmp_path):
     file = write(tmp_path / "x.parquet", rows, table)
     workspace.import_vectors("ours", file, label="m", media_root=tmp_path)
     plan = Plan("ours", reranker=ModelChoice("pocket-reranker"), direction=TEXT_IMAGE, top=3)
-    measured = evaluate(plan, workspace)
+    measured = workspace.evaluate(plan)
     assert measured.summary.queries == 3 and measured.summary.pairs_scored == 3
     assert measured.summary.pairs_unscored == 6
     bare = [VectorRow("i", "image", pair="p"), VectorRow("t", "text", pair="p")]
     workspace.import_vectors("ours", write(tmp_path / "bare.npz", bare, vectors(2, seed=1)))
-    [unasked] = evaluate(plan, workspace).unasked
+    [unasked] = workspace.evaluate(plan).unasked
     assert unasked == Failure("t", "It was imported without its text.")
-    assert evaluate(Plan("ours"), workspace).summary.queries == 4
+    assert workspace.evaluate(Plan("ours")).summary.queries == 4
 
 
 @pytest.mark.skipif(not CLIP.exists(), reason="the golden vectors of CLIP are not on this machine")
@@ -385,7 +384,7 @@ def test_clip_is_measured_as_published(workspace, tmp_path):
         (TEXT_IMAGE, (0.506, 0.766, 0.862)),
         (IMAGE_TEXT, (0.552, 0.808, 0.892)),
     ):
-        measured = evaluate(Plan("clip", direction=direction), workspace)
+        measured = workspace.evaluate(Plan("clip", direction=direction))
         means = {name: one.mean for name, one in measured.summary.before.items()}
         assert (measured.summary.queries, measured.documents) == (500, 500)
         assert [means[f"recall@{k}"] for k in (1, 5, 10)] == pytest.approx(wanted, abs=1e-3)
