@@ -172,6 +172,12 @@ class Ledger:
         rows = self.rows("SELECT collection, modality, COUNT(*) FROM items GROUP BY 1, 2", ())
         return {(collection, modality): count for collection, modality, count in rows}
 
+    def names(self, collection: str) -> list[tuple[Modality, str, str, str, str | None]]:
+        """Return modality, id, name and pair of every item of a collection, and of texts the caption."""
+        query = """SELECT modality, id, json_extract(item, '$.name'), json_extract(item, '$.pair'),
+        CASE modality WHEN 'text' THEN json_extract(item, '$.caption') END FROM items WHERE collection = ?"""
+        return self.rows(query, (collection,))
+
     def metadata_types(self, collection: str) -> dict[str, set[str]]:
         """Return the names in the metadata of a collection, sorted, each with the JSON types it has.
 
@@ -263,7 +269,7 @@ class Ledger:
         return media
 
     def rows(self, query: str, args: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """Return the rows of a query, for rooms that record more here (`staging.py`)."""
+        """Return the rows of a query, for the other files of this room that read or record more here."""
         with self._errors():
             return self._db.execute(query, args).fetchall()
 
