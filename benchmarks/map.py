@@ -60,9 +60,9 @@ def main() -> None:
 
 def make(folder: Path, size: int) -> None:
     """Fill a data folder, unless it is whole already."""
-    import engine.storage.chroma
+    from engine.storage.chroma_rows import HNSW
 
-    engine.storage.chroma._HNSW = {**engine.storage.chroma._HNSW, "max_neighbors": 4, "ef_construction": 8}
+    HNSW.update(max_neighbors=4, ef_construction=8)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with opened(folder) as workspace:

@@ -1,6 +1,7 @@
 """Proves the one-way imports, the single owners and the quick start, by reading every source file."""
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -13,15 +14,18 @@ from engine.settings import PROJECT_DIR
 
 HEAVY = {"torch", "transformers", "sentence_transformers", "chromadb", "umap", "plotly", "onnxruntime"}
 MODEL_LIBRARIES = {"torch", "sentence_transformers", "transformers", "onnxruntime", "tokenizers"}
-# library -> the only file (or folder, with a slash at its end) that may import it
+# library -> the only file (or folder, with a slash at its end; or files) that may import it
 OWNERS = {
     **dict.fromkeys(MODEL_LIBRARIES, "engine/models/"),
-    "chromadb": "engine/storage/",
+    "chromadb": ("engine/storage/chroma.py", "engine/storage/chroma_folder.py"),
+    "sqlite3": "engine/storage/",
     "umap": "engine/maps/umap_kernels.py",
     "plotly": "engine/figures/",
     "ray": "engine/ingest/ray/",
     "typer": "engine/cli/",
 }
+# How a text begins that is a query: those belong to the ledger.
+SQL = re.compile(r"\s*(SELECT|INSERT|REPLACE|DELETE|UPDATE|CREATE|ALTER|DROP|WITH|PRAGMA|BEGIN)\s")
 # The second is a program of its own, which tells the process that started it how far it is.
 STANDARD_OUTPUT = ("engine/cli/", "engine/models/pocket/convert.py")
 
@@ -64,8 +68,9 @@ def within(name: str, module: str) -> bool:
     return name == module or name.startswith(f"{module}.")
 
 
-def owned(path: str, owner: str) -> bool:
-    return path.startswith(owner) if owner.endswith("/") else path == owner
+def owned(path: str, owners: str | tuple[str, ...]) -> bool:
+    owners = (owners,) if isinstance(owners, str) else owners
+    return any(path.startswith(one) if one.endswith("/") else path == one for one in owners)
 
 
 def for_typing(tree: ast.AST) -> set[ast.AST]:
@@ -92,9 +97,9 @@ def layer_faults(path: str, text: str) -> list[str]:
         inside_ui = within(name, "pages.ui") or name == "pages"
         if path.startswith("pages/") and ((root == "pages" and not inside_ui) or root == "streamlit_app"):
             fault(node, f"a page imports {name}")
-        owner = OWNERS.get(root)
-        if owner and not owned(path, owner) and node not in unrun:
-            fault(node, f"only {owner} imports {root}")
+        owners = OWNERS.get(root)
+        if owners and not owned(path, owners) and node not in unrun:
+            fault(node, f"only {owners} imports {root}")
     for node in outside_functions(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = {name.split(".")[0] for _, name in imports(ast.Module([node], []), package)}
@@ -104,7 +109,7 @@ def layer_faults(path: str, text: str) -> list[str]:
 
 
 def word_faults(path: str, text: str) -> list[str]:
-    """Return uses of the environment, the caches, print and broad excepts where they are not allowed."""
+    """Return uses of the environment, the caches, print, broad excepts and SQL where they are not allowed."""
     faults = []
     for node in ast.walk(ast.parse(text)):
         words = ""
@@ -126,6 +131,8 @@ def word_faults(path: str, text: str) -> list[str]:
             broad = {"everything", "Exception", "BaseException"} & {one.split(".")[-1] for one in caught}
             broad = set() if ast.unparse(node.body[-1]) == "raise" else broad  # tidying up hides nothing
             words = f"catches {', '.join(broad)}" if broad else ""
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value):
+            words = "" if path.startswith("engine/storage/") else "holds SQL"
         if words:
             faults.append(f"{path}:{node.lineno}: {words}")
     return faults
@@ -163,6 +170,8 @@ def test_all_files_are_looked_at():
         ("engine/x.py", "def f():\n    from streamlit import write"),
         ("engine/x.py", "from pages.ui import resources"),
         ("engine/media/x.py", "import chromadb"),
+        ("engine/evaluation/x.py", "import sqlite3"),
+        ("engine/storage/chroma_rows.py", "def f():\n    import chromadb"),
         ("engine/x.py", "def f():\n    import chromadb.config"),
         ("engine/x.py", "def f():\n    from torch import nn"),
         ("engine/models/x.py", "import torch"),
@@ -190,6 +199,7 @@ def test_the_layer_check_sees_a_fault(path, text):
     ("path", "text"),
     [
         ("engine/storage/chroma.py", "def f():\n    import chromadb"),
+        ("engine/storage/chroma_folder.py", "def f():\n    import chromadb"),
         ("engine/x.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import chromadb"),
         ("engine/models/x.py", "def f():\n    import torch"),
         ("engine/models/x.py", "from tokenizers import Tokenizer"),
@@ -218,6 +228,8 @@ def test_the_layer_check_lets_right_code_pass(path, text):
         ("engine/x.py", "print('x')"),
         ("engine/x.py", "sys.stdout.write('x')"),
         ("engine/cli/x.py", "print('x')"),
+        ("engine/evaluation/x.py", "query = 'SELECT id FROM items'"),
+        ("pages/x.py", "def f(t):\n    return f' DELETE FROM {t}'"),
         ("engine/x.py", "try: ...\nexcept: ..."),
         ("engine/x.py", "try: ...\nexcept Exception: ..."),
         ("engine/x.py", "try: ...\nexcept (OSError, BaseException) as e: ..."),
@@ -237,6 +249,8 @@ def test_the_word_check_sees_a_fault(path, text):
         ("engine/x.py", "try: ...\nexcept (OSError, ValueError): ..."),
         ("engine/x.py", "try: ...\nexcept BaseException:\n    close()\n    raise"),
         ("engine/cli/x.py", "sys.stdout.write('x')"),
+        ("engine/storage/x.py", "query = 'SELECT id FROM items'"),
+        ("pages/x.py", "words = 'Select a map', 'DELETE'"),
     ],
 )
 def test_the_word_check_lets_right_code_pass(path, text):

@@ -35,8 +35,8 @@ from engine.evaluation.trec import (
 )
 from engine.search.search import Query
 from engine.storage.ledger import Ledger
+from engine.storage.marks import Marks
 from engine.text import question_words
-from engine.types import MODALITIES
 
 Lines = Iterable[bytes | str] | IO[bytes]
 Asked = Literal["text", "image", "like"]
@@ -49,12 +49,6 @@ _BROKEN_ZIP = (
     *(OSError, ValueError),  # a damaged bzip2 member, a name that is no UTF-8
 )
 _ENCRYPTED = 1  # a bit of a zip member's flags
-_HELD = (  # whether the collection ?1 holds the item ?3; by modality too, as the table's key begins with it
-    "EXISTS (SELECT 1 FROM items WHERE collection = ?1 AND id = ?3 AND modality IN ("
-    + ", ".join(f"'{modality}'" for modality in MODALITIES)
-    + "))"
-)
-_PUT = f"INSERT OR REPLACE INTO judgements SELECT ?1, ?2, ?3, ?4 WHERE {_HELD}"
 
 
 @dataclass(frozen=True)
@@ -146,21 +140,19 @@ class Judgements:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._marks = Marks(ledger)
 
     def of(self, collection: str) -> list[Judgement]:
         """Return the marks of a collection, by question and item. Raises FolderError."""
-        query = "SELECT question, item, relevance FROM judgements WHERE collection = ? ORDER BY 1, 2"
-        return [Judgement(*row) for row in self._ledger.rows(query, (collection,))]
+        return [Judgement(*mark) for mark in self._marks.of(collection)]
 
     def for_question(self, collection: str, question: str) -> dict[str, int]:
         """Return the relevance of every item judged for a question. Raises FolderError."""
-        query = "SELECT item, relevance FROM judgements WHERE collection = ? AND question = ? ORDER BY 1"
-        return dict(self._ledger.rows(query, (collection, question)))
+        return self._marks.for_question(collection, question)
 
     def grade(self, collection: str, question: str, item: str) -> int | None:
         """Return the relevance of one item for a question, or None where it is not judged."""
-        query = "SELECT relevance FROM judgements WHERE collection = ? AND question = ? AND item = ?"
-        return next((grade for (grade,) in self._ledger.rows(query, (collection, question, item))), None)
+        return self._marks.relevance(collection, question, item)
 
     def mark(self, collection: str, question: str, item: str, relevance: int | None) -> None:
         """Say how right an item is for a question; None takes the mark back.
@@ -169,22 +161,17 @@ class Judgements:
         relevance is none of 0 to 3, and FolderError.
         """
         if relevance is None:
-            with self._ledger.transaction() as db:
-                db.execute(
-                    "DELETE FROM judgements WHERE collection = ? AND question = ? AND item = ?",
-                    (collection, question, item),
-                )
+            self._marks.drop(collection, question, item)
             return
         if not question or question != question_words(question):
             raise JudgementError(f"{shown(question)} is not a question: take it from `question_key`.")
         if relevance not in range(MAX_GRADE + 1):
             raise JudgementError(f"A mark is 0 (wrong) to {MAX_GRADE}, not {relevance!r}.")
-        with self._ledger.transaction() as db:
-            if not db.execute(_PUT, (collection, question, item, int(relevance))).rowcount:
-                raise JudgementError(
-                    f"The collection {collection!r} holds no item {shown(item)} in this data folder, so it "
-                    f"cannot be marked. It may have been deleted meanwhile: search again."
-                )
+        if not self._marks.put(collection, [(question, item, int(relevance))]):
+            raise JudgementError(
+                f"The collection {collection!r} holds no item {shown(item)} in this data folder, so it "
+                f"cannot be marked. It may have been deleted meanwhile: search again."
+            )
 
     def export(self, collection: str) -> bytes:
         """Return a zip of qrels.txt and topics.tsv (UTF-8); the same marks give the same bytes."""
@@ -221,9 +208,7 @@ class Judgements:
             )
         if not marks:
             raise TrecError('There is nothing to take: a line of a qrels file is "qid 0 docid relevance".')
-        with self._ledger.transaction() as db:
-            rows = ((collection, question, item, grade) for (question, item), (grade, _) in marks.items())
-            stored = db.executemany(_PUT, rows).rowcount
+        stored = self._marks.put(collection, ((*key, grade) for key, (grade, _) in marks.items()))
         return Imported(stored, len({q for q, _ in marks}), unknown.total, tuple(unknown.first))
 
     def ranked(
@@ -248,22 +233,16 @@ class Judgements:
         return found
 
     def _names(self, collection: str, topics: dict[str, str]) -> _Names:
-        rows = self._ledger.rows(
-            "SELECT modality, id, json_extract(item, '$.name'), json_extract(item, '$.pair'), "
-            "CASE modality WHEN 'text' THEN json_extract(item, '$.caption') END "
-            "FROM items WHERE collection = ?",
-            (collection,),
-        )
+        named = self._ledger.names(collection)
         questions, files = dict[str, str](), dict[str, str | None]()
-        for modality, id_, name, pair, caption in rows:
+        for modality, id_, name, pair, caption in named:
             if modality == "text" and caption and (words := question_words(caption)):
                 questions |= {id_: words, qid_of(caption): words, qid_of(words): words}
             if modality != "text" or pair == id_:  # a caption carries the name of its picture
                 files[name] = None if name in files else id_
-        query = "SELECT DISTINCT question FROM judgements WHERE collection = ?"
-        questions |= {qid_of(question): question for (question,) in self._ledger.rows(query, (collection,))}
+        questions |= {qid_of(question): question for question in self._marks.questions(collection)}
         given = {qid: words for qid, question in topics.items() if (words := question_words(question))}
-        return _Names(questions | given, frozenset(row[1] for row in rows), files)
+        return _Names(questions | given, frozenset(row[1] for row in named), files)
 
 
 def _lines(count: int) -> str:

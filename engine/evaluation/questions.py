@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from engine.errors import EvaluationError
 from engine.evaluation.judgements import Judgements, asked_with, qid_of
 from engine.storage.chroma import Store
 from engine.storage.ledger import Ledger
+from engine.storage.marks import Marks
 from engine.text import question_words
 from engine.types import MODALITIES, Item, Modality
 
@@ -132,27 +132,14 @@ def known_answers(
     the question word for word, then the label that is; what is marked wrong is not right for its
     caption or label either. Raises FolderError.
     """
-    wanted = json.dumps(sorted(modalities))
-    for truth, query in _KNOWN.items():
-        rows = ledger.rows(query, (collection, question, wanted))
-        if rows:
-            return Known(truth, dict(rows))
+    marks = Marks(ledger)
+    if gains := marks.right(collection, question, modalities):
+        return Known("judgements", gains)
+    if ids := marks.captioned(collection, question, modalities):
+        return Known("pairs", dict.fromkeys(ids, 1))
+    if ids := marks.labelled(collection, question, modalities):
+        return Known("labels", dict.fromkeys(ids, 1))
     return None
-
-
-_NOT_WRONG = (
-    "AND i.id NOT IN (SELECT item FROM judgements WHERE collection = ?1 AND question = ?2 AND relevance = 0)"
-)
-_KIND = "i.collection = ?1 AND i.modality IN (SELECT value FROM json_each(?3))"
-_KNOWN: dict[Truth, str] = {
-    "judgements": "SELECT i.id, j.relevance FROM judgements j JOIN items i ON i.id = j.item "
-    f"WHERE j.collection = ?1 AND j.question = ?2 AND j.relevance > 0 AND {_KIND}",
-    "pairs": f"SELECT i.id, 1 FROM items i WHERE {_KIND} AND json_extract(i.item, '$.pair') IN ("
-    "SELECT json_extract(item, '$.pair') FROM items WHERE collection = ?1 AND modality = 'text' "
-    f"AND question_words(json_extract(item, '$.caption')) = ?2) AND i.modality != 'text' {_NOT_WRONG}",
-    "labels": f"SELECT DISTINCT i.id, 1 FROM items i, json_each(i.item, '$.labels') l WHERE {_KIND} "
-    f"AND l.value = ?2 {_NOT_WRONG}",
-}
 
 
 def survey(store: Store, ledger: Ledger, collection: str) -> dict[tuple[Truth, Direction], int]:

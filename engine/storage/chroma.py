@@ -1,19 +1,17 @@
-"""Chroma, and the only file that knows it: create, upsert, query, page, delete.
+"""The collections in Chroma: create, upsert, query, page, swap, delete.
 
-One collection for the person is one Chroma collection per modality behind the scenes: a `where` on
-the modality costs a hundred times an unfiltered query at 100,000 items. Distances become
-similarities in `_similarity` and nowhere else.
+What lies in Chroma, row by row, is for `chroma_rows.py`; the folder of an embedded one for
+`chroma_folder.py`. One collection for the person is one Chroma collection per modality behind the
+scenes: a `where` on the modality costs a hundred times an unfiltered query at 100,000 items.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +25,21 @@ from engine.errors import (
     StoreFailedError,
     StoreUnreachableError,
 )
-from engine.media.metadata import from_keys, to_keys
-from engine.storage.chroma_folder import crash_marker, own, put_aside, sweep_deleted
+from engine.storage.chroma_folder import crash_marker, open_folder, own, sweep_deleted
+from engine.storage.chroma_rows import (
+    HNSW,
+    SCHEMA,
+    chroma_name,
+    collection_metadata,
+    is_staged,
+    made_as,
+    old_name,
+    provenance_of,
+    similarity,
+    to_item,
+    to_metadata,
+    where_clause,
+)
 from engine.storage.staging import StagingName
 from engine.types import MODALITIES, Filters, Item, Modality, Provenance, VectorTable
 
@@ -36,12 +47,8 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.models.Collection import Collection
 
-# Recall@10 and @100 of 1.000 at 100,000 x 512 where Chroma's defaults reach 0.983.
-_HNSW = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 200}
 _SAME = 0.999  # a vector found again by itself; float32 leaves less than 1e-6 of doubt
-_SCHEMA = 1
 _PAGE = 5_000  # Chroma fails on more than 32,766 rows of metadata, or as many ids, at once
-_READS = 1_600_000  # rows that looking for damage may pass over: each look counts from the first row
 _CONNECT_SECONDS = 5.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,58}[A-Za-z0-9]")
 
@@ -98,7 +105,7 @@ class Store:
             on_failure.callback(lock.release)
             with _translated(str(folder)), crash_marker(data_dir):
                 sweep_deleted(folder)
-                client = _open_folder(folder) or _open_anew(folder)
+                client = open_folder(folder)
             on_failure.pop_all()  # the store holds the lock from here on
         return cls(client, str(folder), lock)
 
@@ -152,7 +159,7 @@ class Store:
         """Return the names of the collections here that are still being made, by whomever."""
         with self._errors():
             parts = [one.metadata or {} for one in self._client.list_collections()]
-        return {StagingName(part["made_as"]) for part in parts if _is_staged(part)}
+        return {StagingName(part["made_as"]) for part in parts if is_staged(part)}
 
     def info(self, name: str) -> CollectionInfo:
         """Return one collection. Raises CollectionNotFoundError with the names there are."""
@@ -168,7 +175,7 @@ class Store:
             for modality in MODALITIES:
                 part = self._part(name, modality)
                 if part is not None:
-                    return _provenance(part)
+                    return provenance_of(part.metadata)
         return self.info(name).made_by
 
     def check_model(self, name: str, made_by: Provenance) -> None:
@@ -176,8 +183,8 @@ class Store:
         with self._errors():
             parts = self._parts(name)
         for part in parts:
-            if not _provenance(part).agrees_with(made_by):
-                raise model_error(name, _provenance(part), made_by)
+            if not provenance_of(part.metadata).agrees_with(made_by):
+                raise model_error(name, provenance_of(part.metadata), made_by)
 
     def upsert(
         self,
@@ -203,7 +210,7 @@ class Store:
             collection.upsert(
                 ids=list(table.ids),
                 embeddings=table.vectors,
-                metadatas=[_to_metadata(item) for item in items],
+                metadatas=[to_metadata(item) for item in items],
             )
 
     def id_pages(self, name: str, modality: Modality) -> Iterator[list[str]]:
@@ -236,11 +243,11 @@ class Store:
             found = collection.query(
                 query_embeddings=vector[None, :],
                 n_results=k,
-                where=_where(filters),
+                where=where_clause(filters),
                 include=["metadatas", "distances"],
             )
         rows = zip(found["ids"][0], found["metadatas"][0], found["distances"][0], strict=True)
-        return [(_to_item(id_, metadata), _similarity(distance)) for id_, metadata, distance in rows]
+        return [(to_item(id_, metadata), similarity(distance)) for id_, metadata, distance in rows]
 
     def unfound(self, name: str, modality: Modality, table: VectorTable) -> list[str]:
         """Return the ids that are not stored, or whose own vector finds nothing that equals it.
@@ -258,7 +265,7 @@ class Store:
                     return list(table.ids)
                 found = collection.query(query_embeddings=vectors, n_results=1, include=["distances"])
                 nearest = [row[0] if row else 2.0 for row in found["distances"]]
-                lost += [id_ for id_, far in zip(ids, nearest, strict=True) if _similarity(far) < _SAME]
+                lost += [id_ for id_, far in zip(ids, nearest, strict=True) if similarity(far) < _SAME]
         return list(dict.fromkeys(lost))
 
     def items(
@@ -270,9 +277,9 @@ class Store:
             if collection is None:
                 return []
             found = collection.get(
-                where=_where(filters), limit=min(limit, _PAGE), offset=offset, include=["metadatas"]
+                where=where_clause(filters), limit=min(limit, _PAGE), offset=offset, include=["metadatas"]
             )
-        return [_to_item(*row) for row in zip(found["ids"], found["metadatas"], strict=True)]
+        return [to_item(*row) for row in zip(found["ids"], found["metadatas"], strict=True)]
 
     def all_items(self, name: str, modality: Modality) -> Iterator[Item]:
         """Yield every item of one modality, read in pages."""
@@ -311,7 +318,7 @@ class Store:
         """Delete one modality of a collection, so that its index can be made again."""
         with self._writing():
             if self._part(name, modality) is not None:
-                self._delete(_chroma_name(name, modality))
+                self._delete(chroma_name(name, modality))
 
     def delete_collection(self, name: str) -> None:
         """Delete a collection with all its modalities. Raises CollectionNotFoundError."""
@@ -331,20 +338,20 @@ class Store:
         milliseconds of the renames nobody finds the target; nobody ever finds parts of both.
         """
         with self._swapping, self._writing():
-            others = [part for part in self._parts(target) if not _made_as(part, staging)]
-            if all(replaces and _provenance(part).agrees_with(replaces) for part in others):
+            others = [part for part in self._parts(target) if not made_as(part.metadata, staging)]
+            if all(replaces and provenance_of(part.metadata).agrees_with(replaces) for part in others):
                 for part in others:
                     # Renaming takes milliseconds; deleting 100,000 rows takes seconds.
                     modality = part.metadata["modality"]
-                    part.modify(name=_old_name(staging, modality), metadata={"modality": modality})
+                    part.modify(name=old_name(staging, modality), metadata={"modality": modality})
                 for part in (*self._parts(staging), *self._parts(target)):
-                    shown = {**part.metadata, "gapscope": _SCHEMA, "collection": target}
+                    shown = {**part.metadata, "gapscope": SCHEMA, "collection": target}
                     if shown != part.metadata:
-                        part.modify(name=_chroma_name(target, shown["modality"]), metadata=shown)
+                        part.modify(name=chroma_name(target, shown["modality"]), metadata=shown)
         self.drop(staging)
         with self._writing():
             for modality in MODALITIES:
-                self._delete(_old_name(staging, modality))
+                self._delete(old_name(staging, modality))
 
     def _delete(self, chroma_name: str) -> None:
         from chromadb.errors import NotFoundError
@@ -362,7 +369,7 @@ class Store:
         if not isinstance(name, StagingName):
             check_name(name)
         try:
-            return self._client.get_collection(_chroma_name(name, modality), embedding_function=None)
+            return self._client.get_collection(chroma_name(name, modality), embedding_function=None)
         except NotFoundError:
             return None
 
@@ -370,7 +377,7 @@ class Store:
         counts = {part.metadata["modality"]: self._count(part) for part in parts}
         return CollectionInfo(
             name=name,
-            made_by=_provenance(parts[0]),
+            made_by=provenance_of(parts[0].metadata),
             created_at=min(part.metadata["created_at"] for part in parts),
             counts={modality: counts[modality] for modality in MODALITIES if modality in counts},
         )
@@ -400,9 +407,9 @@ class Store:
     def _make(self, name: str, made_by: Provenance, modality: Modality) -> Collection:
         self.check_model(name, made_by)
         return self._part(name, modality) or self._client.create_collection(
-            _chroma_name(name, modality),
-            configuration={"hnsw": dict(_HNSW)},
-            metadata=_collection_metadata(name, made_by, modality),
+            chroma_name(name, modality),
+            configuration={"hnsw": dict(HNSW)},
+            metadata=collection_metadata(name, made_by, modality),
             embedding_function=None,
             get_or_create=True,
         )
@@ -411,11 +418,6 @@ class Store:
     def _errors(self) -> Iterator[None]:
         with _translated(self.where):
             yield
-
-
-def _similarity(distance: float) -> float:
-    """Return the cosine in [-1, 1] of Chroma's cosine distance in [0, 2]."""
-    return max(-1.0, min(1.0, 1.0 - float(distance)))
 
 
 @contextmanager
@@ -432,108 +434,6 @@ def _translated(where: str) -> Iterator[None]:
         raise StoreFailedError(where, str(error)) from error
     except OSError as error:
         raise folder_error(Path(where), error) from error
-
-
-def _open_folder(folder: Path) -> ClientAPI | None:
-    """Open an embedded Chroma, or return None where it is damaged."""
-    import chromadb
-    from chromadb.api.shared_system_client import SharedSystemClient
-    from chromadb.errors import InternalError
-
-    client = None
-    try:
-        client = chromadb.PersistentClient(
-            path=str(folder), settings=chromadb.Settings(anonymized_telemetry=False)
-        )
-        for collection in client.list_collections():
-            _touch(collection)
-    except InternalError:
-        if client is not None:
-            client.close()
-        # Chroma would hand its half-started system of this path to the next client.
-        SharedSystemClient._identifier_to_system.pop(str(folder), None)
-        return None
-    return client
-
-
-def _touch(collection: Collection) -> None:
-    """Load the index and read vectors spread over it: a file that was lost or cut shows here."""
-    total = collection.count()
-    reads = max(3, min(16, _READS // max(1, total)))
-    for offset in sorted({total * part // reads for part in range(reads)}) if total else ():
-        collection.get(limit=1, offset=offset, include=["embeddings"])
-
-
-def _open_anew(folder: Path) -> ClientAPI:
-    """Put a damaged index aside, to be made again from the ledger, and open an empty one."""
-    put_aside(folder)
-    client = _open_folder(folder)
-    if client is None:
-        raise StoreFailedError(str(folder), "an empty one cannot be opened; is the disk full?")
-    return client
-
-
-def _chroma_name(name: str, modality: Modality) -> str:
-    return f"gapscope.{name}.{modality}"
-
-
-def _old_name(staging: StagingName, modality: Modality) -> str:
-    return f"gapscope-old.{staging}.{modality}"
-
-
-def _is_staged(metadata: Mapping[str, Any]) -> bool:
-    return "made_as" in metadata and not metadata.get("gapscope")
-
-
-def _made_as(part: Collection, staging: StagingName) -> bool:
-    return (part.metadata or {}).get("made_as") == staging
-
-
-def _collection_metadata(name: str, made_by: Provenance, modality: Modality) -> dict[str, Any]:
-    # Without the key "gapscope" nobody is shown it; "made_as" tells later what a swap has put in place.
-    staged = isinstance(name, StagingName)
-    return {
-        **({"made_as": name} if staged else {"gapscope": _SCHEMA}),
-        "collection": name,
-        "modality": modality,
-        **{key: value for key, value in asdict(made_by).items() if value is not None},
-        "distance": "cosine",
-        "hnsw": " ".join(f"{key}={value}" for key, value in _HNSW.items()),
-        "versions": " ".join(f"{p}={version(p)}" for p in ("chromadb", "onnxruntime", "pillow")),
-        "created_at": int(time.time()),
-    }
-
-
-def _provenance(part: Collection) -> Provenance:
-    known = {field.name for field in fields(Provenance)}
-    return Provenance(**{key: value for key, value in (part.metadata or {}).items() if key in known})
-
-
-def _to_metadata(item: Item) -> dict[str, Any]:
-    apart = ("id", "metadata")
-    metadata = {field.name: getattr(item, field.name) for field in fields(item) if field.name not in apart}
-    metadata["labels"] = list(item.labels)
-    said = {key: value for key, value in metadata.items() if value not in (None, "", [])}
-    return said | to_keys(item.metadata)
-
-
-def _to_item(id_: str, metadata: Any) -> Item:
-    known = {field.name for field in fields(Item)}
-    given = dict(metadata or {})
-    values = {key: value for key, value in given.items() if key in known}
-    values["labels"] = tuple(values.get("labels") or ())
-    values["metadata"] = from_keys(given)
-    return Item(id=id_, **{"pair": id_, "name": "", "mime": "", **values})
-
-
-def _where(filters: Filters) -> dict[str, Any] | None:
-    clauses: list[dict[str, Any]] = [{key: value} for key, value in filters.equal]
-    labels = [{"labels": {"$contains": label}} for label in filters.labels]
-    if labels:
-        clauses.append(labels[0] if len(labels) == 1 else {"$or": labels})
-    if not clauses:
-        return None
-    return clauses[0] if len(clauses) == 1 else {"$and": clauses}
 
 
 def _vector_pages(collection: Collection, ids: list[str] | None) -> Iterator[tuple[list[str], np.ndarray]]:

@@ -1,4 +1,4 @@
-"""The folder of an embedded store on disk: who holds it, what crashed in it, what was deleted from it."""
+"""The folder of an embedded store on disk: who holds it, whether it opens, what was deleted from it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.disk import folder_error
-from engine.errors import StoreLockedError
+from engine.errors import StoreFailedError, StoreLockedError
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+    from chromadb.api.models.Collection import Collection
 
 _SEGMENT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_READS = 1_600_000  # rows that looking for damage may pass over: each look counts from the first row
 
 
 def own(data_dir: Path) -> Any:
@@ -52,7 +57,7 @@ def crash_marker(data_dir: Path) -> Iterator[None]:
     """
     marker = data_dir / "store.opening"
     if marker.exists():
-        put_aside(data_dir / "chroma")
+        _put_aside(data_dir / "chroma")
     marker.touch()
     try:
         yield
@@ -60,7 +65,7 @@ def crash_marker(data_dir: Path) -> Iterator[None]:
         marker.unlink(missing_ok=True)
 
 
-def put_aside(folder: Path) -> None:
+def _put_aside(folder: Path) -> None:
     """Rename a damaged folder, so that an empty one can take its place."""
     if folder.exists():
         folder.rename(folder.with_name(f"{folder.name}.damaged-{time.time_ns()}"))
@@ -80,3 +85,47 @@ def sweep_deleted(folder: Path) -> None:
         is_segment = path.is_dir() and _SEGMENT.fullmatch(path.name)
         if is_segment and path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def open_folder(folder: Path) -> ClientAPI:
+    """Open an embedded Chroma; a damaged one is put aside, to be made again from the ledger.
+
+    Raises StoreFailedError where not even an empty one opens.
+    """
+    client = _open_whole(folder)
+    if client is None:
+        _put_aside(folder)
+        client = _open_whole(folder)
+    if client is None:
+        raise StoreFailedError(str(folder), "an empty one cannot be opened; is the disk full?")
+    return client
+
+
+def _open_whole(folder: Path) -> ClientAPI | None:
+    """Open an embedded Chroma, or return None where it is damaged."""
+    import chromadb
+    from chromadb.api.shared_system_client import SharedSystemClient
+    from chromadb.errors import InternalError
+
+    client = None
+    try:
+        client = chromadb.PersistentClient(
+            path=str(folder), settings=chromadb.Settings(anonymized_telemetry=False)
+        )
+        for collection in client.list_collections():
+            _touch(collection)
+    except InternalError:
+        if client is not None:
+            client.close()
+        # Chroma would hand its half-started system of this path to the next client.
+        SharedSystemClient._identifier_to_system.pop(str(folder), None)
+        return None
+    return client
+
+
+def _touch(collection: Collection) -> None:
+    """Load the index and read vectors spread over it: a file that was lost or cut shows here."""
+    total = collection.count()
+    reads = max(3, min(16, _READS // max(1, total)))
+    for offset in sorted({total * part // reads for part in range(reads)}) if total else ():
+        collection.get(limit=1, offset=offset, include=["embeddings"])

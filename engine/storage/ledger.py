@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS judgements (
 """
 _COLUMNS = ("model", "revision", "dim")
 _IN_CHUNK = 500
+_VERSION = "version of "  # in front of a collection's name, in the state
 _GIVEN = "SELECT value FROM json_each(?2)"  # ids, as JSON
 _JUDGED = f"(item IN ({_GIVEN}) OR question IN (SELECT 'item:' || value FROM json_each(?2)))"
 
@@ -59,6 +60,21 @@ def item_from_json(text: str) -> Item:
     fields["labels"] = tuple(fields.get("labels", ()))
     fields["metadata"] = tuple(fields.get("metadata", {}).items())
     return Item(**{"mime": "", **fields})  # an imported vector without its medium has none
+
+
+def note_write(db: sqlite3.Connection, collection: str) -> None:
+    """Give a collection a new version, in the transaction that writes its items.
+
+    Drawn by chance: a count would start again, and repeat itself, after a collection was deleted.
+    """
+    db.execute(
+        "INSERT OR REPLACE INTO state VALUES (?, lower(hex(randomblob(16))))", (_VERSION + collection,)
+    )
+
+
+def forget_version(db: sqlite3.Connection, collection: str) -> None:
+    """Forget the version of a collection that is no more, or no longer called so."""
+    db.execute("DELETE FROM state WHERE key = ?", (_VERSION + collection,))
 
 
 class Ledger:
@@ -104,6 +120,8 @@ class Ledger:
             if made_by and not (recorded and recorded.agrees_with(made_by)):
                 return False
             db.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
+            if rows:
+                note_write(db, collection)
         return True
 
     def get(self, collection: str, modality: Modality, ids: Iterable[str]) -> tuple[list[Item], VectorTable]:
@@ -154,6 +172,12 @@ class Ledger:
         rows = self.rows("SELECT collection, modality, COUNT(*) FROM items GROUP BY 1, 2", ())
         return {(collection, modality): count for collection, modality, count in rows}
 
+    def names(self, collection: str) -> list[tuple[Modality, str, str, str, str | None]]:
+        """Return modality, id, name and pair of every item of a collection, and of texts the caption."""
+        query = """SELECT modality, id, json_extract(item, '$.name'), json_extract(item, '$.pair'),
+        CASE modality WHEN 'text' THEN json_extract(item, '$.caption') END FROM items WHERE collection = ?"""
+        return self.rows(query, (collection,))
+
     def metadata_types(self, collection: str) -> dict[str, set[str]]:
         """Return the names in the metadata of a collection, sorted, each with the JSON types it has.
 
@@ -167,10 +191,12 @@ class Ledger:
         return found
 
     def version(self, collection: str) -> str:
-        """Return what changes whenever items of a collection are added, written anew or deleted."""
-        query = "SELECT COUNT(*), MAX(rowid) FROM items WHERE collection = ?"
-        [(count, last)] = self.rows(query, (collection,))
-        return f"{count} {last}"
+        """Return what changes whenever items of a collection are added, written anew or deleted.
+
+        Only then: writes into other collections leave it as it is. "" where nothing was written since
+        before versions were recorded. Costs one row, whatever the size.
+        """
+        return self.get_state(_VERSION + collection) or ""
 
     def delete(self, collection: str, ids: Iterable[str] | None = None) -> list[str]:
         """Forget items (all of the collection where ids is None), and the judgements that name them.
@@ -188,6 +214,7 @@ class Ledger:
                 f"SELECT DISTINCT media FROM items WHERE {where} AND media IS NOT NULL", args
             ).fetchall()
             self._db.execute(f"DELETE FROM items WHERE {where}", args)
+            note_write(self._db, collection)
             used = "SELECT 1 FROM items WHERE media = ? LIMIT 1"
             return [media for (media,) in gone if not self._db.execute(used, (media,)).fetchone()]
 
@@ -230,6 +257,7 @@ class Ledger:
         row = (collection, made_by.model, made_by.revision, made_by.dim, json.dumps(options))
         with self._errors(), self._db:
             self._db.execute("DELETE FROM items WHERE collection = ?", (collection,))
+            note_write(self._db, collection)
             self._db.execute("INSERT OR REPLACE INTO collections VALUES (?, ?, ?, ?, ?)", row)
 
     def forget(self, collection: str) -> list[str]:
@@ -237,10 +265,11 @@ class Ledger:
         media = self.delete(collection)
         with self._errors(), self._db:
             self._db.execute("DELETE FROM collections WHERE name = ?", (collection,))
+            forget_version(self._db, collection)
         return media
 
     def rows(self, query: str, args: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """Return the rows of a query, for rooms that record more here (`staging.py`)."""
+        """Return the rows of a query, for the other files of this room that read or record more here."""
         with self._errors():
             return self._db.execute(query, args).fetchall()
 

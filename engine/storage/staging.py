@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.errors import CollectionError
-from engine.storage.ledger import Ledger, item_from_json
+from engine.storage.ledger import Ledger, forget_version, item_from_json, note_write
 from engine.types import Item, Modality, Provenance
 
 Key = tuple[Modality, str]  # what tells the items of a collection apart: modality and id
@@ -178,6 +178,8 @@ def _refile(db: sqlite3.Connection, staging: Staging) -> dict[str, list[Any]]:
     db.execute("UPDATE items SET collection = ? WHERE collection = ?", (target, name))
     db.execute("DELETE FROM collections WHERE name = ?", (target,))
     db.execute("UPDATE collections SET name = ? WHERE name = ?", (target, name))
+    note_write(db, target)
+    forget_version(db, name)
     media = _unused(db, [row[-1] for row in (*gone, *old) if row[-1]])
     return {"gone": [row[:2] for row in gone], "media": media}
 

@@ -1,4 +1,4 @@
-"""A workspace opens, mends, deletes and closes a data folder, and refuses a second owner in words."""
+"""A workspace opens, repairs, deletes and closes a data folder, and refuses a second owner in words."""
 
 from __future__ import annotations
 

@@ -122,8 +122,8 @@ def test_killed_while_opening_rebuilds_from_the_ledger(tmp_path, models_dir, poc
     workspace.ingest("photos", sources([folder]))
     workspace.close()
     code = (
-        "import os, signal\nfrom engine.settings import load_settings\nimport engine.storage.chroma\n"
-        "engine.storage.chroma._open_folder = lambda folder: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal\nfrom engine.settings import load_settings\nfrom engine.storage import chroma\n"
+        "chroma.open_folder = lambda folder: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from engine.workspace import Workspace\nWorkspace.open(load_settings())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=cli_env(settings.data_dir))

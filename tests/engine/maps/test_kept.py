@@ -12,6 +12,7 @@ import pytest
 from engine.errors import CollectionNotFoundError, FolderError, ProjectionError
 from engine.maps.projection import ProjectionSettings, place
 from engine.progress import CancelledError
+from engine.storage.columns import read_columns
 from engine.types import VectorTable
 from tests.helpers.data import MADE_BY, plain_items, unit_table
 
@@ -159,6 +160,37 @@ def test_columns_are_kept_until_something_changes(maps, settings):
     assert [labels for labels in labelled.labels if labels] == [("new",)] * 3
     path.write_bytes(b"damaged")
     assert list(maps.workspace.maps.content_of("some").columns.labels) == list(labelled.labels)
+
+
+def test_columns_outlive_every_write_into_another_collection_and_no_write_into_their_own(maps, monkeypatch):
+    from engine.maps import kept as module
+
+    reads: list[str] = []
+
+    def counted(folder, collection):
+        reads.append(collection)
+        return read_columns(folder, collection)
+
+    monkeypatch.setattr(module, "read_columns", counted)
+    maps.put("other", "image", 20)
+    workspace, first = maps.workspace, unit_table(1).ids
+    writes = {
+        "new": lambda name: maps.put(name, "image", 3, start=5000),
+        "written anew": lambda name: maps.put(name, "image", 3, start=5000),
+        "labelled": lambda name: workspace.folder.label_items(name, first, "new"),
+        "deleted": lambda name: workspace.delete_items(name, first),
+    }
+    workspace.maps.content_of("some")
+    for what, write in writes.items():
+        reads.clear()
+        write("other")
+        assert len(workspace.maps.content_of("some").columns) == 40 and reads == [], what
+    for what, write in writes.items():
+        reads.clear()
+        write("some")
+        workspace.maps.content_of("some")
+        workspace.maps.content_of("some")
+        assert reads == ["some"], what
 
 
 def test_a_deleted_item_that_comes_back_otherwise_is_no_old_one(maps):

@@ -33,7 +33,7 @@ from engine.media.metadata import (
     to_keys,
 )
 from engine.media.sources import from_files
-from engine.storage.chroma import _to_item, _to_metadata
+from engine.storage.chroma_rows import to_item, to_metadata
 from engine.storage.ledger import Ledger, item_from_json, item_to_json
 from engine.types import Filters, Item, Metadata, Projection
 from engine.vector_files.rows import TAKEN, VectorRow
@@ -76,8 +76,8 @@ def test_what_is_kept_is_bounded_plain_and_stays_as_it_is(pairs):
 def test_an_item_comes_back_from_the_ledger_and_from_the_store_as_it_was(metadata):
     item = full(metadata=metadata, labels=("one",), caption="words")
     assert item_from_json(item_to_json(item)) == item and hash(item) == hash(replace(item))
-    flat = _to_metadata(item)
-    assert _to_item(item.id, dict(reversed(flat.items()))) == item
+    flat = to_metadata(item)
+    assert to_item(item.id, dict(reversed(flat.items()))) == item
     assert from_keys(to_keys(metadata)) == metadata
     assert [type(value) for _, value in item_from_json(item_to_json(item)).metadata] == [
         type(value) for _, value in metadata
@@ -88,7 +88,7 @@ def test_an_item_comes_back_from_the_ledger_and_from_the_store_as_it_was(metadat
 def test_an_item_without_metadata_is_kept_as_before():
     item = full()
     assert "metadata" not in item_to_json(item) and item_from_json(item_to_json(item)).metadata == ()
-    assert not [key for key in _to_metadata(item) if "meta" in key]
+    assert not [key for key in to_metadata(item) if "meta" in key]
 
 
 @pytest.mark.parametrize(

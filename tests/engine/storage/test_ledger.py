@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from engine.errors import FolderError
 from engine.storage.ledger import Ledger, item_from_json, item_to_json
+from engine.storage.staging import Stagings
 from engine.types import Item, Provenance
 from tests.helpers.data import MADE_BY, plain_items, unit_table
 
@@ -154,6 +156,44 @@ def test_known_ids(ledger: Ledger):
     assert sorted(ledger.ids("photos", "image")) == sorted(table.ids) and ledger.ids("photos", "text") == []
 
 
+def swap_in(ledger: Ledger, target: str, source: str) -> None:
+    """Make `target` of the vectors that another model has for the items of `source`."""
+    stagings = Stagings(ledger)
+    staging = stagings.begin(target, source, Provenance("tester", "2", 8))
+    items = stagings.missing(staging, after=("", ""), limit=100)
+    ledger.put(staging.name, items, unit_table(1, seed=9))
+    assert stagings.swap(staging, MADE_BY)
+
+
+def test_every_write_into_a_collection_changes_its_version_and_no_other(ledger: Ledger):
+    """Newest first: SQLite gives a row's number again after the newest row was deleted."""
+    table = unit_table(1)
+    [item] = plain_items(table)
+    for name in ("some", "other"):
+        ledger.set_provenance(name, MADE_BY)
+        ledger.put(name, [item], table)
+    writes = {
+        "put again": lambda: ledger.put("some", [item], table),
+        "labelled": lambda: ledger.put("some", [replace(item, labels=("new",))], table),
+        "deleted": lambda: ledger.delete("some", [item.id]),
+        "came back": lambda: ledger.put("some", [item], table),
+        "re-embedded": lambda: swap_in(ledger, "some", "some"),
+        "made by another model": lambda: ledger.set_provenance("some", Provenance("tester", "3", 8)),
+        "copied into": lambda: swap_in(ledger, "some", "other"),
+        "forgotten": lambda: ledger.forget("some"),
+        "made again": lambda: ledger.set_provenance("some", MADE_BY),
+    }
+    other, seen = ledger.version("other"), [ledger.version("some")]
+    for what, write in writes.items():
+        write()
+        assert ledger.version("some") not in seen and ledger.version("other") == other, what
+        seen.append(ledger.version("some"))
+    ledger.put("some", [], unit_table(0))
+    ledger.set_provenance("some", MADE_BY)
+    assert ledger.version("some") == seen[-1], "nothing was written"
+    assert {name for name, _ in ledger.states("version of ")} == {"some", "other"}
+
+
 def test_states_are_found_by_how_their_keys_begin(ledger: Ledger):
     for key in ("swap one", "swap_two", "swap %", "SWAP three", "other"):
         ledger.set_state(key, key.upper())
@@ -203,6 +243,7 @@ def test_a_ledger_of_version_0_1_opens(tmp_path: Path):
         assert ledger.provenance("photos") == MADE_BY and ledger.get_state("samples") == "done"
         items, kept = ledger.get("photos", "image", table.ids)
         assert items == [first] and (kept.vectors == table.vectors[:1]).all()
+        assert ledger.version("photos") == ""
         ledger.set_provenance("photos", MADE_BY)  # the same: nothing is dropped
         assert ledger.counts() == {("photos", "image"): 1}
         ledger.close()
@@ -211,4 +252,5 @@ def test_a_ledger_of_version_0_1_opens(tmp_path: Path):
     ledger.set_provenance("photos", prompted)
     kept = ledger.provenance("photos")
     assert kept == prompted and kept.libraries == "torch 2" and ledger.counts() == {}
+    assert ledger.version("photos")
     ledger.close()
