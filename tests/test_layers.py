@@ -22,8 +22,19 @@ OWNERS = {
     "umap": "engine/maps/umap_kernels.py",
     "plotly": "engine/figures/",
     "ray": "engine/ingest/ray/",
+    "pyarrow": (
+        "engine/vector_files/",
+        "engine/ingest/ray/",
+        "engine/maps/selection_export.py",
+        "engine/cli/maps.py",
+    ),
     "typer": "engine/cli/",
 }
+# What runs beside everything else is begun by the one background; a pool that ends with its call is none,
+# nor is what a child process, Ray and the probe of a hub need.
+THREADS = ("engine/background.py", "engine/ingest/ray/line.py", "engine/models/hub/")
+# A module of pages/ui/ draws; what does not is in the wrong house, unless it is words or colours.
+NO_DRAWING = {"pages/ui/map/paint.py", "pages/ui/models/wording.py", "pages/ui/rerank/wording.py"}
 # How a text begins that is a query: those belong to the ledger.
 SQL = re.compile(r"\s*(SELECT|INSERT|REPLACE|DELETE|UPDATE|CREATE|ALTER|DROP|WITH|PRAGMA|BEGIN)\s")
 # The second is a program of its own, which tells the process that started it how far it is.
@@ -124,6 +135,8 @@ def word_faults(path: str, text: str) -> list[str]:
             words = "uses Streamlit's caches" if path != "pages/ui/resources.py" else ""
         elif path.startswith("engine/") and dotted == "sys.stdout":
             words = "" if path.startswith(STANDARD_OUTPUT) else "writes to standard output"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("threading.Thread", "Thread"):
+            words = "starts a thread" if not path.startswith(THREADS) else ""
         elif path.startswith("engine/") and isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
             words = "prints"
         elif path.startswith("engine/") and isinstance(node, ast.ExceptHandler):
@@ -157,6 +170,15 @@ def test_what_draws_nothing_lies_in_the_engine_unless_it_is_words_or_colours():
     drawing = [path for path in source_files() if path.startswith("pages/ui/")]
     assert "pages/ui/map/selected.py" in drawing
     assert {Path(path).name for path in drawing if not imports_streamlit(path)} == {"wording.py", "paint.py"}
+
+
+def test_a_module_of_the_pages_draws_or_is_words_or_colours():
+    silent = set()
+    for path in source_files():
+        names = {name for _, name in imports(ast.parse((PROJECT_DIR / path).read_text("utf-8")), "")}
+        if path.startswith("pages/ui/") and "streamlit" not in names:
+            silent.add(path)
+    assert silent == NO_DRAWING
 
 
 def test_all_files_are_looked_at():
@@ -226,6 +248,7 @@ def test_the_layer_check_lets_right_code_pass(path, text):
         ("pages/ui/x.py", "@st.cache_resource(ttl=3)\ndef f(): ..."),
         ("pages/ui/x.py", "from streamlit import cache_data"),
         ("engine/x.py", "print('x')"),
+        ("pages/ui/x.py", "import threading\nthreading.Thread(target=f).start()"),
         ("engine/x.py", "sys.stdout.write('x')"),
         ("engine/cli/x.py", "print('x')"),
         ("engine/evaluation/x.py", "query = 'SELECT id FROM items'"),
