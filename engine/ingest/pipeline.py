@@ -82,7 +82,7 @@ class Pipeline:
         """Hear that the ledger refers to an item now."""
 
     def _deleted_error(self) -> CollectionError:
-        """Return the error of a collection that was deleted, or made again, under this run."""
+        """Return the error of a collection that was deleted, or embedded again, under this run."""
         return CollectionError(
             f"The collection {self.collection!r} was deleted or re-embedded with another model while "
             f"files were added to it. Add them again if you want them."

@@ -1,4 +1,4 @@
-"""A collection made again with another model, from the ledger's items and the library's media.
+"""A collection embedded again with another model, from the ledger's items and the library's media.
 
 It is made hidden, and takes its place in one step when it is whole; until then the old one is there,
 whatever happens. Stopped anywhere, it goes on from what it had embedded.
@@ -33,7 +33,7 @@ _NAMED = 3  # failures that an error names
 
 
 def check_reembedding(source: str, into: str | None, store: Store, ledger: Ledger) -> None:
-    """Refuse a remake that cannot be, before a model is loaded for it.
+    """Refuse a re-embedding that cannot be, before a model is loaded for it.
 
     Raises CollectionNameError, CollectionNotFoundError, or CollectionError where the new name is
     taken or the source holds nothing that is recorded here.
@@ -71,11 +71,11 @@ class Reembedding(Pipeline):
     def run(self, done_as: str | None = None) -> IngestReport:
         """Embed everything again, and put it in place when it is whole; cancelled, it goes on next time.
 
-        An item that cannot be made again leaves the old collection as it is; under a new name it is
+        An item that cannot be embedded again leaves the old collection as it is; under a new name it is
         left out and reported. What is added to the source on the way comes along, what is deleted
         does not. done_as: a key of the ledger's state that holds the report once the swap is made.
         Raises ModalityError or CollectionError before anything is embedded, CollectionError where
-        items could not be made again, and StoreError or FolderError.
+        items could not be embedded again, and StoreError or FolderError.
         """
         finish_swaps(self._store, self._ledger, self._library)
         check_reembedding(self.source, None if self._in_place else self.target, self._store, self._ledger)

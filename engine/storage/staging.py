@@ -1,6 +1,6 @@
 """What is recorded of collections that are still being made: their hidden name, and a swap not yet finished.
 
-A remake files its rows in the ledger under a `StagingName` until they are all there. One transaction
+A re-embedding files its rows in the ledger under a `StagingName` until they are all there. One transaction
 then files them under the name people know, and notes that the store has still to follow.
 """
 
@@ -18,7 +18,7 @@ from engine.storage.ledger import Ledger, forget_version, item_from_json, note_w
 from engine.types import Item, Modality, Provenance
 
 Key = tuple[Modality, str]  # what tells the items of a collection apart: modality and id
-_REMAKE, _SWAP = "remake ", "swap "  # in front of the target's name, in the ledger's state
+_REEMBED, _SWAP = "remake ", "swap "  # in front of the target's name, in the ledger's state
 # Items of a collection (the first ?) that another one (the second ?) does not hold.
 _MISSING = (
     "FROM items AS s WHERE s.collection = ? AND NOT EXISTS (SELECT 1 FROM items AS t "
@@ -44,7 +44,7 @@ def is_staging(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Staging:
-    """A remake under way: `name` takes what will be called `target`, made from `source`."""
+    """A re-embedding under way: `name` takes what will be called `target`, made from `source`."""
 
     target: str
     source: str
@@ -73,26 +73,26 @@ class Stagings:
         self._ledger = ledger
 
     def find(self, target: str) -> Staging | None:
-        """Return the remake under way that will be called `target`."""
-        value = self._ledger.get_state(_REMAKE + target)
+        """Return the re-embedding under way that will be called `target`."""
+        value = self._ledger.get_state(_REEMBED + target)
         return _staging(target, value) if value else None
 
     def begin(self, target: str, source: str, made_by: Provenance) -> Staging:
-        """Record that a remake of `source` into `target` is under way, and what makes its vectors."""
+        """Record that a re-embedding of `source` into `target` is under way, and what makes its vectors."""
         staging = Staging(target, source, StagingName.new(target))
         value = json.dumps({"source": source, "name": staging.name})
-        self._ledger.set_state(_REMAKE + target, value)
+        self._ledger.set_state(_REEMBED + target, value)
         self._ledger.set_provenance(staging.name, made_by)
         return staging
 
     def of(self, collection: str) -> list[Staging]:
-        """Return the remakes under way that read a collection or will be called like it."""
-        under_way = (_staging(*row) for row in self._ledger.states(_REMAKE))
+        """Return the re-embeddings under way that read a collection or will be called like it."""
+        under_way = (_staging(*row) for row in self._ledger.states(_REEMBED))
         return [one for one in under_way if collection in (one.source, one.target)]
 
     def names(self) -> set[StagingName]:
-        """Return the names of all remakes under way."""
-        return {_staging(*row).name for row in self._ledger.states(_REMAKE)}
+        """Return the names of all re-embeddings under way."""
+        return {_staging(*row).name for row in self._ledger.states(_REEMBED)}
 
     def missing(self, staging: Staging, *, after: Key | tuple[str, str], limit: int) -> list[Item]:
         """Return items of the source that are not staged, by modality and id, from beyond a key."""
@@ -116,7 +116,7 @@ class Stagings:
 
         Staged items that the source has lost go. Returns False, with nothing changed, where an item of
         the source is not staged and not to be left out. note: a state to set in the same step. Raises
-        CollectionError where the remake was dropped meanwhile, or a new name has come into use.
+        CollectionError where it was dropped meanwhile, or a new name has come into use.
         """
         with self._ledger.transaction() as db:
             _check_alive(db, staging)
@@ -130,7 +130,7 @@ class Stagings:
                     **_refile(db, staging),
                 }
             )
-            db.execute("DELETE FROM state WHERE key = ?", (_REMAKE + staging.target,))
+            db.execute("DELETE FROM state WHERE key = ?", (_REEMBED + staging.target,))
             for row in ((_SWAP + staging.target, value), *([note] if note else [])):
                 db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", row)
         return True
@@ -144,12 +144,12 @@ class Stagings:
         self._ledger.drop_state(_SWAP + swap.target)
 
     def end(self, staging: Staging) -> None:
-        """Forget that a remake was under way; what it had staged must be deleted before."""
-        self._ledger.drop_state(_REMAKE + staging.target)
+        """Forget that a re-embedding was under way; what it had staged must be deleted before."""
+        self._ledger.drop_state(_REEMBED + staging.target)
 
 
 def _check_alive(db: sqlite3.Connection, staging: Staging) -> None:
-    known = db.execute("SELECT value FROM state WHERE key = ?", (_REMAKE + staging.target,)).fetchone()
+    known = db.execute("SELECT value FROM state WHERE key = ?", (_REEMBED + staging.target,)).fetchone()
     if known is None or _staging(staging.target, known[0]) != staging:
         raise dropped_error(staging)
     taken = db.execute("SELECT 1 FROM items WHERE collection = ? LIMIT 1", (staging.target,)).fetchone()
@@ -161,7 +161,7 @@ def _check_alive(db: sqlite3.Connection, staging: Staging) -> None:
 
 
 def dropped_error(staging: Staging) -> CollectionError:
-    """Return the error of a remake whose collection, or which itself, was deleted on the way."""
+    """Return the error of a re-embedding whose collection, or which itself, was deleted on the way."""
     return CollectionError(
         f"Re-embedding {staging.source!r} was ended from elsewhere: the collection, or what was already "
         f"embedded, was deleted. Begin again if you want it."
