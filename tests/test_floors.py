@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.settings import PROJECT_DIR
-from tests.test_layers import imports, source_files
+from tests.helpers.source_files import imports, source_files
 
 # From the ground up. A room is a folder of engine/ or pages/ui/, or a file beside them; two on one floor do
 # not know each other. docs/design.md draws the same.

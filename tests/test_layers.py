@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.settings import PROJECT_DIR
+from tests.helpers.source_files import imports, source_files
 
 HEAVY = {"torch", "transformers", "sentence_transformers", "chromadb", "umap", "plotly", "onnxruntime"}
 MODEL_LIBRARIES = {"torch", "sentence_transformers", "transformers", "onnxruntime", "tokenizers"}
@@ -39,26 +40,6 @@ NO_DRAWING = {"pages/ui/map/paint.py", "pages/ui/models/wording.py", "pages/ui/r
 SQL = re.compile(r"\s*(SELECT|INSERT|REPLACE|DELETE|UPDATE|CREATE|ALTER|DROP|WITH|PRAGMA|BEGIN)\s")
 # The second is a program of its own, which tells the process that started it how far it is.
 STANDARD_OUTPUT = ("engine/cli/", "engine/models/pocket/convert.py")
-
-
-def source_files() -> list[str]:
-    files = [*PROJECT_DIR.glob("engine/**/*.py"), *PROJECT_DIR.glob("pages/**/*.py")]
-    entry = PROJECT_DIR / "streamlit_app.py"
-    return sorted(path.relative_to(PROJECT_DIR).as_posix() for path in [*files, *([entry] * entry.exists())])
-
-
-def imports(tree: ast.AST, package: str) -> Iterator[tuple[ast.AST, str]]:
-    """Yield every imported module by its full name, relative imports included."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            module = ".".join([*parents, *([node.module] if node.module else [])])
-            yield node, module
-            for alias in node.names:
-                yield node, f"{module}.{alias.name}"
 
 
 def outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
@@ -305,3 +286,10 @@ def test_importing_every_room_loads_nothing_heavy():
     loaded = fresh(f"{imported}\nimport sys\nprint(*sys.modules)").stdout.split()
     assert "engine.storage.chroma" in loaded
     assert not {name.split(".")[0] for name in loaded} & (HEAVY | {"streamlit", "timm", "pages"})
+
+
+def test_no_test_imports_another_one():
+    """What tests share lies in tests/helpers/; a conftest holds fixtures and hooks."""
+    for path in PROJECT_DIR.glob("tests/**/*.py"):
+        for _, name in imports(ast.parse(path.read_text("utf-8")), ""):
+            assert not within(name, "tests") or within(name, "tests.helpers"), (path, name)
