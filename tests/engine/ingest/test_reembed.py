@@ -252,11 +252,11 @@ def test_under_a_new_name_what_cannot_be_made_is_left_out_and_reported(made):
 
 def test_a_full_disk_stops_it_in_words_and_it_goes_on_later(made):
     before, settings = items_of(made), made.settings
-    made.settings = settings.model_copy(update={"min_free_disk_mb": 10.0**9})
+    made.folder.settings = settings.model_copy(update={"min_free_disk_mb": 10.0**9})
     with pytest.raises(FolderError, match="GAPSCOPE_MIN_FREE_DISK_MB"):
         made.reembed("photos", NEW)
     check(made, Fake("old", 8), before)
-    made.settings = settings
+    made.folder.settings = settings
     made.reembed("photos", NEW)
     check(made, Fake("new", 12), before)
 
