@@ -157,8 +157,7 @@ def _items(store: Store, collection: str) -> dict[Modality, dict[str, Item]]:
     """Return the items of a collection by modality and id. Raises CollectionNotFoundError."""
     store.info(collection)
     return {
-        modality: {item.id: item for item in store.all_items(collection, modality)}
-        for modality in ("text", "image")
+        modality: {item.id: item for item in store.all_items(collection, modality)} for modality in MODALITIES
     }
 
 
