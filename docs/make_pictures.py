@@ -51,13 +51,12 @@ def evaluate(page: Any, address: str) -> None:
     """Evaluate: the samples by their captions, with and without Pocket's reranker."""
     page.goto(f"{address}/Evaluate")
     settled(page)
-    result = page.get_by_text("stayed the same").first
+    result = page.locator(".st-key-evaluation_chart svg .scatter").first
     if not result.count():
         page.get_by_role("button", name="Measure").click()
         result.wait_for(timeout=2 * JOB_MS)
         page.reload()
     result.wait_for()
-    page.locator(".st-key-evaluation_chart svg .scatter").first.wait_for()
 
 
 def models(page: Any, address: str) -> None:
