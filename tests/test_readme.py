@@ -13,6 +13,7 @@ from docs import make_models
 from engine.models.catalog import CATALOG
 from engine.settings import PREFIX, Settings
 from tests.helpers.data import ROOT
+from tests.test_floors import FLOORS, module_of
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
@@ -88,6 +89,13 @@ def test_every_room_has_its_line_in_the_design():
     assert len(rooms) > 12
     names = [f"| `{room.relative_to(ROOT).as_posix()}/` |" for room in rooms]
     assert [name for name in names if name not in page("design.md")] == []
+
+
+def test_the_design_draws_the_floors_that_are_tested():
+    drawing = page("design.md").split("## Floors")[1].split("\n| ")[0]
+    lines = re.findall(r"^    (\w.*)$", drawing, flags=re.MULTILINE)
+    drawn = [{module_of(room.replace("/*.py", "").rstrip("/")) for room in line.split()} for line in lines]
+    assert drawn[::-1] == [set(floor) - {"engine"} for floor in FLOORS]
 
 
 def test_every_setting_is_named_and_no_other():
