@@ -81,7 +81,7 @@ def _unpacked(packed: np.ndarray) -> tuple[str, ...]:
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Keep named arrays of any shape and dtype but objects. Raises FolderError."""
+    """Keep named arrays of any shape and dtype but object, whole or not at all. Raises FolderError."""
     draft = path.with_name(f".{path.name}.{time.monotonic_ns()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,9 +29,10 @@ def pca(vectors: np.ndarray, dims: int, axis: np.ndarray | None) -> np.ndarray:
 
 
 def _thin(vectors: np.ndarray, mean: np.ndarray, axis: np.ndarray | None) -> np.ndarray:
-    """Return a matrix (at most d, d) with the right singular vectors of the centred rows (n, d).
+    """Return a matrix (at most d, d), of the rows' dtype, with their right singular vectors once centred.
 
-    What lies along the axis (d,) is taken out. Block by block, as a million rows are not to be copied.
+    vectors: (n, d), mean and axis: (d,). What lies along the axis is taken out. Block by
+    block, as a million rows are not to be copied.
     """
     small = vectors[:0]
     for block in _blocks(vectors):

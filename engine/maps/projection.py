@@ -142,7 +142,7 @@ def place(
     fitted: the vectors that the projection's fitted rows were made of; where comparing all of them would
     take too long, as many as is affordable are drawn. The fitted rows stay where they are, and the new ones
     are marked as placed, and as `added` where they came after the fit. Raises ValueError where ids are
-    there already, and CancelledError.
+    there already, ProjectionError for a vector that is zero, and CancelledError.
     """
     if set(projection.ids) & set(new.ids):
         raise ValueError("some of these items are on the map already")

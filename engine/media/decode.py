@@ -64,7 +64,7 @@ def decode(probed: Probe, limits: Limits) -> list[MediaItem]:
     """Decode a recognised file into an item per part, in order; at least one.
 
     A part that cannot be read has as its content the MediaError with the reason. Raises MediaError where
-    that is true of the whole file.
+    that is true of the whole file, and ValueError where a decoder gives two parts one key.
     """
     parts = format_of(probed.mime).decode(probed.data, limits)
     if not parts:

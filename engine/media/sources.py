@@ -212,7 +212,10 @@ def _skipped_path(name: str) -> bool:
 
 
 def file_reader(path: Path, max_bytes: int) -> Callable[[], bytes]:
-    """Return a function that reads a regular file of at most so many bytes, or raises MediaError."""
+    """Return a function that reads a regular file of at most so many bytes.
+
+    It raises TooLargeError or UnreadableMediaError.
+    """
 
     def read() -> bytes:
         try:

@@ -194,10 +194,10 @@ class Store:
         items: Sequence[Item],
         table: VectorTable,
     ) -> None:
-        """Store items of one modality with their unit vectors (n, dim), row i with items[i].
+        """Store items of one modality with their unit vectors (n, dim) float32, row i with items[i].
 
         Makes the collection where it does not exist. Raises CollectionNameError,
-        CollectionModelError, or a StoreError.
+        CollectionModelError, a StoreError, and ValueError where items, vectors and width do not agree.
         """
         if tuple(item.id for item in items) != table.ids:
             raise ValueError("items and vectors do not carry the same ids in the same order")
@@ -437,6 +437,7 @@ def _translated(where: str) -> Iterator[None]:
 
 
 def _vector_pages(collection: Collection, ids: list[str] | None) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Yield ids, of all or of these, with their vectors (m, dim) float32 in the order Chroma has them."""
     total = collection.count() if ids is None else len(ids)
     for start in range(0, total, _PAGE):
         chosen: dict[str, Any] = (

@@ -78,7 +78,10 @@ def forget_version(db: sqlite3.Connection, collection: str) -> None:
 
 
 class Ledger:
-    """Items and vectors by collection and modality; one connection, safe from several threads."""
+    """Items and vectors by collection and modality; one connection, safe from several threads.
+
+    Every method that asks the file raises FolderError where that cannot be read or written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -107,7 +110,7 @@ class Ledger:
         """Record items with their vectors, row i with items[i]; a known id is written anew.
 
         Returns False, with nothing written, where made_by is given and the collection was deleted or
-        made again by something else meanwhile.
+        made again by something else meanwhile. Raises ValueError where the ids do not agree.
         """
         if tuple(item.id for item in items) != table.ids:
             raise ValueError("items and vectors do not carry the same ids in the same order")
@@ -292,6 +295,7 @@ class Ledger:
 
 
 def _unpacked(rows: list[tuple[str, bytes]]) -> tuple[list[Item], VectorTable]:
+    """Return items and their vectors (n, d) float32 from JSON and bytes; (0, 0) of none."""
     items = [item_from_json(text) for text, _ in rows]
     vectors = [np.frombuffer(blob, np.float32) for _, blob in rows]
     matrix = np.stack(vectors) if vectors else np.zeros((0, 0), np.float32)

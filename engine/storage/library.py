@@ -43,15 +43,21 @@ class Library:
         return self._path("media", media, suffix_of(mime))
 
     def thumbnail_path(self, media: str) -> Path:
-        """Return where the WebP thumbnail of this medium lives."""
+        """Return where the WebP thumbnail of this medium lives. Raises GapscopeError for no SHA-256."""
         return self._path("thumbs", media, ".webp")
 
     def evidence_path(self, media: str, revision: str) -> Path:
-        """Return where what a reranker of this revision has read from a medium is kept."""
+        """Return where what a reranker of this revision has read from a medium is kept.
+
+        Raises GapscopeError for no SHA-256.
+        """
         return self._path("evidence", media, f".{revision}.npz")
 
     def question_path(self, name: str) -> Path:
-        """Return where a picture that somebody asked with is kept, by the SHA-256 of its file."""
+        """Return where a picture that somebody asked with is kept, by the SHA-256 of its file.
+
+        Raises MediaError for a name that is none.
+        """
         if not _HASH.fullmatch(name):
             raise MediaError(f"{name!r} is not the hash of a picture (64 hexadecimal digits).")
         return self.data_dir / "questions" / f"{name}.webp"

@@ -28,7 +28,10 @@ _JOIN = (
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Connect to Ray for a while; what it prints meanwhile, of dead workers too, goes to standard error."""
+    """Connect to Ray for a while; what it prints meanwhile, of dead workers too, goes to standard error.
+
+    Raises RayIngestError where Ray is not installed, out of reach or gives up.
+    """
     try:
         import ray
         import ray.data
@@ -120,7 +123,7 @@ def machines() -> list[Mapping[str, float]]:
 
 
 def described_far(choice: ModelChoice, settings: Settings, share: Share) -> FarEmbedder:
-    """Ask a worker what the model is; the driver may be a machine that cannot load it."""
+    """Ask a worker what the model is; the driver may be a machine that cannot load it. Raises ModelError."""
     import ray
 
     # max_calls ends the process afterwards, or it would keep the weights in memory.

@@ -62,7 +62,10 @@ class RerankerWeights:
         return known and (query == document == "text" or self._joint)
 
     def score(self, query: tuple[Modality, Any], documents: Sequence[tuple[Modality, Any]]) -> np.ndarray:
-        """Score n documents: (n,) float32 on the model's own scale, order kept. Raises ModelError."""
+        """Score n documents: (n,) float32 on the model's own scale, order kept.
+
+        Raises ModalityError for a pair that it does not read, ModelError where the model fails.
+        """
         for modality, _ in documents:
             if not self.can_read(query[0], modality):
                 raise ModalityError(self.spec.id, f"{query[0]} against {modality}", self.modalities)
