@@ -153,7 +153,7 @@ def test_places_and_colours_that_come_while_the_context_is_lost_are_drawn_with_t
 def test_keys_move_and_zoom_the_map_and_tab_reaches_its_buttons(page, server):
     open_map(page, server)
     box, canvas = canvas_box(page), page.locator(CANVAS)
-    page.get_by_role("combobox", name="Lines of pairs").first.focus()
+    page.get_by_role("combobox", name="Pair lines").first.focus()
     for _ in range(12):
         page.keyboard.press("Tab")
         if focused(page)["name"].startswith("Map of the collection"):
