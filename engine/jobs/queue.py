@@ -127,7 +127,7 @@ class Jobs:
             if self.uses(into):
                 raise QueryError(f"A job is making {into!r}: choose another name, or wait for it.")
         check_reembedding(collection, into, self._workspace.store, self._workspace.ledger)
-        title = f"{collection} again with {choice.id}"
+        title = f"Re-embed {collection} with {choice.id}"
         return self._add(Reembed(id=new_id(), title=title, collection=collection, choice=choice, into=into))
 
     def evaluate(self, plan: Plan) -> Job:

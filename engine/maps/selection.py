@@ -1,4 +1,4 @@
-"""What a selection holds: counts, its most typical and most odd items, and what is near it but not in it.
+"""What a selection holds: counts, its most and least typical items, and what is near it but not in it.
 
 All from the vectors, never from places on a map. Each modality for itself: across the modality gap a shared
 centroid lies in between, where nothing is. Pure; knows no store.

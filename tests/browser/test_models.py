@@ -130,7 +130,7 @@ def test_a_collection_is_made_again_with_clip_beside_the_old_ones_and_searched(p
     page.get_by_text("Make a new collection").click()
     page.wait_for_selector(READY)
     page.locator(".st-key-remake_go button").click()
-    job = page.locator('[class*="st-key-job_"]').filter(has_text="again with")
+    job = page.locator('[class*="st-key-job_"]').filter(has_text="Re-embed photos with")
     done = job.get_by_text("24 items stored")
     slow = job.get_by_role("button", name="Start anyway")  # a machine that was busy when measured
     done.or_(slow).first.wait_for(timeout=LOAD_MS)

@@ -409,7 +409,7 @@ def test_a_remake_takes_the_place_of_the_old_one(lent):
     jobs = Jobs(lent)
     ended(jobs.upload("mine", files(10), OLD))
     job = ended(jobs.reembed("mine", NEW))
-    assert (job.state, job.report.stored, job.spec.title) == ("done", 10, "mine again with new")
+    assert (job.state, job.report.stored, job.spec.title) == ("done", 10, "Re-embed mine with new")
     assert lent.store.info("mine").made_by.model == "new"
     assert not list((lent.settings.data_dir / "jobs").glob("*")) and lent.ledger.states("job ") == []
     assert ended(jobs.upload("mine", files(3, seed=50))).report.stored == 3  # with what made it
