@@ -70,7 +70,7 @@ class MediaError(GapscopeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let it come back from another process, whatever arguments its class is made with."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]  # pickle's own
 
 
 class EmptyFileError(MediaError):

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         return int(self.max_file_mb * 1e6)
 
 
-def load_settings(**overrides: object) -> Settings:
+def load_settings(**overrides: Any) -> Settings:
     """Read the settings from the environment; `overrides` win.
 
     Raises SettingError naming the key, the value and what is wanted, also for a GAPSCOPE_
@@ -93,7 +93,7 @@ def load_settings(**overrides: object) -> Settings:
     """
     _refuse_unknown_keys()
     try:
-        settings = Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**overrides)
     except ValidationError as error:
         first = error.errors()[0]
         key = f"{PREFIX}{str(first['loc'][0]).upper()}"

@@ -166,7 +166,7 @@ app.command("remake", hidden=True)(reembed)  # the former name, which scripts st
 def main() -> None:
     """Run the command line; any expected failure becomes one line on standard error."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper
     try:
         app(prog_name="python -m engine")
     except GapscopeError as error:

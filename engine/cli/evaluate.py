@@ -76,7 +76,7 @@ def _plan(
     try:
         return Plan(
             collection=collection,
-            truth=truth,  # type: ignore[arg-type]
+            truth=truth,  # type: ignore[arg-type]  # checked there, as it was typed
             direction=Direction.of(direction) if direction else None,
             reranker=ModelChoice(rerank) if rerank else None,
             top=top,

@@ -114,12 +114,12 @@ def _settings(
 
     try:
         return ProjectionSettings(
-            method=method,  # type: ignore[arg-type]
+            method=method,  # type: ignore[arg-type]  # checked there, as it was typed
             dims=dims,
             n_neighbors=n_neighbors,
             min_dist=min_dist,
             seed=seed,
-            fit_on=fit_on,  # type: ignore[arg-type]
+            fit_on=fit_on,  # type: ignore[arg-type]  # likewise
         )
     except ProjectionError as error:
         raise typer.BadParameter(str(error)) from error
@@ -154,7 +154,8 @@ def _to_npz(path: Path, found: Map) -> None:
     import numpy as np
 
     with path.open("wb") as stream:
-        np.savez(stream, **{name: np.array(column) for name, column in _columns(found).items()})  # type: ignore[arg-type]
+        arrays = {name: np.array(column) for name, column in _columns(found).items()}
+        np.savez(stream, allow_pickle=False, **arrays)
 
 
 _WRITERS = {".csv": _to_csv, ".parquet": _to_parquet, ".npz": _to_npz}

@@ -60,10 +60,12 @@ def search(
 
 
 def _modalities(names: list[str]) -> tuple[Modality, ...]:
+    found: list[Modality] = []
     for name in names:
         if name not in MODALITIES:
             raise typer.BadParameter(f"--modality is one of {', '.join(MODALITIES)}, not {name!r}")
-    return tuple(names)  # type: ignore[arg-type]
+        found.append(name)
+    return tuple(found)
 
 
 def _picture(path: Path, settings: Settings) -> Image.Image:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from engine.background import Background, Work
 from engine.errors import GapscopeError, QueryError, SlowModelError, VectorFileError
@@ -270,8 +270,8 @@ class Jobs:
                 del self._jobs[id_]
 
 
-def _job(spec: JobSpec, **fields: object) -> Job:
-    return Job(title=spec.title, spec=spec, **fields)  # type: ignore[arg-type]
+def _job(spec: JobSpec, **fields: Any) -> Job:
+    return Job(title=spec.title, spec=spec, **fields)
 
 
 def _check_target(collection: str) -> None:

@@ -134,7 +134,7 @@ def _turn(picture: Image) -> Transpose | None:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    return turns.get(orientation)  # type: ignore[arg-type]
+    return turns.get(orientation)  # type: ignore[arg-type]  # whatever the file holds, or nothing
 
 
 def _quarter_turns() -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from engine.maps.projection import MAX_NEIGHBOURS, ProjectionSettings
+from engine.maps.projection import MAX_NEIGHBOURS, Method, ProjectionSettings
 from pages.ui.wording import plural
 
 if TYPE_CHECKING:
@@ -216,4 +216,5 @@ def second(
     if asked == OTHER_SEED:
         return info, replace(settings, method="umap", gap_axis=None, seed=(settings.seed + 1) % 2**32)
     method, dims = asked.split()
-    return info, replace(settings, method=method.lower(), dims=int(dims[0]), gap_axis=None)  # type: ignore[arg-type]
+    by: Method = "umap" if method == "UMAP" else "pca"
+    return info, replace(settings, method=by, dims=int(dims[0]), gap_axis=None)
