@@ -13,7 +13,7 @@ from docs import make_models
 from engine.models.catalog import CATALOG
 from engine.settings import PREFIX, Settings
 from tests.helpers.data import ROOT
-from tests.test_floors import FLOORS, module_of
+from tests.helpers.floors import FLOORS, module_of
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)

@@ -189,7 +189,9 @@ def _hdbscan(points: np.ndarray, near: np.ndarray, least: int, watch: Watch) -> 
         [np.stack([np.repeat(np.arange(n), k), near.ravel()], 1), _tree(points, core, watch)]
     )
     pairs = np.unique(np.sort(pairs, axis=1), axis=0)
-    lengths = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1) + _NO_ZERO
+    lengths = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
+    # Copies lie apart by what a processor rounds, and by another much on each.
+    lengths = np.where(lengths < _SAME, 0, lengths) + _NO_ZERO
     both = tuple(np.concatenate([pairs, pairs[:, ::-1]]).T)
     graph = coo_array((np.tile(lengths, 2), both), shape=(n, n)).tocsr()
     # k others and the point itself are min_samples in scikit-learn's count; the graph holds no "itself".
