@@ -25,6 +25,7 @@ from tests.helpers.chromium import JOB_MS
 from tests.helpers.map_page import canvas_box, on_screen
 
 WIDTH, HEIGHT = 1000, 640
+BORDER_PX = 240  # between the menu and what is on the page
 MOST_BYTES = 3_000_000
 QUALITY = 72
 QUESTION = "an old castle"
@@ -99,6 +100,7 @@ class Reel:
 
     def type(self, box: Any, words: str) -> None:
         """Type words, two letters a frame."""
+        box.press("Control+a")
         for at in range(0, len(words), 2):
             box.press_sequentially(words[at : at + 2])
             self.shoot(90)
@@ -117,7 +119,8 @@ class Reel:
         self.page.mouse.up()
 
     def scroll(self, down_px: float, steps: int = 6) -> None:
-        """Scroll what lies under the pointer."""
+        """Scroll the page, with the pointer at its border: over the map a wheel would zoom."""
+        self.point(BORDER_PX, HEIGHT * 0.45)
         for _ in range(steps):
             self.page.mouse.wheel(0, down_px / steps)
             self.page.wait_for_timeout(120)
@@ -167,8 +170,8 @@ def lasso(reel: Reel, folder: Path) -> None:
     settled(page)
     reel.say("Map: pictures and their captions in one space")
     reel.shoot(1500)
-    reel.scroll(150)
-    reel.shoot(1200)
+    reel.scroll(canvas_box(page)["y"] - 12)
+    reel.shoot(1500)
     reel.say("Lasso a group of points …")
     reel.click(page.get_by_role("button", name="Lasso", exact=True))
     box = canvas_box(page)
@@ -210,7 +213,7 @@ def rerank(reel: Reel) -> None:
     reel.shoot(900)
     reel.click(box)
     reel.type(box, RERANKED)
-    page.locator('[class*="st-key-rr_card_rr0_"]').first.wait_for()
+    page.get_by_text("Worth it").first.wait_for()
     settled(page, 1500)
     reel.shoot(3000)
     reel.scroll(700, steps=8)
