@@ -29,7 +29,7 @@ BORDER_PX = 240  # between the menu and what is on the page
 MOST_BYTES = 3_000_000
 QUALITY = 72
 QUESTION = "an old castle"
-RERANKED = "a white castle built over a river"
+RERANKED = "a chinese pagoda above a lake and trees"
 AROUND = "photos/neuschwanstein-castle.jpg"
 LASSOED = 26
 # Chromium's pictures of a page show no pointer, and nothing says what is going on: both are drawn on top.
