@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 PICTURES, ROUNDS = 200, 7
 
 
@@ -27,9 +27,9 @@ def bench_overhead(folder: Path) -> None:
     import numpy as np
     from PIL import Image
     from sentence_transformers import SentenceTransformer
-    from tiny_models import build_clip
 
     from engine.models.base import ModelChoice
+    from tests.helpers.tiny_models import build_clip
 
     path = str(build_clip(folder / "clip"))
     rng = np.random.default_rng(0)
@@ -55,10 +55,10 @@ def bench_overhead(folder: Path) -> None:
 def bench_cached(folder: Path) -> None:
     """Compare loading from the cache, through the engine and directly, while the network is dead."""
     from sentence_transformers import SentenceTransformer
-    from tiny_models import build_clip_saved
 
     from engine.models.base import ModelChoice
     from engine.models.hub import files
+    from tests.helpers.tiny_models import build_clip_saved
 
     commit = "c" * 40
     repo = files.repo_folder("sentence-transformers/clip-ViT-B-32")

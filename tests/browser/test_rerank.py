@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from engine.jobs.queue import _SAMPLES_STATE, _samples_version
+from engine.jobs.run import SAMPLES_STATE, samples_version
 from engine.workspace import Workspace
 from tests.helpers.chromium import JOB_MS, LOAD_MS, READY, becomes, overflow, served, steady
 from tests.helpers.data import real_photos, sources
@@ -24,7 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, pocket: o
     """Run the app on a data folder that holds a dozen photographs, and not the samples."""
     folder = tmp_path_factory.mktemp("app")
     workspace = give_model(Workspace.open(make_settings(folder, models_dir)), pocket)
-    workspace.ledger.set_state(_SAMPLES_STATE, _samples_version())
+    workspace.ledger.set_state(SAMPLES_STATE, samples_version())
     workspace.ingest("photos", sources([real_photos(tmp_path_factory.mktemp("real"), COUNT)]))
     workspace.close()
     (folder / "models").unlink()
