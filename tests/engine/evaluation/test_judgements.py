@@ -271,6 +271,7 @@ def zipped(**files: str) -> bytes:
         (b"PK\x03\x04" + b"junk" * 99, "cannot be read"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "cannot be read"),
     ],
+    ids=["another zip", "half a zip", "junk", "a picture"],  # a zip holds the time: no two are alike
 )
 def test_a_file_that_is_something_else_is_refused_in_words(marks, data, says):
     with pytest.raises(TrecError, match=says):
