@@ -207,19 +207,7 @@ class Ledger:
         Returns the media that no collection refers to any more.
         """
         with self._errors(), self._db:
-            where, judged, args = "collection = ?1", "collection = ?1", [collection]
-            if ids is not None:
-                where += f" AND id IN ({_GIVEN})"
-                judged += f" AND {_JUDGED}"
-                args.append(json.dumps(list(ids)))
-            self._db.execute(f"DELETE FROM judgements WHERE {judged}", args)
-            gone = self._db.execute(
-                f"SELECT DISTINCT media FROM items WHERE {where} AND media IS NOT NULL", args
-            ).fetchall()
-            self._db.execute(f"DELETE FROM items WHERE {where}", args)
-            note_write(self._db, collection)
-            used = "SELECT 1 FROM items WHERE media = ? LIMIT 1"
-            return [media for (media,) in gone if not self._db.execute(used, (media,)).fetchone()]
+            return _deleted(self._db, collection, ids)
 
     def is_used(self, media: str) -> bool:
         """Tell whether any collection refers to a medium."""
@@ -264,12 +252,15 @@ class Ledger:
             self._db.execute("INSERT OR REPLACE INTO collections VALUES (?, ?, ?, ?, ?)", row)
 
     def forget(self, collection: str) -> list[str]:
-        """Forget a whole collection; returns the media that nothing refers to any more."""
-        media = self.delete(collection)
+        """Forget a whole collection; returns the media that nothing refers to any more.
+
+        In one step: an ingest that is writing into it must not find it between two of them.
+        """
         with self._errors(), self._db:
+            media = _deleted(self._db, collection)
             self._db.execute("DELETE FROM collections WHERE name = ?", (collection,))
             forget_version(self._db, collection)
-        return media
+            return media
 
     def rows(self, query: str, args: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Return the rows of a query, for the other files of this room that read or record more here."""
@@ -292,6 +283,23 @@ class Ledger:
             except sqlite3.Error as error:
                 remedy = "Make sure it can be written and has free space, then try again."
                 raise FolderError(self.path.parent, f"cannot be used ({error})", remedy) from error
+
+
+def _deleted(db: sqlite3.Connection, collection: str, ids: Iterable[str] | None = None) -> list[str]:
+    """Delete rows as `Ledger.delete` says, within a transaction; returns the same."""
+    where, judged, args = "collection = ?1", "collection = ?1", [collection]
+    if ids is not None:
+        where += f" AND id IN ({_GIVEN})"
+        judged += f" AND {_JUDGED}"
+        args.append(json.dumps(list(ids)))
+    db.execute(f"DELETE FROM judgements WHERE {judged}", args)
+    gone = db.execute(
+        f"SELECT DISTINCT media FROM items WHERE {where} AND media IS NOT NULL", args
+    ).fetchall()
+    db.execute(f"DELETE FROM items WHERE {where}", args)
+    note_write(db, collection)
+    used = "SELECT 1 FROM items WHERE media = ? LIMIT 1"
+    return [media for (media,) in gone if not db.execute(used, (media,)).fetchone()]
 
 
 def _unpacked(rows: list[tuple[str, bytes]]) -> tuple[list[Item], VectorTable]:
