@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypedDict, get_args
 
@@ -291,10 +292,27 @@ def _umap(
             tqdm_kwds={"disable": False, "file": ear, "mininterval": 0.2, "bar_format": "{n}/{total}"},
             **known,
         )
-        return _finite(model.fit_transform(vectors))
+        with _bar_let_go():
+            return _finite(model.fit_transform(vectors))
     finally:
         umap_kernels.compiled()
         _lock.release()
+
+
+@contextmanager
+def _bar_let_go() -> Iterator[None]:
+    """Give tqdm's lock back where a cancel leaves its bar: its refresh does not where writing raises.
+
+    Every bar of the process would wait for it, also the one that Sentence Transformers makes for a question.
+    """
+    from tqdm import tqdm
+
+    try:
+        yield
+    except CancelledError:
+        with suppress(AssertionError, RuntimeError):  # it was not held
+            tqdm.get_lock().release()
+        raise
 
 
 class _Ear:

@@ -254,9 +254,9 @@ def test_what_somebody_adds_is_placed_and_a_refit_fits_it(page, server, folder, 
     with tab_of(browser) as other:
         other.bring_to_front()
         other.goto(f"{server}/Library")
-        other.get_by_label("Into").wait_for()
+        other.get_by_label("Add to").wait_for()
         other.wait_for_selector(READY)
-        expect(other.get_by_label("Into")).to_have_value("photos")
+        expect(other.get_by_label("Add to")).to_have_value("photos")
         give_files(other, [str(file) for file in files])
         other.get_by_role("button", name="Add to the collection").click()
         other.get_by_text("Done: 3 items stored").wait_for(timeout=JOB_MS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
+from tqdm import tqdm
 
 from engine.analysis.gap import l2m
 from engine.errors import ProjectionError
@@ -157,6 +159,23 @@ def test_a_fit_can_be_cancelled_and_the_next_one_works():
     with pytest.raises(CancelledError):
         fit(table, ["image"] * 200, UMAP, cancelled=cancelled)
     assert len(fit(table, ["image"] * 200, UMAP)) == 200
+
+
+@pytest.mark.parametrize("heard", range(1, 7))
+def test_a_fit_that_is_cancelled_anywhere_keeps_no_other_progress_bar_waiting(heard):
+    asked: list[int] = []
+
+    def cancelled() -> bool:
+        asked.append(1)
+        return len(asked) >= heard
+
+    with pytest.raises(CancelledError):
+        fit(unit_table(200, 16), ["image"] * 200, UMAP, cancelled=cancelled)
+    # In a thread of its own, as Sentence Transformers makes one for every question.
+    other = threading.Thread(target=lambda: list(tqdm(range(1), disable=True)), daemon=True)
+    other.start()
+    other.join(60)
+    assert not other.is_alive()
 
 
 def test_new_items_are_placed_among_their_neighbours_and_marked():

@@ -260,7 +260,7 @@ def test_code_of_a_models_own_is_refused_before_it_runs(here, copy, tmp_path):
         here.text(choice(folder))
     assert not ran.exists()
     other = Here(tmp_path, remote_code=f"a/b, {folder}")
-    assert other.models.loader._settings.allows_remote_code(str(folder))
+    assert other.loader._settings.allows_remote_code(str(folder))
 
 
 # ── dtypes ───────────────────────────────────────────────────────────────────────────────────────
