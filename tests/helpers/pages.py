@@ -73,7 +73,7 @@ def until_fitted(app):
     ends = time.monotonic() + 240
     while time.monotonic() < ends:
         jobs = resources.boot().jobs
-        if jobs is not None and not (jobs.active() and jobs.active().spec.projection is not None):
+        if jobs is not None and not (jobs.active() and jobs.active().spec.kind == "fit-map"):
             begun = len(jobs.list())
             app = app.run()
             if len(jobs.list()) == begun:  # a fit begun by this run may be over already, and not drawn
