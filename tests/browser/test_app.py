@@ -17,6 +17,7 @@ from tests.helpers.chromium import (
     give_files,
     overflow,
     pick,
+    press,
     served,
     steady,
     tab_of,
@@ -149,13 +150,13 @@ def test_marks_are_kept_over_a_reload_and_do_not_move_the_page(page, server):
     samples_ready(page, server)
     page.goto(f"{server}/Search?q=a+lighthouse+by+the+sea")
     first_row(page)
-    page.get_by_role("button", name="Right", exact=True).nth(8).click()  # below the fold
-    page.get_by_text("1 marked right, 0 wrong").wait_for()
+    right = page.get_by_role("button", name="Right", exact=True).nth(8)  # below the fold
+    press(page, right, page.get_by_text("1 marked right, 0 wrong"))
     pressed = page.locator('[class*="st-key-marks_right_hit"]')
     before = steady(page, pressed.bounding_box)
     assert 0 <= before["y"] <= 900
-    page.get_by_role("button", name="Wrong", exact=True).nth(9).click()
-    page.get_by_text("1 marked right, 1 wrong").wait_for()
+    wrong = page.get_by_role("button", name="Wrong", exact=True).nth(9)
+    press(page, wrong, page.get_by_text("1 marked right, 1 wrong"))
     page.wait_for_selector(READY)
     becomes(page, pressed.bounding_box, before)
     page.reload()

@@ -185,11 +185,15 @@ def press(page: object, button: Any, began: Any) -> None:
     raise AssertionError("nothing began")
 
 
-def give_files(page: object, files: list[str], *, into: str = "") -> None:
-    """Give files to an uploader until it shows one; a page that is drawn anew meanwhile loses them."""
-    chip = page.locator(f'{into} [data-testid="stFileChip"]')
+def give_files(page: object, files: list[str], *, key: str = "upload_") -> None:
+    """Give files to the uploader whose key begins so, until it shows one.
+
+    A page that is drawn anew meanwhile loses them, and of two uploaders on a page either may be drawn first.
+    """
+    uploader = f'[class*="st-key-{key}"]'
+    chip = page.locator(f'{uploader} [data-testid="stFileChip"]')
     for _ in range(12):
-        page.set_input_files(f'{into} input[type="file"]'.strip(), files)
+        page.set_input_files(f'{uploader} input[type="file"]', files)
         try:
             return chip.first.wait_for(state="attached", timeout=20_000)
         except TooLong:
