@@ -167,11 +167,11 @@ def test_several_processes_at_once_leave_kernels_that_are_right(module, tmp_path
 
 
 @pytest.mark.slow
-def test_umap_is_compiled_once_and_places_as_umap_does_by_itself(tmp_path):
-    env = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    first, compiled, _ = result(begin(FIT, **env))
-    there = files(tmp_path)
-    assert compiled and there
-    places, compiled, read = result(begin(FIT, **env))
-    assert (places, compiled) == (first, 0) and read and files(tmp_path) == there
-    assert result(begin(FIT, "plain"))[0] == places
+def test_umap_is_compiled_once_and_places_as_umap_does_by_itself():
+    plain = begin(FIT, "plain")
+    first, *counts = result(begin(FIT))  # all are compiled, or read where a test before compiled them
+    assert any(counts)
+    places, compiled, read = result(begin(FIT))
+    assert (places, compiled) == (first, 0) and read
+    places, compiled, _ = result(plain)  # pynndescent keeps kernels of its own, umap none
+    assert places == first and compiled
