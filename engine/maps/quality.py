@@ -51,6 +51,21 @@ class MapQuality:
     cross_modal_chance: float | None = None
     note: str = ""
 
+    @property
+    def overlap_chance(self) -> float:
+        """Return the overlap that places at random would have, in [0, 1]."""
+        return self.k / max(1, self.pool - 1)
+
+    @property
+    def intrusion_chance(self) -> float:
+        """Return the trustworthiness, and continuity, that places at random would have: about a half.
+
+        There a neighbour's rank among the pool's n - 1 others is any with equal chance, so that what it
+        exceeds k by sums to (n - 1 - k)(n - k) / 2 over them.
+        """
+        n, k = self.pool, self.k
+        return 1 - (n - 1 - k) * (n - k) / ((n - 1) * (2 * n - 3 * k - 1)) if n > 1 else 1.0
+
 
 @dataclass(frozen=True)
 class _Neighbours:

@@ -24,7 +24,10 @@ def test_a_full_collection_is_fitted_drawn_and_judged(app_folder):
     assert not app.error
     told = texts(app)
     assert "40 items" in told and "UMAP 2D, n_neighbors 15, min_dist 0.1, cosine, seed 42" in told
-    assert "trustworthiness" in told and "k = 15, n = 40, seed 0" in told
+    assert "close in the vectors" in told and "k = 15, n = 40, seed 0" in told
+    assert "high is good · 0.55 for places at random" in told
+    assert "by their vectors" in told or "by its vector alone" in told
+    assert "neither good nor bad · 0.50 by guessing" in told
     assert "Distances on the map are not the gap" in told
     gap = next(one.value for one in app.dataframe if "L2M" in one.value.columns)
     assert gap["n"].tolist() == ["20 + 20"] and gap["pairs"].tolist() == ["20"]

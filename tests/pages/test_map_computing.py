@@ -82,7 +82,7 @@ def test_a_large_map_is_measured_when_asked_and_everybody_sees_how_far_it_is(lar
     two_kinds()
     go = held("engine.maps.quality.quality")
     app = shown()
-    assert has(app, MEASURE) and not bars(app) and "trustworthiness" not in texts(app)
+    assert has(app, MEASURE) and not bars(app) and "close in the vectors" not in texts(app)
     app = pressed(app, MEASURE)
     assert len(bars(app)) == 1 and "Quality of the map: mine" in bars(app)[0]
     assert not has(app, MEASURE) and has(app, f"{MEASURE}_cancel")
@@ -92,7 +92,7 @@ def test_a_large_map_is_measured_when_asked_and_everybody_sees_how_far_it_is(lar
     all_ended()
     for visitor in (app, other, page("pages/3_Map.py")):
         told = texts(visitor.run())
-        assert "trustworthiness" in told and "separability" in told
+        assert "close in the vectors" in told and "by guessing" in told
         assert not bars(visitor) and not visitor.error and not visitor.exception
 
 
@@ -104,7 +104,7 @@ def test_a_cancel_brings_the_button_back_and_it_can_be_begun_again(large, held):
     go.set()
     app = pressed(app, MEASURE)
     all_ended()
-    assert "trustworthiness" in texts(app.run())
+    assert "close in the vectors" in texts(app.run())
 
 
 def test_what_waits_for_its_turn_says_for_what(large, held):
@@ -117,7 +117,7 @@ def test_what_waits_for_its_turn_says_for_what(large, held):
     go.set()
     all_ended()
     told = texts(app.run())
-    assert "trustworthiness" in told and "HDBSCAN on the vectors" in told and not bars(app)
+    assert "close in the vectors" in told and "HDBSCAN on the vectors" in told and not bars(app)
 
 
 def _key(app, start: str) -> str:
@@ -146,7 +146,7 @@ def test_an_error_is_shown_until_it_is_tried_again(monkeypatch, large_one, reque
     app = pressed(app, f"{MEASURE}_again")
     all_ended()
     app.run()
-    assert not app.error and "separability" in texts(app)
+    assert not app.error and "by guessing" in texts(app)
 
 
 def test_an_unexpected_error_is_in_the_log_and_not_on_the_page(monkeypatch):

@@ -8,7 +8,7 @@ import streamlit as st
 
 from engine.jobs import map_computations
 from pages.ui.frame import errors
-from pages.ui.map import waiting
+from pages.ui.map import sentences, waiting
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def draw_section(workspace: Workspace, drawn: DrawnMap, other: DrawnMap | None) 
                 st.caption(NOT_THE_GAP)
                 return
             *found, gap = measured
-            st.html(_strip(found, gap))
+            _say(found, gap)
             st.caption(NOT_THE_GAP)
             with st.expander(
                 "All numbers, and what they mean", icon=":material/straighten:", key="map_tables"
@@ -50,29 +50,24 @@ def draw_section(workspace: Workspace, drawn: DrawnMap, other: DrawnMap | None) 
     show()
 
 
-def _strip(found: list[MapQuality], gap: list[PairGap]) -> str:
-    """Return the numbers that matter most, those of two maps with a bar between them."""
-
-    def fact(label: str, values: list[str]) -> str:
-        return f"<div><b>{' | '.join(values)}</b>{label}</div>"
-
-    names = ("trustworthiness", "continuity", "overlap")
-    shown = [fact(name, [_short(getattr(one, name)) for one in found]) for name in names]
-    if any(one.cross_modal_map is not None for one in found):
-        shares = [f"{_short(one.cross_modal_original)} → {_short(one.cross_modal_map)}" for one in found]
-        shown.append(fact("neighbours of another modality: vectors → map", shares))
+def _say(found: list[MapQuality], gap: list[PairGap]) -> None:
+    """Say the numbers that matter most, those of two maps apart, then how they were measured."""
+    sides = ("",) if len(found) == 1 else ("Left: ", "Right: ")
+    said = [(side, one) for side, each in zip(sides, found, strict=True) for one in sentences.of_map(each)]
     if gap:
-        one = max(gap, key=lambda pair: min(pair.n_a, pair.n_b))
-        shown.append(fact(f"L2M of the vectors, {plural(one.a)}–{plural(one.b)}", [_short(one.l2m)]))
-        shown.append(fact("separability", [_short(one.separability)]))
+        largest = max(gap, key=lambda pair: min(pair.n_a, pair.n_b))
+        said += [("", one) for one in sentences.of_gap(largest)]
+    with st.container(horizontal=True, gap="medium", key="map_sentences"):
+        for side, one in said:
+            with st.container(width=270, gap=None):
+                st.markdown(
+                    plain(f"{side}{one.words}: ") + f"**{plain(one.number)}**", help=plain(one.meaning)
+                )
+                st.caption(plain(f"{one.direction} · {one.null}"))
     about = f"k = {found[0].k}, n = {found[0].n:,}, seed {SEED}"
     if found[0].sample < found[0].n:
         about += f", sample of {found[0].sample:,}"
-    return f'<div class="gs-facts gs-small">{"".join(shown)}</div><div class="gs-note">{about}</div>'
-
-
-def _short(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    st.caption(plain(about))
 
 
 def _quality(drawn: list[DrawnMap], found: list[MapQuality]) -> None:

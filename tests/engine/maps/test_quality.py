@@ -101,6 +101,22 @@ def test_a_map_that_keeps_everything_scores_one_and_a_random_one_near_a_half():
     assert lost.cross_modal_map is None and lost.cross_modal_chance is None
 
 
+@pytest.mark.parametrize(("n", "k"), [(30, 3), (61, 15)])
+def test_the_level_of_chance_is_the_mean_over_places_at_random(n, k):
+    table, _, names = drawn(n)
+    found = []
+    for seed in range(60):
+        places = np.random.default_rng(seed).normal(size=(n, 2)).astype(np.float32)
+        found.append(quality(table, a_map(table.ids, places), names, k=k))
+    for name, chance in (
+        ("trustworthiness", found[0].intrusion_chance),
+        ("continuity", found[0].intrusion_chance),
+        ("overlap", found[0].overlap_chance),
+    ):
+        values = [getattr(one, name) for one in found]
+        assert np.mean(values) == pytest.approx(chance, abs=4 * np.std(values) / len(values) ** 0.5)
+
+
 def test_the_mean_over_samples_is_the_number_over_everything():
     table, projection, names = drawn(300)
     whole = quality(table, projection, names)
