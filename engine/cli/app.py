@@ -14,9 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli.evaluate import evaluate
+from engine.cli.gap import gap
 from engine.cli.ingest import ingest, reembed
 from engine.cli.judgements import judgements
-from engine.cli.maps import gap, project
+from engine.cli.maps import project
 from engine.cli.output import (
     CollectionOption,
     JsonOption,

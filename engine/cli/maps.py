@@ -1,12 +1,11 @@
-"""`python -m engine project` and `gap`: a collection's map into a file, and its modality gap in numbers.
+"""`python -m engine project`: a collection's map into a file.
 
-`app.py` owns the command line; this file adds two commands to it.
+`app.py` owns the command line; this file adds a command to it.
 """
 
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +13,9 @@ import typer
 
 from engine.cli.output import (
     CollectionOption,
-    JsonOption,
     end_stage,
     open_workspace,
     say,
-    say_json,
     show_stage,
 )
 from engine.errors import ProjectionError
@@ -26,8 +23,6 @@ from engine.errors import ProjectionError
 if TYPE_CHECKING:
     from engine.maps.kept import Map
     from engine.maps.projection import ProjectionSettings
-    from engine.types import Modality, VectorTable
-    from engine.workspace import Workspace
 
 
 def project(
@@ -59,52 +54,6 @@ def project(
     say(f"{len(found.projection):,} items by {found.projection.method}{placed} -> {out}")
     if found.projection.note:
         say(found.projection.note)
-
-
-def gap(
-    collection: CollectionOption,
-    k: Annotated[int, typer.Option(min=1, max=500, help="How many neighbours purity looks at.")] = 15,
-    seed: Annotated[int, typer.Option(help="Seed of samples, splits and permutations.")] = 0,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure the gap between every two modalities, from the vectors and never from a map."""
-    with open_workspace() as workspace:
-        document = gap_document(workspace, collection, k=k, seed=seed)
-    if as_json:
-        say_json(document)
-        return
-    counts = ", ".join(f"{count:,} {modality}" for modality, count in document["counts"].items())
-    say(f"{counts}, model {document['model']}, seed {seed}")
-    if not document["pairs"]:
-        say("one modality alone has no gap")
-    for one in document["pairs"]:
-        say(f"{one['a']} and {one['b']}, {one['pairs']:,} pairs")
-        for name in ("l2m", "l2m_unbiased", "rmg", "separability", "purity"):
-            value = one[name]
-            shown = "too few items" if value is None else f"{value:.4f}"
-            say(f"{name:>14}  {shown}")
-
-
-def gap_document(workspace: Workspace, collection: str, *, k: int, seed: int) -> dict[str, Any]:
-    """Return what `gap --json` prints, by the numbers of the Map page.
-
-    Raises CollectionNotFoundError, StoreError, FolderError.
-    """
-    from engine.analysis.gap import gaps
-    from engine.maps.gap_input import gap_input
-
-    info = workspace.store.info(collection)
-    tables: dict[Modality, VectorTable] = {}
-    pair_of: dict[str, int] = {}
-    if info.total:  # nothing can be read of an empty one, and no gap is its answer
-        content = workspace.maps.content_of(collection)
-        tables, pair_of = gap_input(content.vectors(), content.columns)
-    return {
-        "collection": collection,
-        "model": info.made_by.model,
-        "counts": {one: len(tables[one]) if one in tables else 0 for one in info.counts},
-        "pairs": [asdict(one) for one in gaps(tables, pair_of, k=k, seed=seed)],
-    }
 
 
 def _settings(

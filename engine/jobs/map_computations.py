@@ -15,8 +15,8 @@ from engine.types import MODALITIES
 
 if TYPE_CHECKING:
     from engine.analysis.clusters import Clusters
-    from engine.analysis.gap import PairGap
     from engine.analysis.near_duplicates import Duplicates
+    from engine.evaluation.pair_gap import PairGap
     from engine.maps.drawn import DrawnMap
     from engine.maps.quality import MapQuality
     from engine.types import VectorTable
@@ -45,7 +45,7 @@ def gaps_of(workspace: Workspace, drawn: DrawnMap, k: int, seed: int) -> Computa
     """Return the task of measuring the gap of every two modalities, from the vectors: a list of PairGap."""
 
     def compute(on_progress: Progress, cancelled: Cancelled) -> list[PairGap]:
-        from engine.analysis.gap import gaps
+        from engine.evaluation.gap_matrix import gaps
         from engine.maps.gap_input import gap_input
 
         tables, pair_of = gap_input(_table(workspace, drawn), drawn.columns)

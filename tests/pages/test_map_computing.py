@@ -134,7 +134,7 @@ def test_an_error_is_shown_until_it_is_tried_again(monkeypatch, large_one, reque
         raise ProjectionError("The vectors are *odd*.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("engine.analysis.gap.gaps", fails)
+        patch.setattr("engine.evaluation.gap_matrix.gaps", fails)
         app = shown()
         if large_one:
             app = pressed(app, MEASURE)
@@ -153,7 +153,7 @@ def test_an_unexpected_error_is_in_the_log_and_not_on_the_page(monkeypatch):
     told = []
     monkeypatch.setattr("threading.excepthook", lambda args: told.append(args.exc_type))
     two_kinds()
-    monkeypatch.setattr("engine.analysis.gap.gaps", lambda *args, **more: 1 / 0)
+    monkeypatch.setattr("engine.evaluation.gap_matrix.gaps", lambda *args, **more: 1 / 0)
     app = shown()
     assert [error.value for error in app.error] == ["An unexpected error; the server's log has it."]
     assert not app.exception and told == [ZeroDivisionError]

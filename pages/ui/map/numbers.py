@@ -12,7 +12,7 @@ from pages.ui.map import sentences, waiting
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
-    from engine.analysis.gap import PairGap
+    from engine.evaluation.pair_gap import PairGap
     from engine.maps.drawn import DrawnMap
     from engine.maps.quality import MapQuality
     from engine.workspace import Workspace

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from engine.analysis.gap import l2m, rmg, unit
-from engine.cli.maps import gap_document
+from engine.cli.gap import gap_document
 from engine.jobs import map_computations
 from engine.maps.drawn import DrawnMap
 from engine.maps.projection import ProjectionSettings

@@ -1,0 +1,217 @@
+"""What chance does to the gap: nulls by permutation, and intervals by resampling what belongs together.
+
+Pure; the distances themselves are in `gap.py`. A p is (1 + #≥) / (B + 1) and never 0 (Phipson and Smyth
+2010). The percentile bootstrap (Efron and Tibshirani 1993) draws whole units: a pair, or all captions of
+one picture, stays together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.analysis.gap import check_paired, l2m
+from engine.progress import Watch
+
+PERMUTATIONS, RESAMPLES = 200, 500
+MOST_UNITS = 2_000  # more are summed into as many at random: what their mean varies by stays the same
+FEWEST_UNITS = 5
+_DRAWS = 50  # at once: 200 permutations of a million rows would be 1.6 GB
+_UNHEARD = Watch()
+
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Null:
+    """The same distance under permutation: its mean, 99 % point, and p = (1 + #≥) / (B + 1)."""
+
+    mean: float
+    high: float
+    p: float
+
+
+def l2m_null(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+    watch: Watch = _UNHEARD,
+) -> Null:
+    """Return the distribution of L2M where modality labels are shuffled; p is in (0, 1].
+
+    x (n, d), y (m, d) float64 unit rows, n, m >= 1. Raises CancelledError where the watch
+    hears a cancel.
+    """
+    both, chance = np.concatenate([x, y]), np.random.default_rng(seed)
+    total, found = both.sum(0), np.zeros(0)
+    for start in range(0, permutations, _DRAWS):
+        watch.at(start / permutations)
+        drawn = np.zeros((min(_DRAWS, permutations - start), len(both)))
+        for one in drawn:
+            one[chance.permutation(len(both))[: len(x)]] = 1
+        part = drawn @ both
+        found = np.append(found, np.linalg.norm(part / len(x) - (total - part) / len(y), axis=1))
+    return _null(found, l2m(x, y))
+
+
+def l2m_swap_null(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+    watch: Watch = _UNHEARD,
+) -> Null:
+    """Return the distribution of L2M where each pair swaps its modalities or not; p is in (0, 1].
+
+    x, y: (n, d) float64 unit rows, row i with row i, n >= 1. Raises ValueError for two shapes, and
+    CancelledError where the watch hears a cancel.
+    """
+    check_paired(x, y)
+    apart, chance, found = x - y, np.random.default_rng(seed), np.zeros(0)
+    for start in range(0, permutations, _DRAWS):
+        watch.at(start / permutations)
+        signs = chance.choice([-1.0, 1.0], (min(_DRAWS, permutations - start), len(x)))
+        found = np.append(found, np.linalg.norm(signs @ apart / len(x), axis=1))
+    return _null(found, l2m(x, y))
+
+
+def _null(found: np.ndarray, observed: float) -> Null:
+    # What only rounding parts is as large: labels of rows that are all the same prove nothing.
+    as_large = int((found >= observed - 1e-12).sum())
+    return Null(float(found.mean()), float(np.quantile(found, 0.99)), (1 + as_large) / (len(found) + 1))
+
+
+def intervals(
+    x: np.ndarray,
+    y: np.ndarray,
+    units: Sequence[Hashable],
+    paired: tuple[Sequence[int], Sequence[int]],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    watch: Watch = _UNHEARD,
+) -> dict[str, Bounds]:
+    """Return the 95 % percentile intervals of what is made of sums, by its name.
+
+    l2m, cone_a, cone_b and cosine_unpaired over all rows; with pairs rmg, l2i, alignment and cosine_paired
+    too. x (n, d), y (m, d): float64 unit rows; units: one per row of x, then of y, drawn as a whole; paired:
+    the rows of x and of y that belong together. Empty below FEWEST_UNITS units of either. Rows of one unit
+    are not compared with each other inside a modality. Raises CancelledError where the watch hears a cancel.
+    """
+    named = np.unique(_numbers(units), return_inverse=True)[1]
+    chance = np.random.default_rng(seed)
+    count = int(named.max(initial=-1)) + 1
+    if min(len(set(named[: len(x)].tolist())), len(set(named[len(x) :].tolist()))) < FEWEST_UNITS:
+        return {}
+    if count > MOST_UNITS:
+        named, count = (chance.permutation(count) % MOST_UNITS)[named], MOST_UNITS
+    of_x, of_y = named[: len(x)], named[len(x) :]
+    left, right = (np.asarray(rows, np.intp) for rows in paired)
+    sums = _Sums(_summed(x, of_x, count), _summed(y, of_y, count))
+    pairs = _Pairs.of(x[left], y[right], of_x[left], count) if len(left) >= FEWEST_UNITS else None
+    found: dict[str, list[np.ndarray]] = {}
+    for start in range(0, resamples, _DRAWS):
+        watch.at(start / resamples)
+        size = min(_DRAWS, resamples - start)
+        drawn = _drawn(chance, size, count)
+        for name, values in {**sums.measured(drawn), **(pairs.measured(drawn) if pairs else {})}.items():
+            found.setdefault(name, []).append(values)
+    ends = {name: np.nanquantile(np.concatenate(values), [0.025, 0.975]) for name, values in found.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items() if np.isfinite(low + high)}
+
+
+@dataclass(frozen=True)
+class _Units:
+    """Rows summed by unit: sums (units, d) float32, and how many rows each has, counts (units,) float32."""
+
+    sums: np.ndarray
+    counts: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """All rows of both modalities by unit, and what is measured of a draw of units."""
+
+    a: _Units
+    b: _Units
+
+    def measured(self, drawn: np.ndarray) -> dict[str, np.ndarray]:
+        """Return l2m, cones and the unpaired cosine of each of drawn (b, units) float32: (b,) floats."""
+        total_a, total_b = drawn @ self.a.sums, drawn @ self.b.sums
+        count_a, count_b = drawn @ self.a.counts, drawn @ self.b.counts
+        with np.errstate(invalid="ignore", divide="ignore"):  # a draw without one modality: NaN, left out
+            apart = total_a / count_a[:, None] - total_b / count_b[:, None]
+            same = drawn**2 @ (self.a.sums * self.b.sums).sum(1)
+            others = count_a * count_b - drawn**2 @ (self.a.counts * self.b.counts)
+            return {
+                "l2m": np.linalg.norm(apart, axis=1),
+                "cone_a": _cones(drawn, self.a, total_a, count_a),
+                "cone_b": _cones(drawn, self.b, total_b, count_b),
+                "cosine_unpaired": ((total_a * total_b).sum(1) - same) / others,
+            }
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The rows that belong together, by unit, with the sums of their distances, (units,) float32."""
+
+    a: _Units
+    b: _Units
+    distances: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, y: np.ndarray, named: np.ndarray, count: int) -> _Pairs:
+        """Sum pairs x, y (n, d) float64 of the units named (n,) int64."""
+        squares = ((x - y) ** 2).sum(1)
+        by_unit = [
+            np.bincount(named, values, count).astype(np.float32) for values in (np.sqrt(squares), squares)
+        ]
+        return cls(_summed(x, named, count), _summed(y, named, count), *by_unit)
+
+    def measured(self, drawn: np.ndarray) -> dict[str, np.ndarray]:
+        """Return rmg, l2i, alignment and the paired cosine of each of drawn (b, units) float32: (b,)."""
+        count = drawn @ self.a.counts
+        with np.errstate(invalid="ignore", divide="ignore"):
+            squares = drawn @ self.squares / count
+            cones = [_cones(drawn, one, drawn @ one.sums, count) for one in (self.a, self.b)]
+            within = np.maximum((1 - sum(cones) / 2) / 2, 0)
+            return {
+                "rmg": squares / 4 / (squares / 4 + within),
+                "l2i": drawn @ self.distances / count,
+                "alignment": squares,
+                "cosine_paired": 1 - squares / 2,
+            }
+
+
+def _cones(drawn: np.ndarray, units: _Units, total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return the mean cosine between rows of different units, for each draw: (b,)."""
+    own = drawn**2 @ (units.sums**2).sum(1)
+    others = count**2 - drawn**2 @ units.counts**2
+    return np.asarray(((total**2).sum(1) - own) / others)
+
+
+def _drawn(chance: np.random.Generator, size: int, count: int) -> np.ndarray:
+    """Return how often each unit is in each draw of as many: (size, count) float32."""
+    places = chance.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
+    return np.bincount(places.ravel(), minlength=size * count).reshape(size, count).astype(np.float32)
+
+
+def _summed(rows: np.ndarray, named: np.ndarray, count: int) -> _Units:
+    counts = np.bincount(named, minlength=count).astype(np.float32)
+    sums = np.zeros((count, rows.shape[1]), np.float32)
+    order = np.argsort(named, kind="stable")
+    there, starts = np.unique(named[order], return_index=True)
+    sums[there] = np.add.reduceat(rows[order], starts, axis=0)
+    return _Units(sums, counts)
+
+
+def _numbers(units: Sequence[Hashable]) -> np.ndarray:
+    """Return a number for each unit, the same for the same: (n,) int64."""
+    known: dict[Hashable, int] = {}
+    return np.array([known.setdefault(one, len(known)) for one in units], np.int64)

@@ -1,0 +1,67 @@
+"""Hubs: items that are among the nearest of far too many questions, and items that are so for none.
+
+Pure; which questions and which items is the caller's choice. Sources: Radovanović et al. 2010 (skewness of
+N_k), Feldbauer et al. 2018 (Robin Hood index, antihubs).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_BLOCK = 1_000
+
+
+@dataclass(frozen=True)
+class Hubness:
+    """How unequally the places among the k nearest are given to `documents` by `questions`.
+
+    `skew` is the third standardised moment of N_k (0: even; a random sphere has about 0.14; None where all
+    have as many); `robin_hood` in [0, 1) the share of places that would have to change hands to make it even;
+    `antihubs` in [0, 1) the share of documents that are never found.
+    """
+
+    k: int
+    questions: int
+    documents: int
+    skew: float | None
+    robin_hood: float
+    antihubs: float
+
+
+def neighbour_counts(questions: np.ndarray, documents: np.ndarray, *, k: int = 10) -> np.ndarray:
+    """Return N_k: for each document how many questions have it among their k nearest by cosine.
+
+    questions (q, d), documents (n, d): unit rows of any float dtype, 1 <= k <= n. Returns (n,) int64, which
+    sums to q * k. Raises ValueError for another k.
+    """
+    if not 1 <= k <= len(documents):
+        raise ValueError(f"k is {k}; it must be 1 to {len(documents)}")
+    counts = np.zeros(len(documents), np.int64)
+    for start in range(0, len(questions), _BLOCK):
+        scores = questions[start : start + _BLOCK] @ documents.T
+        nearest = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        counts += np.bincount(nearest.ravel(), minlength=len(documents))
+    return counts
+
+
+def hubness(questions: np.ndarray, documents: np.ndarray, *, k: int = 10) -> Hubness:
+    """Return how unequally documents are found by questions.
+
+    questions (q, d), documents (n, d): unit rows of any float dtype, q >= 1, 1 <= k <= n. Raises ValueError
+    for another k or no question.
+    """
+    if not len(questions):
+        raise ValueError("without a question nothing is found")
+    counts = neighbour_counts(questions, documents, k=k)
+    even = counts.mean()
+    spread = counts.std()
+    return Hubness(
+        k=k,
+        questions=len(questions),
+        documents=len(documents),
+        skew=float((((counts - even) / spread) ** 3).mean()) if spread else None,
+        robin_hood=float(np.abs(counts - even).sum() / (2 * counts.sum())),
+        antihubs=float((counts == 0).mean()),
+    )

@@ -1,0 +1,95 @@
+"""What belongs together against what does not: who crowds out a true pair, and whether both sides agree.
+
+Row i of one modality belongs to row i of the other. Over all pairs of rows, so that callers give a sample
+where there are many. Pure; distances of centroids and of pairs alone are in `gap.py`. Sources: Schrodi et al.
+2024 (neighbour agreement), Liang et al. 2022 (the contrastive loss of CLIP, Radford et al. 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from engine.analysis.gap import check_paired
+
+_BLOCK = 1_000
+
+
+def crowding(x: np.ndarray, y: np.ndarray) -> float:
+    """Return P(cosine of two unrelated rows of x > cosine of a true pair), an AUC in [0, 1]; ties count half.
+
+    At 1 every search over both modalities finds the own one first. x, y: (n, d) unit rows of any float
+    dtype, row i with row i, n >= 2. Raises ValueError for less, or for two shapes.
+    """
+    check_paired(x, y)
+    if len(x) < 2:
+        raise ValueError("unrelated rows need two pairs")
+    paired, below = _rounded((x * y).sum(1)), 0
+    for start, block in _blocks(x):
+        scores = block @ x.T
+        np.fill_diagonal(scores[:, start:], -2)  # itself is no other, and below every cosine
+        others = np.sort(_rounded(scores), axis=None)
+        for side in ("left", "right"):
+            below += int(np.searchsorted(others, paired, side).sum()) - len(block) * len(paired)  # type: ignore[call-overload]  # either literal
+    return 1 - below / (2 * len(x) * len(x) * (len(x) - 1))
+
+
+def neighbour_agreement(x: np.ndarray, y: np.ndarray, *, k: int = 10) -> tuple[float, float] | None:
+    """Return how far both modalities order the same things alike: Kendall's distance, and the overlap at k.
+
+    For every pair the others are ordered by cosine, once in x and once in y. The first number is the mean of
+    (1 - tau) / 2, in [0, 1], 0.5 where the orders know nothing of each other; the second the mean share of
+    the k nearest that both have, in [0, 1]. x, y: (n, d) unit rows of any float dtype, row i with row i,
+    n >= 3; 1 <= k < n. None where everything is equally near. Raises ValueError for less, another k, or
+    two shapes. Schrodi et al. 2024, there over classes.
+    """
+    from scipy.stats import kendalltau
+
+    check_paired(x, y)
+    if not 1 <= k < len(x) or len(x) < 3:
+        raise ValueError(f"{k} neighbours of {len(x)} pairs cannot be compared")
+    taus, shared = [], 0
+    for (start, left), (_, right) in zip(_blocks(x), _blocks(y), strict=True):
+        for row, (a, b) in enumerate(zip(_rounded(left @ x.T), _rounded(right @ y.T), strict=True), start):
+            a, b = np.delete(a, row), np.delete(b, row)
+            taus.append(float(kendalltau(a, b).statistic))
+            near = [np.argpartition(-one, k - 1)[:k] for one in (a, b)]
+            shared += len(np.intersect1d(*near))
+    known = [tau for tau in taus if not np.isnan(tau)]
+    return ((1 - float(np.mean(known))) / 2, shared / (k * len(x))) if known else None
+
+
+def contrastive_loss(x: np.ndarray, y: np.ndarray, *, temperature: float = 0.01, batch: int = 50) -> float:
+    """Return CLIP's loss: the cross entropy of cosine / temperature, each row against its batch, both ways.
+
+    In [0, inf); log(batch) where everything is equally near. Batches are consecutive rows, and a last one
+    that is not whole is left out, since the loss depends on their size. x, y: (n, d) unit rows of any float
+    dtype, row i with row i, n >= 1. Raises ValueError for a temperature that is not positive, no row,
+    or two shapes.
+    """
+    check_paired(x, y)
+    if not temperature > 0 or not np.isfinite(temperature):
+        raise ValueError(f"the temperature is {temperature}; it must be more than 0")
+    if not len(x) or batch < 1:
+        raise ValueError("a loss needs a pair")
+    size, losses = min(batch, len(x)), []
+    for start in range(0, len(x) - size + 1, size):
+        rows = slice(start, start + size)
+        logits = (x[rows] @ y[rows].T) / temperature
+        losses += [_cross_entropy(logits), _cross_entropy(logits.T)]
+    return float(np.mean(losses))
+
+
+def _cross_entropy(logits: np.ndarray) -> float:
+    peaks = logits.max(1)
+    return float((np.log(np.exp(logits - peaks[:, None]).sum(1)) + peaks - np.diag(logits)).mean())
+
+
+def _rounded(cosines: np.ndarray) -> np.ndarray:
+    """Return cosines as ties count: what differs by the noise of a product only is equal."""
+    return np.round(cosines, 6 if cosines.dtype == np.float32 else 12)
+
+
+def _blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    return ((start, rows[start : start + _BLOCK]) for start in range(0, len(rows), _BLOCK))

@@ -1,0 +1,122 @@
+"""`python -m engine gap`: a collection's modality gap in sentences or as JSON, and what an edit does to it.
+
+`gap_sentences.py` words it, `app.py` owns the command line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli.output import CollectionOption, JsonOption, open_workspace, say, say_json
+
+if TYPE_CHECKING:
+    from engine.analysis.edits import EditName
+    from engine.evaluation.gap_edits import EditedGap
+    from engine.evaluation.pair_gap import PairGap
+    from engine.types import Modality, VectorTable
+    from engine.workspace import Workspace
+
+
+def gap(
+    collection: CollectionOption,
+    k: Annotated[int, typer.Option(min=1, max=500, help="How many neighbours purity looks at.")] = 15,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of samples, splits, draws and permutations.")] = 0,
+    temperature: Annotated[float, typer.Option(help="Of the contrastive loss; CLIP's is 0.01.")] = 0.01,
+    edit: Annotated[
+        str | None,
+        typer.Option(
+            help="Also measure held-out items before and after an edit that is fitted on the others: "
+            "shift, centre, standardise, project-out or drop-dims. No stored vector is changed."
+        ),
+    ] = None,
+    delta: Annotated[float, typer.Option(help="How far --edit shift moves the two together.")] = 0.5,
+    dims: Annotated[int, typer.Option(help="How many dimensions --edit drop-dims drops.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the gap between every two modalities, from the vectors and never from a map."""
+    from engine.cli.gap_sentences import edit_sentences, sentences
+
+    named = _edit(edit)
+    with open_workspace() as workspace:
+        rows = _Rows(workspace, collection)
+        found = rows.gaps(k=k, seed=seed, temperature=temperature)
+        edited = [] if named is None else rows.edited(named, delta, dims, k, seed, temperature)
+    if as_json:
+        say_json(rows.document(found) | ({} if named is None else {"edits": [asdict(one) for one in edited]}))
+        return
+    counts = ", ".join(f"{count:,} {modality}" for modality, count in rows.counts.items())
+    say(f"{counts}, model {rows.model}, seed {seed}")
+    if not found:
+        say("one modality alone has no gap")
+    for one in found:
+        for line in sentences(one):
+            say(line)
+    for change in edited:
+        for line in edit_sentences(change):
+            say(line)
+
+
+def gap_document(
+    workspace: Workspace, collection: str, *, k: int, seed: int, temperature: float = 0.01
+) -> dict[str, Any]:
+    """Return what `gap --json` prints without an edit, by the numbers of the Map page.
+
+    Raises CollectionNotFoundError, StoreError, FolderError, GapError.
+    """
+    rows = _Rows(workspace, collection)
+    return rows.document(rows.gaps(k=k, seed=seed, temperature=temperature))
+
+
+class _Rows:
+    """A collection's vectors by modality, read once."""
+
+    def __init__(self, workspace: Workspace, collection: str) -> None:
+        from engine.maps.gap_input import gap_input
+
+        info = workspace.store.info(collection)
+        self.collection, self.model = collection, info.made_by.model
+        self._tables: dict[Modality, VectorTable] = {}
+        self._pair_of: dict[str, int] = {}
+        if info.total:  # nothing can be read of an empty one, and no gap is its answer
+            content = workspace.maps.content_of(collection)
+            self._tables, self._pair_of = gap_input(content.vectors(), content.columns)
+        self.counts = {one: len(self._tables[one]) if one in self._tables else 0 for one in info.counts}
+
+    def gaps(self, *, k: int, seed: int, temperature: float) -> list[PairGap]:
+        """Return the gap of every two modalities."""
+        from engine.evaluation.gap_matrix import gaps
+
+        return gaps(self._tables, self._pair_of, k=k, seed=seed, temperature=temperature)
+
+    def edited(
+        self, edit: EditName, delta: float, dims: int, k: int, seed: int, temperature: float
+    ) -> list[EditedGap]:
+        """Return what an edit does to it."""
+        from engine.evaluation.gap_edits import edited_gaps
+
+        settings = {"k": k, "seed": seed, "temperature": temperature}
+        return edited_gaps(self._tables, self._pair_of, edit, delta=delta, dims=dims, **settings)
+
+    def document(self, found: list[PairGap]) -> dict[str, Any]:
+        """Return the gaps as JSON has them."""
+        return {
+            "collection": self.collection,
+            "model": self.model,
+            "counts": self.counts,
+            "pairs": [asdict(one) for one in found],
+        }
+
+
+def _edit(name: str | None) -> EditName | None:
+    """Return an edit that there is, as it was typed."""
+    from engine.analysis.edits import EDITS
+
+    for one in EDITS:
+        if one == name:
+            return one
+    if name is not None:
+        raise typer.BadParameter(f"--edit is {', '.join(EDITS)}, not {name!r}")
+    return None

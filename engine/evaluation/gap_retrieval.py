@@ -1,0 +1,112 @@
+"""Retrieval from one modality to another inside a collection: ranks of what belongs together, and means.
+
+Questions and candidates are stored vectors; what a page or a command asks a collection is in `run.py`.
+An item may belong to several (a picture and its five captions): the best rank counts ("any hit").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.evaluation.metrics import Interval, bootstrap, hit_at, ranks_by_score, reciprocal_rank
+from engine.progress import Watch
+
+KS = (1, 5, 10)
+MOST_CANDIDATES, MOST_QUESTIONS = 10_000, 2_000
+RESAMPLES = 500
+_BLOCK = 500
+_UNHEARD = Watch()
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """How well items of one modality find what belongs to them among the other, by cosine.
+
+    `hits` has hit@k ("any hit", R@k) for every k of KS, in [0, 1] with intervals over questions, `mrr` the
+    mean reciprocal rank, `median_rank` the median rank of the best (ties at mid-rank); `chance_hits` and
+    `chance_mrr` are those of a random order with one right answer, where the median rank is
+    (candidates + 1) / 2.
+    """
+
+    questions: int
+    candidates: int
+    hits: dict[str, Interval]
+    mrr: Interval
+    median_rank: float
+    chance_hits: dict[str, float]
+    chance_mrr: float
+
+
+def retrieval(
+    x: np.ndarray,
+    y: np.ndarray,
+    keys_x: Sequence[Hashable],
+    keys_y: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    watch: Watch = _UNHEARD,
+) -> Retrieval | None:
+    """Return how well the rows of x find the rows of y of the same key.
+
+    x (n, d), y (m, d): unit rows of any float dtype, compared as float32, so that cosines within 1e-6 tie.
+    At most MOST_CANDIDATES rows of y and MOST_QUESTIONS of x, drawn by the seed. None where no row of x has
+    one of y. Raises CancelledError where the watch hears a cancel.
+    """
+    ranks, candidates = best_ranks(x, y, keys_x, keys_y, seed=seed, watch=watch)
+    if not len(ranks):
+        return None
+    every = np.arange(1, candidates + 1)
+
+    def mean(values: Sequence[float]) -> Interval:
+        return bootstrap(np.array(values), resamples=RESAMPLES, seed=seed)
+
+    return Retrieval(
+        questions=len(ranks),
+        candidates=candidates,
+        hits={str(k): mean([hit_at(ranks[row : row + 1], k) for row in range(len(ranks))]) for k in KS},
+        mrr=mean([reciprocal_rank(ranks[row : row + 1]) for row in range(len(ranks))]),
+        median_rank=float(np.median(ranks)),
+        chance_hits={str(k): min(1.0, k / candidates) for k in KS},
+        chance_mrr=float((1 / every).mean()),
+    )
+
+
+def best_ranks(
+    x: np.ndarray,
+    y: np.ndarray,
+    keys_x: Sequence[Hashable],
+    keys_y: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    watch: Watch = _UNHEARD,
+) -> tuple[np.ndarray, int]:
+    """Return for each row of x the best rank of a row of y of its key, and among how many rows of y.
+
+    x (n, d), y (m, d): unit rows of any float dtype, as in `retrieval`. Returns (questions,) float64 from 1,
+    in the order of the rows of x that have one.
+    """
+    chance = np.random.default_rng(seed)
+    drawn = _some(len(y), MOST_CANDIDATES, chance)
+    documents = y[drawn].astype(np.float32, copy=False)
+    rows_of: dict[Hashable, list[int]] = {}
+    for place, row in enumerate(drawn.tolist()):
+        rows_of.setdefault(keys_y[row], []).append(place)
+    asked = np.array([row for row, key in enumerate(keys_x) if key in rows_of], np.intp)
+    asked = asked[_some(len(asked), MOST_QUESTIONS, chance)]
+    ranks = np.empty(len(asked))
+    for start in range(0, len(asked), _BLOCK):
+        watch.at(start / len(asked))
+        rows = asked[start : start + _BLOCK]
+        # Rounded, as equal vectors differ by the noise of a product, which is no order.
+        scores = np.round(x[rows].astype(np.float32, copy=False) @ documents.T, 6)
+        for place, row in enumerate(rows.tolist()):
+            ranks[start + place] = ranks_by_score(scores[place], rows_of[keys_x[row]]).min()
+    return ranks, len(drawn)
+
+
+def _some(count: int, most: int, chance: np.random.Generator) -> np.ndarray:
+    """Return all of 0 to count - 1, or `most` of them at random, ascending: (at most `most`,) int64."""
+    return np.arange(count) if count <= most else np.sort(chance.choice(count, most, replace=False))
