@@ -113,7 +113,10 @@ def intervals(
     of_x, of_y = named[: len(x)], named[len(x) :]
     left, right = (np.asarray(rows, np.intp) for rows in paired)
     sums = _Sums(_summed(x, of_x, count), _summed(y, of_y, count))
-    pairs = _Pairs.of(x[left], y[right], of_x[left], count) if len(left) >= FEWEST_UNITS else None
+    pairs = None
+    if len(left) >= FEWEST_UNITS:
+        whole = len(left) == len(x) == len(y)
+        pairs = _Pairs.of(x[left], y[right], of_x[left], count, (sums.a, sums.b) if whole else None)
     found: dict[str, list[np.ndarray]] = {}
     for start in range(0, resamples, _DRAWS):
         watch.at(start / resamples)
@@ -121,8 +124,13 @@ def intervals(
         drawn = _drawn(chance, size, count)
         for name, values in {**sums.measured(drawn), **(pairs.measured(drawn) if pairs else {})}.items():
             found.setdefault(name, []).append(values)
-    ends = {name: np.nanquantile(np.concatenate(values), [0.025, 0.975]) for name, values in found.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in ends.items() if np.isfinite(low + high)}
+    return {name: _ends(np.concatenate(values)) for name, values in found.items()}
+
+
+def _ends(values: np.ndarray) -> Bounds:
+    """Return between what 95 % of the draws are (b,), those left out that had nothing of a modality."""
+    low, high = np.quantile(values[np.isfinite(values)], [0.025, 0.975])
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -166,13 +174,21 @@ class _Pairs:
     squares: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray, y: np.ndarray, named: np.ndarray, count: int) -> _Pairs:
-        """Sum pairs x, y (n, d) float64 of the units named (n,) int64."""
+    def of(
+        cls,
+        x: np.ndarray,
+        y: np.ndarray,
+        named: np.ndarray,
+        count: int,
+        summed: tuple[_Units, _Units] | None,
+    ) -> _Pairs:
+        """Sum pairs x, y (n, d) float64 of the units named (n,) int64; take sums that are known."""
         squares = ((x - y) ** 2).sum(1)
         by_unit = [
             np.bincount(named, values, count).astype(np.float32) for values in (np.sqrt(squares), squares)
         ]
-        return cls(_summed(x, named, count), _summed(y, named, count), *by_unit)
+        units = summed or (_summed(x, named, count), _summed(y, named, count))
+        return cls(*units, *by_unit)
 
     def measured(self, drawn: np.ndarray) -> dict[str, np.ndarray]:
         """Return rmg, l2i, alignment and the paired cosine of each of drawn (b, units) float32: (b,)."""
@@ -182,7 +198,7 @@ class _Pairs:
             cones = [_cones(drawn, one, drawn @ one.sums, count) for one in (self.a, self.b)]
             within = np.maximum((1 - sum(cones) / 2) / 2, 0)
             return {
-                "rmg": squares / 4 / (squares / 4 + within),
+                "rmg": np.where(squares > 0, squares / 4 / (squares / 4 + within), 0),  # as `gap.rmg`
                 "l2i": drawn @ self.distances / count,
                 "alignment": squares,
                 "cosine_paired": 1 - squares / 2,

@@ -24,7 +24,7 @@ from engine.progress import Watch
 from engine.types import Modality, VectorTable
 
 SAMPLE = 2_000  # rows of a modality whose every pair is compared: 10,000 would take minutes, and say the same
-AGREEMENT_SAMPLE = 300  # pairs: Kendall's tau is computed for each
+AGREEMENT_SAMPLE = 200  # pairs: Kendall's tau is computed for each
 HUB_K = AGREEMENT_K = 10
 TEMPERATURE, BATCH = 0.01, 50
 TOP_DIMS = (1, 3, 10)

@@ -15,7 +15,7 @@ from engine.evaluation.metrics import Interval, bootstrap, hit_at, ranks_by_scor
 from engine.progress import Watch
 
 KS = (1, 5, 10)
-MOST_CANDIDATES, MOST_QUESTIONS = 10_000, 2_000
+MOST_CANDIDATES, MOST_QUESTIONS = 10_000, 1_000
 RESAMPLES = 500
 _BLOCK = 500
 _UNHEARD = Watch()
