@@ -31,7 +31,7 @@ def crowding(x: np.ndarray, y: np.ndarray) -> float:
         np.fill_diagonal(scores[:, start:], -2)  # itself is no other, and below every cosine
         others = np.sort(_rounded(scores), axis=None)
         for side in ("left", "right"):
-            below += int(np.searchsorted(others, paired, side).sum()) - len(block) * len(paired)  # type: ignore[call-overload]  # either literal
+            below += int(np.searchsorted(others, paired, side).sum()) - len(block) * len(paired)
     return 1 - below / (2 * len(x) * len(x) * (len(x) - 1))
 
 
@@ -54,8 +54,8 @@ def neighbour_agreement(x: np.ndarray, y: np.ndarray, *, k: int = 10) -> tuple[f
         for row, (a, b) in enumerate(zip(_rounded(left @ x.T), _rounded(right @ y.T), strict=True), start):
             a, b = np.delete(a, row), np.delete(b, row)
             taus.append(float(kendalltau(a, b).statistic))
-            near = [np.argpartition(-one, k - 1)[:k] for one in (a, b)]
-            shared += len(np.intersect1d(*near))
+            near_a, near_b = (np.argpartition(-one, k - 1)[:k] for one in (a, b))
+            shared += len(np.intersect1d(near_a, near_b))
     known = [tau for tau in taus if not np.isnan(tau)]
     return ((1 - float(np.mean(known))) / 2, shared / (k * len(x))) if known else None
 

@@ -97,8 +97,16 @@ class _Rows:
         """Return what an edit does to it."""
         from engine.evaluation.gap_edits import edited_gaps
 
-        settings = {"k": k, "seed": seed, "temperature": temperature}
-        return edited_gaps(self._tables, self._pair_of, edit, delta=delta, dims=dims, **settings)
+        return edited_gaps(
+            self._tables,
+            self._pair_of,
+            edit,
+            delta=delta,
+            dims=dims,
+            k=k,
+            seed=seed,
+            temperature=temperature,
+        )
 
     def document(self, found: list[PairGap]) -> dict[str, Any]:
         """Return the gaps as JSON has them."""

@@ -68,8 +68,8 @@ def edited_gaps(
             for left, right in ((sides[a].measured, sides[b].measured), edited)
         ]
         [before], [after] = (gaps(part, pair_of, k=k, seed=seed, temperature=temperature) for part in both)
-        counts = (len(sides[one].fitted) for one in (a, b))
-        found.append(EditedGap(edit, delta, dims, *counts, before, after))
+        fitted_a, fitted_b = (len(sides[one].fitted) for one in (a, b))
+        found.append(EditedGap(edit, delta, dims, fitted_a, fitted_b, before, after))
     return found
 
 

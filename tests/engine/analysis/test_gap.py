@@ -7,22 +7,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import cdist, pdist
 from sklearn.neighbors import NearestNeighbors
 
 from engine.analysis.gap import (
     alignment,
     cone,
+    cross_uniformity,
     joined,
     knn_purity,
     l2i,
     l2m,
     l2m_squared_unbiased,
+    pc1_agreement,
     purity_baseline,
     rmg,
     separability,
+    top_dims_share,
     uniformity,
     unit,
+    unpaired_cosine,
 )
 from engine.analysis.gap_chance import l2m_null
 from tests.helpers.data import unit_table
@@ -45,15 +49,26 @@ def rotation(dim: int, seed: int = 0) -> np.ndarray:
 
 
 def all_of(x: np.ndarray, y: np.ndarray) -> list[float]:
-    return [l2m(x, y), rmg(x, y), l2i(x, y), alignment(x, y), cone(x), cone(y), uniformity(x), uniformity(y)]
+    both = [l2m(x, y), rmg(x, y), l2i(x, y), alignment(x, y), cone(x), cone(y), uniformity(x), uniformity(y)]
+    return [*both, l2m_squared_unbiased(x, y), cross_uniformity(x, y), unpaired_cosine(x, y)]
 
 
 def test_p26_golden_values_of_clip():
     x, y = golden("features_clip.npy")
-    found = [l2m(x, y), l2m_squared_unbiased(x, y) ** 0.5, *all_of(x, y)[1:], knn_purity(x, y)]
+    found = [l2m(x, y), l2m_squared_unbiased(x, y) ** 0.5, *all_of(x, y)[1:8], knn_purity(x, y)]
     wanted = [0.8514, 0.850, 0.5915, 1.1745, 1.380, 0.5315, 0.5152, -1.794, -1.841, 1.0]
     assert found == pytest.approx(wanted, abs=1e-3)
     assert separability(x, y, groups=[*range(500)] * 2) == 1.0
+    assert [cross_uniformity(x, y), unpaired_cosine(x, y)] == pytest.approx([-3.334, 0.1616], abs=1e-3)
+    shares = [top_dims_share(x, y, k=k) for k in (1, 3, 10)]
+    assert [*shares, pc1_agreement(x, y)] == pytest.approx([0.346, 0.714, 0.802, 0.9998], abs=1e-3)
+
+
+def test_p26_shuffled_pairs_leave_l2m_and_raise_rmg():
+    x, y = golden("features_clip.npy")
+    shuffled = y[np.random.default_rng(0).permutation(500)]
+    assert l2m(x, shuffled) == pytest.approx(l2m(x, y), abs=1e-12)
+    assert rmg(x, shuffled) == pytest.approx(0.637, abs=2e-3)
 
 
 def test_p27_an_untrained_model_has_a_gap_too():
@@ -96,7 +111,7 @@ def test_p3_the_order_of_pairs_does_not_matter_and_the_pairing_does_not_for_l2m(
     chance.shuffle(order)
     assert all_of(x[order], y[order]) == pytest.approx(all_of(x, y), abs=1e-9)
     shuffled, own = all_of(x, y[order]), all_of(x, y)
-    for place in (0, 4, 5, 6, 7):  # L2M, cones and uniformity know no pairs
+    for place in (0, 4, 5, 6, 7, 8):  # L2M, cones and uniformity know no pairs
         assert shuffled[place] == pytest.approx(own[place], abs=1e-9)
 
 
@@ -135,6 +150,19 @@ def test_p10_uniformity_stays_in_its_range(drawn):
     squared = pdist(x, "sqeuclidean")
     assert uniformity(x) == pytest.approx(np.log(np.exp(-2 * squared).mean()), abs=1e-9)
     assert cone(x) == pytest.approx(1 - squared.mean() / 2, abs=1e-9)
+    two = np.stack([x[0], -x[0]])
+    assert uniformity(two) == pytest.approx(-8, abs=1e-9)
+    assert uniformity(two.astype(np.float32)) == pytest.approx(-8, abs=1e-5)
+
+
+@given(pairs())
+@quick
+def test_p10_uniformity_across_counts_all_that_are_no_pair(drawn):
+    x, y = drawn
+    squared = cdist(x, y, "sqeuclidean")[~np.eye(len(x), dtype=bool)]
+    assert cross_uniformity(x, y) == pytest.approx(np.log(np.exp(-2 * squared).mean()), abs=1e-9)
+    assert -8 - 1e-9 <= cross_uniformity(x, y) <= 1e-9
+    assert unpaired_cosine(x, y) == pytest.approx(1 - squared.mean() / 2, abs=1e-9)
 
 
 def test_p10_a_random_sphere():
@@ -159,6 +187,29 @@ def test_p12_half_a_shift_each_closes_the_gap_and_no_shift_leaves_it():
     delta = x.mean(0) - y.mean(0)
     assert l2m(x - delta / 2, y + delta / 2) == pytest.approx(0, abs=1e-12)
     assert l2m(unit(x), unit(y)) == pytest.approx(l2m(x, y), abs=1e-12)
+
+
+def test_p23_random_relu_layers_make_a_narrow_cone_of_what_was_at_right_angles():
+    chance, rows = np.random.default_rng(0), np.eye(100)
+    found = []
+    for width in (100, 6_000):
+        weights = chance.normal(size=(width, 6_000))  # He et al. 2015: the length does not matter here
+        rows = unit(np.maximum(rows @ weights, 0))
+        found.append(cone(rows))
+    assert found == pytest.approx([1 / np.pi, 0.494], abs=0.01)
+
+
+def test_the_first_component_is_the_gap_where_that_is_most_of_the_spread():
+    chance = np.random.default_rng(0)
+    for rows in (4, 60):  # by all components, and by the first alone
+        x, y = (unit(chance.normal(size=(rows, 12)) * 0.05 + side * np.eye(12)[3]) for side in (1, -1))
+        centred = np.concatenate([x, y]) - np.concatenate([x, y]).mean(0)
+        first = np.linalg.svd(centred)[2][0]
+        apart = x.mean(0) - y.mean(0)
+        wanted = abs(first @ apart) / np.linalg.norm(apart)
+        assert pc1_agreement(x, y) == pytest.approx(wanted, abs=1e-9) and wanted > 0.9
+        assert top_dims_share(x, y, k=1) > 0.9 and top_dims_share(x, y, k=12) == pytest.approx(1)
+    assert pc1_agreement(x, x) is None and top_dims_share(x, x, k=1) is None
 
 
 @given(pairs())
@@ -212,6 +263,10 @@ def test_pairs_need_as_many_on_both_sides():
         cone(np.ones((1, 2)))
     with pytest.raises(ValueError):
         uniformity(np.ones((1, 2)))
+    with pytest.raises(ValueError):
+        cross_uniformity(np.ones((1, 2)), np.ones((1, 2)))
+    with pytest.raises(ValueError):
+        unpaired_cosine(np.ones((1, 2)), np.ones((1, 2)))
     with pytest.raises(ValueError):
         l2m_squared_unbiased(np.ones((1, 2)), np.ones((2, 2)))
     with pytest.raises(ValueError, match="five groups"):

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from engine.analysis.gap import l2m
 from engine.errors import ProjectionError
+from engine.maps.pca import pca
 from engine.maps.projection import ProjectionSettings, fit, place
 from engine.progress import CancelledError
 from engine.types import Projection, VectorTable
@@ -66,6 +67,17 @@ def test_p24_a_pca_shows_no_more_than_the_gap_and_along_its_axis_all_of_it():
     along = fit(table, names, ProjectionSettings(method="pca", gap_axis=("image", "text"))).places
     gap = along[:500].mean(0) - along[500:].mean(0)
     assert gap == pytest.approx([l2m(x, y), 0], abs=1e-4)
+
+
+def test_p24_more_components_show_more_of_the_gap_and_all_of_them_all():
+    x, y = golden("features_clip.npy")
+    rows = np.concatenate([x, y])
+    for k in (1, 2, 10, 100):
+        places = pca(rows, k, None)
+        shown = [np.linalg.norm((places[:500] - places[500:]).mean(0)[:part]) for part in range(1, k + 1)]
+        assert shown == sorted(shown) and shown[-1] <= l2m(x, y) + 1e-9
+    every = pca(rows, 512, None)
+    assert l2m(every[:500], every[500:]) == pytest.approx(l2m(x, y), abs=1e-9)
 
 
 @pytest.mark.parametrize("settings", [UMAP, PCA_2, ProjectionSettings(dims=3)])

@@ -93,6 +93,16 @@ def test_what_is_below_the_top_keeps_its_order_and_is_not_read():
     assert (len(read), found.scored) == (2, 2)
 
 
+@pytest.mark.parametrize("top", [1, 3, 5])
+def test_p21_an_oracle_puts_first_what_was_in_its_head_and_own_scores_gain_nothing(top):
+    for right in range(1, 6):
+        told = [float(number == right) for number in range(1, 6)]
+        found = order(rerank(ASKED, texts(*told), Told(), top=top, open_item=opened))
+        assert (found[0] == right) == (right <= top)  # R@1 after = R@top before
+        assert found[top:] == [number for number in range(1, 6) if number > top]
+    assert order(rerank(ASKED, texts(5, 4, 3, 2, 1), Told(), top=top, open_item=opened)) == [1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize("top", [0, 1, 5])
 def test_no_hits_are_no_hits(top):
     model = Told()
