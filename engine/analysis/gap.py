@@ -204,7 +204,7 @@ def knn_purity(x: np.ndarray, y: np.ndarray, *, k: int = 15, watch: Watch = _UNH
         block = slice(start, start + _BLOCK)
         scores = rows[block] @ rows.T
         scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -np.inf
-        nearest = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        nearest = np.argpartition(scores, len(rows) - k, axis=1)[:, len(rows) - k :]
         same += int((labels[nearest] == labels[block][:, None]).sum())
     return same / (len(rows) * k)
 

@@ -41,7 +41,7 @@ def neighbour_counts(questions: np.ndarray, documents: np.ndarray, *, k: int = 1
     counts = np.zeros(len(documents), np.int64)
     for start in range(0, len(questions), _BLOCK):
         scores = questions[start : start + _BLOCK] @ documents.T
-        nearest = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        nearest = np.argpartition(scores, len(documents) - k, axis=1)[:, len(documents) - k :]
         counts += np.bincount(nearest.ravel(), minlength=len(documents))
     return counts
 
