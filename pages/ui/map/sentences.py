@@ -1,7 +1,7 @@
 """What the numbers under a map say, as sentences: each with its number, direction, chance level and meaning.
 
-The numbers are the engine's (`engine/maps/quality.py`, `engine/analysis/gap.py`); what is asked for and drawn
-is `numbers.py`'s.
+The numbers are the engine's (`engine/maps/quality.py`, `engine/evaluation/gap_matrix.py`); what is asked for
+and drawn is `numbers.py`'s.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pages.ui.wording import plural
 
 if TYPE_CHECKING:
-    from engine.analysis.gap import PairGap
+    from engine.evaluation.pair_gap import PairGap
     from engine.maps.quality import MapQuality
 
 HIGH_IS_GOOD, NEITHER = "high is good", "neither good nor bad"
