@@ -43,7 +43,7 @@ def sentences(found: PairGap) -> list[str]:
         lines += _pair_lines(found, found.of_pairs)
     lines += _missing(found.absent)
     lines += found.notes
-    if (found.sample_a, found.sample_b) != (found.n_a, found.n_b):
+    if (found.sample_a, found.sample_b) != (found.rows_a, found.rows_b):
         lines.append(
             f"nulls, separability, purity and hubs are over a sample of {found.sample_a:,} + "
             f"{found.sample_b:,} items"

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.analysis.edits import LEAST_ROWS, Edit, EditName
 from engine.errors import GapError
-from engine.evaluation.gap_matrix import TEMPERATURE, gaps, unit_rows
+from engine.evaluation.gap_matrix import TEMPERATURE, drawn_tables, gaps, unit_rows
 from engine.evaluation.pair_gap import PairGap
 from engine.types import Modality, VectorTable
 
@@ -54,7 +54,8 @@ def edited_gaps(
     to. Half of what belongs together is held out, by the seed. Raises GapError for too few items to hold
     some out, for an edit that cannot be fitted or that leaves nothing of a vector, and as `gaps` does.
     """
-    some: dict[Modality, VectorTable] = {name: table for name, table in tables.items() if len(table)}
+    there: dict[Modality, VectorTable] = {name: table for name, table in tables.items() if len(table)}
+    some = drawn_tables(there, pair_of, seed=seed)
     keys = sorted({pair_of.get(id_, id_) for table in some.values() for id_ in table.ids}, key=str)
     order = np.random.default_rng(seed).permutation(len(keys))
     held = {keys[place] for place in order[: round(len(keys) * HELD_OUT)].tolist()}

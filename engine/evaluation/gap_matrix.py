@@ -2,7 +2,8 @@
 
 Only puts together: the measures are in `engine/analysis/`, ranks in `gap_retrieval.py`. What needs pairs, or
 more rows than there are, is None, and `absent` says why. Distances of centroids and of pairs are over all
-rows; what compares all rows with all others is over a sample, in float32, and its size is said.
+rows, or MOST_ROWS of them; what compares all rows with all others is over a smaller sample, in float32. All
+of these sizes are said.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from engine.evaluation.pair_gap import LEAST_PAIRS, OfPairs, PairGap, absent
 from engine.progress import Watch
 from engine.types import Modality, VectorTable
 
+MOST_ROWS = 10_000  # of a modality that anything is measured on: in float64, and several times over
 SAMPLE = 1_500  # rows of a modality that are compared with all others: the time grows with its square
 AGREEMENT_SAMPLE = 200  # pairs: Kendall's tau is computed for each
 HUB_K = AGREEMENT_K = 10
@@ -80,12 +82,43 @@ def gaps(
         raise GapError(f"The temperature is {temperature}; it must be more than 0, for example 0.01.")
     asked = Asked(k, seed, sample, temperature)
     some: dict[Modality, VectorTable] = {name: table for name, table in tables.items() if len(table)}
+    few = drawn_tables(some, pair_of, seed=seed)
     pairs, watch, found = list(combinations(some, 2)), Watch(on_progress, cancelled), []
     for place, (a, b) in enumerate(pairs):
         part = watch.part(place / len(pairs), (place + 1) / len(pairs))
-        found.append(_pair_gap(a, b, some, pair_of, asked, part))
+        one = _pair_gap(a, b, few, pair_of, asked, part)
+        found.append(replace(one, n_a=len(some[a]), n_b=len(some[b])))
     on_progress(1.0)
+    return [replace(one, notes=(*_drawn_notes(one), *one.notes)) for one in found]
+
+
+def drawn_tables(
+    tables: Mapping[Modality, VectorTable], pair_of: Mapping[str, Hashable], *, seed: int
+) -> dict[Modality, VectorTable]:
+    """Return the tables with at most MOST_ROWS rows each, in their order; what belongs together stays so.
+
+    Everything that items belong to gets a place by the seed, and each table keeps the rows of the first.
+    """
+    if all(len(table) <= MOST_ROWS for table in tables.values()):
+        return dict(tables)
+    keys = {name: [pair_of.get(id_, id_) for id_ in table.ids] for name, table in tables.items()}
+    every = list(dict.fromkeys(key for some in keys.values() for key in some))
+    place = dict(zip(every, np.random.default_rng(seed).permutation(len(every)).tolist(), strict=True))
+    found: dict[Modality, VectorTable] = {}
+    for name, table in tables.items():
+        first = np.argsort([place[key] for key in keys[name]], kind="stable")[:MOST_ROWS]
+        rows = np.sort(first)
+        found[name] = VectorTable(tuple(table.ids[row] for row in rows.tolist()), table.vectors[rows])
     return found
+
+
+def _drawn_notes(found: PairGap) -> list[str]:
+    sizes = ((found.a, found.rows_a, found.n_a), (found.b, found.rows_b, found.n_b))
+    return [
+        f"Everything is measured on {rows:,} of {count:,} {name} items, drawn by the seed."
+        for name, rows, count in sizes
+        if rows < count
+    ]
 
 
 def unit_rows(modality: Modality, table: VectorTable) -> tuple[np.ndarray, str]:
@@ -126,6 +159,8 @@ def _pair_gap(
         b=b,
         n_a=len(x),
         n_b=len(y),
+        rows_a=len(x),
+        rows_b=len(y),
         l2m=gap.l2m(x, y),
         pairs=len(left),
         rmg=gap.rmg(*rows.paired) if len(left) >= 2 else None,

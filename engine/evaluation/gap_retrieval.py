@@ -15,7 +15,7 @@ from engine.evaluation.metrics import Interval, bootstrap, hit_at, ranks_by_scor
 from engine.progress import Watch
 
 KS = (1, 5, 10)
-MOST_CANDIDATES, MOST_QUESTIONS = 10_000, 1_000
+MOST_QUESTIONS = 1_000
 RESAMPLES = 500
 _BLOCK = 500
 _UNHEARD = Watch()
@@ -52,10 +52,10 @@ def retrieval(
     """Return how well the rows of x find the rows of y of the same key.
 
     x (n, d), y (m, d): unit rows of any float dtype, compared as float32, so that cosines within 1e-6 tie.
-    At most MOST_CANDIDATES rows of y and MOST_QUESTIONS of x, drawn by the seed. None where no row of x has
-    one of y. Raises CancelledError where the watch hears a cancel.
+    At most MOST_QUESTIONS of the rows of x ask, drawn by the seed, and all of y answer. None where no row of
+    x has one of y. Raises CancelledError where the watch hears a cancel.
     """
-    ranks, candidates = best_ranks(x, y, keys_x, keys_y, seed=seed, watch=watch)
+    ranks, candidates = best_ranks(x, y, keys_x, keys_y, seed=seed, watch=watch), len(y)
     if not len(ranks):
         return None
     every = np.arange(1, candidates + 1)
@@ -82,20 +82,19 @@ def best_ranks(
     *,
     seed: int = 0,
     watch: Watch = _UNHEARD,
-) -> tuple[np.ndarray, int]:
-    """Return for each row of x the best rank of a row of y of its key, and among how many rows of y.
+) -> np.ndarray:
+    """Return for each row of x the best rank of a row of y of its key, among all rows of y.
 
     x (n, d), y (m, d): unit rows of any float dtype, as in `retrieval`. Returns (questions,) float64 from 1,
     in the order of the rows of x that have one.
     """
-    chance = np.random.default_rng(seed)
-    drawn = _some(len(y), MOST_CANDIDATES, chance)
-    documents = y[drawn].astype(np.float32, copy=False)
+    documents = y.astype(np.float32, copy=False)
     rows_of: dict[Hashable, list[int]] = {}
-    for place, row in enumerate(drawn.tolist()):
-        rows_of.setdefault(keys_y[row], []).append(place)
+    for row, key in enumerate(keys_y):
+        rows_of.setdefault(key, []).append(row)
     asked = np.array([row for row, key in enumerate(keys_x) if key in rows_of], np.intp)
-    asked = asked[_some(len(asked), MOST_QUESTIONS, chance)]
+    if len(asked) > MOST_QUESTIONS:
+        asked = np.sort(np.random.default_rng(seed).choice(asked, MOST_QUESTIONS, replace=False))
     ranks = np.empty(len(asked))
     for start in range(0, len(asked), _BLOCK):
         watch.at(start / len(asked))
@@ -104,9 +103,4 @@ def best_ranks(
         scores = np.round(x[rows].astype(np.float32, copy=False) @ documents.T, 6)
         for place, row in enumerate(rows.tolist()):
             ranks[start + place] = ranks_by_score(scores[place], rows_of[keys_x[row]]).min()
-    return ranks, len(drawn)
-
-
-def _some(count: int, most: int, chance: np.random.Generator) -> np.ndarray:
-    """Return all of 0 to count - 1, or `most` of them at random, ascending: (at most `most`,) int64."""
-    return np.arange(count) if count <= most else np.sort(chance.choice(count, most, replace=False))
+    return ranks

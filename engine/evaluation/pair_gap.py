@@ -44,9 +44,10 @@ class OfPairs:
 
 @dataclass(frozen=True)
 class PairGap:
-    """The gap between two modalities of a collection.
+    """The gap between two modalities of a collection, of `n_a` and `n_b` items.
 
-    `l2m` is the distance of the centroids, in [0, 2], over all rows; `l2m_squared_unbiased` its square
+    It is measured on `rows_a` and `rows_b` of them, and `pairs` counts those among these that belong together.
+    `l2m` is the distance of the centroids, in [0, 2], over those rows; `l2m_squared_unbiased` its square
     without what a small sample adds, which may be below 0, and `l2m_unbiased` the root of that, 0 there;
     `rmg` in [0, 1] over `pairs` rows that belong together, None without pairs; `separability` the held-out
     accuracy of a linear classifier and `purity` the share of the k nearest neighbours that are of the own
@@ -73,6 +74,8 @@ class PairGap:
     sample_a: int
     sample_b: int
     seed: int
+    rows_a: int
+    rows_b: int
     l2m_squared_unbiased: float | None
     null_swap: Null | None
     cone_a: float | None

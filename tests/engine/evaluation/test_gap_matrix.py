@@ -10,6 +10,7 @@ import pytest
 
 from engine.analysis.gap import l2m, rmg, unit
 from engine.errors import GapError
+from engine.evaluation import gap_matrix
 from engine.evaluation.gap_edits import edited_gaps
 from engine.evaluation.gap_matrix import gaps
 from engine.progress import CancelledError
@@ -106,6 +107,24 @@ def test_a_large_modality_is_sampled_and_says_so():
     assert (found.n_a, found.n_b, found.sample_a, found.sample_b) == (400, 400, 100, 100)
     assert (found.of_pairs.sample, found.pairs) == (100, 400)
     assert found.l2m == pytest.approx(l2m(x, y), abs=1e-6)
+
+
+def test_of_a_very_large_modality_a_part_is_measured_with_its_pairs_and_that_is_said(monkeypatch):
+    monkeypatch.setattr(gap_matrix, "MOST_ROWS", 150)
+    x, y = related(400)
+    tables, pair_of = paired(x, y[:160])
+    [found] = gaps(tables, pair_of, seed=1)
+    assert (found.n_a, found.n_b, found.rows_a, found.rows_b) == (400, 160, 150, 150)
+    assert found.notes[0] == "Everything is measured on 150 of 400 image items, drawn by the seed."
+    assert len(found.notes) == 2 and found.l2m == pytest.approx(l2m(x, y), abs=0.1)
+    together, same = paired(x, y)
+    [whole] = gaps(together, same, seed=1)
+    assert (whole.pairs, whole.rows_a) == (150, 150)
+    few = gap_matrix.drawn_tables(together, same, seed=1)
+    assert [id_[1:] for id_ in few["image"].ids] == [id_[1:] for id_ in few["text"].ids]
+    assert few["text"].vectors[0] == pytest.approx(y[int(few["text"].ids[0][1:])], abs=1e-6)
+    [change] = edited_gaps(together, same, "centre", seed=1)
+    assert change.fitted_a + change.before.n_a == 150
 
 
 def test_without_pairs_what_needs_them_is_left_out_in_words():
