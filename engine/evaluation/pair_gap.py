@@ -46,7 +46,7 @@ class OfPairs:
 class PairGap:
     """The gap between two modalities of a collection, of `n_a` and `n_b` items.
 
-    It is measured on `rows_a` and `rows_b` of them, and `pairs` counts those among these that belong together.
+    It is measured on `rows_a` and `rows_b` of them, and `pairs` counts which of these belong together.
     `l2m` is the distance of the centroids, in [0, 2], over those rows; `l2m_squared_unbiased` its square
     without what a small sample adds, which may be below 0, and `l2m_unbiased` the root of that, 0 there;
     `rmg` in [0, 1] over `pairs` rows that belong together, None without pairs; `separability` the held-out
