@@ -120,6 +120,16 @@ def test_two_modalities_of_which_one_has_a_single_item():
     assert gap["L2M unbiased"].tolist() == ["–"]
 
 
+def test_of_so_many_items_that_only_a_part_is_measured_the_page_says_so(monkeypatch):
+    monkeypatch.setattr("engine.evaluation.gap_matrix.MOST_ROWS", 15)
+    put(np.random.default_rng(0).normal(size=(20, 8)))
+    put(np.random.default_rng(1).normal(size=(10, 8)), "text", start=1000)
+    app = shown(method="gap")
+    assert "measured on 15 of 20 image items, drawn by the seed" in texts(app)
+    gap = next(one.value for one in app.dataframe if "L2M" in one.value.columns)
+    assert gap["n"].tolist() == ["10 + 15"]
+
+
 def test_new_items_are_placed_and_a_refit_is_offered():
     put(np.random.default_rng(0).normal(size=(30, 8)))
     assert "placed" not in words(shown())

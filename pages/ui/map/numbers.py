@@ -129,7 +129,7 @@ def _gaps(found: list[PairGap], model: str) -> None:
             "separability": _number(one.separability),
             "purity": _number(one.purity),
             "purity if mixed": _number(one.purity_baseline),
-            "n": f"{one.n_a:,} + {one.n_b:,}",
+            "n": f"{one.rows_a:,} + {one.rows_b:,}",
             "pairs": f"{one.pairs:,}",
         }
         for one in found
@@ -148,6 +148,8 @@ def _gaps(found: list[PairGap], model: str) -> None:
             f"modality; purity is the share of the k nearest neighbours that have an item's own modality."
         )
     )
+    for note in dict.fromkeys(note for one in found for note in one.notes):
+        st.caption(plain(note))
 
 
 def _number(value: float | None) -> str:
