@@ -117,7 +117,7 @@ def test_p3_the_order_of_pairs_does_not_matter_and_the_pairing_does_not_for_l2m(
 
 @given(pairs())
 @quick
-def test_p4_to_p8_relations(drawn):
+def test_p4_p5_p6_p7_p8_relations(drawn):
     x, y = drawn
     assert [l2m(y, x), rmg(y, x), alignment(y, x)] == pytest.approx([l2m(x, y), rmg(x, y), alignment(x, y)])
     lengths = np.linalg.norm(x.mean(0)) + np.linalg.norm(y.mean(0))
