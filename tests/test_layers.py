@@ -35,7 +35,12 @@ OWNERS = {
 # nor is what a child process, Ray and the probe of a hub need.
 THREADS = ("engine/background.py", "engine/ingest/ray/line.py", "engine/models/hub/")
 # A module of pages/ui/ draws; what does not is in the wrong house, unless it is words or colours.
-NO_DRAWING = {"pages/ui/map/paint.py", "pages/ui/models/wording.py", "pages/ui/rerank/wording.py"}
+NO_DRAWING = {
+    "pages/ui/map/paint.py",
+    "pages/ui/map/sentences.py",
+    "pages/ui/models/wording.py",
+    "pages/ui/rerank/wording.py",
+}
 # How a text begins that is a query: those belong to the ledger.
 SQL = re.compile(r"\s*(SELECT|INSERT|REPLACE|DELETE|UPDATE|CREATE|ALTER|DROP|WITH|PRAGMA|BEGIN)\s")
 # The second is a program of its own, which tells the process that started it how far it is.
