@@ -32,6 +32,7 @@ GapscopeError
 ├── VectorFileError             a Parquet or NPZ of vectors that cannot be read or written, row by row
 ├── EvaluationError             nothing to measure against
 ├── ProjectionError             vectors or settings that make no map
+├── TowerError                  pairs or settings that no two towers can be trained on
 ├── JudgementError              a mark on what is not stored, or of no grade there is
 │   └── TrecError               a qrels, run or topics file that cannot be read, line by line
 └── RayIngestError              Ray is not installed, out of reach, too small, or gave up
@@ -312,6 +313,10 @@ class EvaluationError(GapscopeError):
 
 class ProjectionError(GapscopeError):
     """Vectors or settings of which no map can be made."""
+
+
+class TowerError(GapscopeError):
+    """Pairs of features, or settings, that no two towers can be trained on."""
 
 
 class JudgementError(GapscopeError):
