@@ -298,6 +298,7 @@ class _Adam:
         self._mean, self._square = np.zeros_like(weights), np.zeros_like(weights)
 
     def step(self, gradient: np.ndarray) -> None:
+        """Change the weights by their gradient (d, DIM) float64."""
         gradient, (first, second) = gradient + _DECAY * self._weights, _BETAS
         self._steps += 1
         self._mean += (1 - first) * (gradient - self._mean)

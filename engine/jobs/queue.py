@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from engine.analysis.two_towers import TowerSettings
 from engine.background import Background, Work
 from engine.errors import GapscopeError, QueryError, SlowModelError, VectorFileError
 from engine.evaluation.results import Plan
@@ -29,6 +30,7 @@ from engine.jobs.spec import (
     Reembed,
     new_id,
     sample_spec,
+    towers_spec,
 )
 from engine.maps.projection import ProjectionSettings
 from engine.models.base import ModelChoice
@@ -123,12 +125,19 @@ class Jobs:
         """
         into = None if into == collection else into
         if into is not None:
-            _check_target(into)
-            if self.uses(into):
-                raise QueryError(f"A job is making {into!r}: choose another name, or wait for it.")
+            self._check_free(into)
         check_reembedding(collection, into, self._workspace.store, self._workspace.ledger)
         title = f"Re-embed {collection} with {choice.id}"
         return self._add(Reembed(id=new_id(), title=title, collection=collection, choice=choice, into=into))
+
+    def train_towers(self, collection: str, settings: TowerSettings, into: str) -> Job:
+        """Train two towers in the background, and keep them and what they make as `into`.
+
+        Raises as `reembed` does.
+        """
+        self._check_free(into)
+        self._workspace.check_towers_target(collection, into)
+        return self._add(towers_spec(collection, settings, into))
 
     def evaluate(self, plan: Plan) -> Job:
         """Measure a collection in the background; the result is kept in `Workspace.evaluations`.
@@ -226,6 +235,12 @@ class Jobs:
         if self.uses(collection):
             raise QueryError(f"A job is using {collection!r}: cancel it first, or wait for it.")
         self._workspace.delete_collection(collection)
+
+    def _check_free(self, into: str) -> None:
+        """Raise CollectionNameError, or QueryError where a new collection cannot be called so."""
+        _check_target(into)
+        if self.uses(into):
+            raise QueryError(f"A job is making {into!r}: choose another name, or wait for it.")
 
     def _add(self, spec: JobSpec) -> Job:
         self._folder.save(spec)
