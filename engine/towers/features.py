@@ -17,6 +17,7 @@ import numpy as np
 from engine.analysis.gap import joined
 from engine.disk import DAMAGED, folder_error, read_arrays, write_arrays
 from engine.errors import FolderError, MediaError, TowerError
+from engine.media.images import THUMBNAIL_PX
 from engine.models.lender import Models
 from engine.models.pocket.recipe import FEATURES
 from engine.progress import CancelledError, Hooks, Progress
@@ -27,6 +28,7 @@ from engine.types import Failure, Modality
 log = logging.getLogger(__name__)
 MAX_PAIRS = 1_000  # every step compares all of them with all; of more, so many are drawn
 _BATCH = 32
+_SIDE_PX = THUMBNAIL_PX  # as an ingest decodes for Pocket, so that the same file is the same vector
 _Pair = tuple[str, str]  # the id of a picture, and that of its text
 _ARRAYS = ("images", "texts")
 
@@ -157,7 +159,7 @@ def _read(
         if len(found) < len(pair):  # deleted since the pairs were listed
             continue
         try:
-            image, text = (prepare(item.modality, folder.open_item(item)) for item in found)
+            image, text = (prepare(item.modality, folder.open_item(item, side_px=_SIDE_PX)) for item in found)
             read.append((image, text))
         except MediaError as error:
             failed.append(Failure(found[0].name, error.reason))
