@@ -79,7 +79,7 @@ def _lines(trained: TrainedTowers, report: IngestReport | None) -> Iterator[str]
     """Yield the table of snapshots, and what was kept, in words."""
     last = trained.snapshots[-1]
     held = last.held_out.n if last.held_out else 0
-    yield f"two towers, {trained.heads.trained_on}; {held:,} pairs held out"
+    yield f"two towers, {held:,} pairs held out, {trained.heads.trained_on}"
     if trained.features.unread:
         yield f"{trained.features.unread:,} pairs could not be read: {trained.features.reason}"
     yield _HEAD

@@ -18,7 +18,7 @@ from engine.evaluation.results import Plan
 from engine.ingest import samples
 from engine.ingest.reembed import check_reembedding
 from engine.jobs.folder import JobFolder
-from engine.jobs.run import SAMPLES_STATE, Job, Place, run, samples_version
+from engine.jobs.run import SAMPLE_TOWERS_STATE, SAMPLES_STATE, Job, Place, run, samples_version
 from engine.jobs.spec import (
     Evaluate,
     FitMap,
@@ -28,12 +28,14 @@ from engine.jobs.spec import (
     IngestSamples,
     JobSpec,
     Reembed,
+    TrainSampleTowers,
     new_id,
     sample_spec,
     towers_spec,
 )
 from engine.maps.projection import ProjectionSettings
 from engine.models.base import ModelChoice
+from engine.models.catalog import TOWERS
 from engine.models.pocket.recipe import PROVENANCE
 from engine.storage.chroma import check_name
 from engine.text import clean_name
@@ -189,6 +191,29 @@ class Jobs:
                 return None  # somebody's own files are in it too, by the command line
             self._workspace.delete_collection(samples.COLLECTION)
         return self._add(sample_spec(samples.COLLECTION, samples.SAMPLE_DIR))
+
+    def train_sample_towers(self) -> Job | None:
+        """Train two towers on the bundled photographs, unless they were before (and perhaps deleted since).
+
+        Those of an earlier version of the photographs or of Pocket are trained again; while only some of the
+        photographs are there, none are.
+        """
+        workspace, into = self._workspace, samples.TOWERS
+        infos = {info.name: info for info in workspace.store.collections()}
+        done = workspace.ledger.get_state(SAMPLE_TOWERS_STATE)
+        made = infos[into].made_by.model if into in infos else None
+        if done == samples_version() or made != (f"{TOWERS}{into}" if done else None):
+            return None
+        listed = [job for job in self.list() if job.state != "done"]
+        coming = any(isinstance(job.spec, IngestSamples) and job.active for job in listed)
+        there = infos[samples.COLLECTION].total if samples.COLLECTION in infos else 0
+        if not coming and there < 2 * len(samples.list_samples()):
+            return None
+        if self.uses(into) or any(isinstance(job.spec, TrainSampleTowers) for job in listed):
+            return None
+        if made:
+            workspace.delete_collection(into)
+        return self._add(towers_spec(samples.COLLECTION, TowerSettings(), into, kind=TrainSampleTowers))
 
     def cancel(self, id_: str) -> None:
         """Ask a job to stop after the batch it is at; what it stored stays."""

@@ -25,6 +25,7 @@ from engine.jobs.spec import (
     IngestSamples,
     JobSpec,
     Reembed,
+    TrainSampleTowers,
     TrainTowers,
 )
 from engine.media.sources import SourceList, find_sources
@@ -34,6 +35,7 @@ from engine.types import Failure, IngestReport
 from engine.workspace import Workspace
 
 SAMPLES_STATE = "samples"  # the key under which the ledger keeps which samples were ingested
+SAMPLE_TOWERS_STATE = "towers of the samples"  # and this of which of them two towers were trained
 
 
 @dataclass(eq=False, kw_only=True)
@@ -137,6 +139,12 @@ def _train_towers(spec: TrainTowers, job: Job, place: Place) -> None:
         trained, spec.target, accept_slow=spec.accept_slow, done_as=spec.done_as, **_hooks(job)
     )
     _settle(job, report)
+
+
+@run.register
+def _train_sample_towers(spec: TrainSampleTowers, job: Job, place: Place) -> None:
+    _train_towers(spec, job, place)
+    place.workspace.ledger.set_state(SAMPLE_TOWERS_STATE, samples_version())
 
 
 def _was_put_in_place(spec: Reembed, job: Job, workspace: Workspace) -> bool:

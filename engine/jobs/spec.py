@@ -108,6 +108,13 @@ class TrainTowers(Reembed):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainSampleTowers(TrainTowers):
+    """Train two towers on the bundled photographs, once for every data folder."""
+
+    kind = "train-sample-towers"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate(JobSpec):
     """Measure a collection; the result is kept in `Workspace.evaluations`."""
 
@@ -132,6 +139,7 @@ KINDS: dict[str, type[JobSpec]] = {
         ImportVectors,
         Reembed,
         TrainTowers,
+        TrainSampleTowers,
         Evaluate,
         FitMap,
     )
@@ -163,7 +171,7 @@ def from_json(text: str) -> JobSpec:
         data["files"] = tuple((name, stored) for name, stored in data["files"])
     if kind is Evaluate:
         data["plan"] = Plan.of(data["plan"])
-    if kind is TrainTowers:
+    if issubclass(kind, TrainTowers):
         data["settings"] = TowerSettings.of(data["settings"])
     if kind is FitMap:
         data["settings"] = ProjectionSettings.of(data["settings"])
@@ -212,9 +220,11 @@ def sample_spec(collection: str, folder: Path) -> IngestSamples:
     return IngestSamples(id=new_id(), title="Sample photographs", collection=collection, folder=str(folder))
 
 
-def towers_spec(collection: str, settings: TowerSettings, into: str) -> TrainTowers:
+def towers_spec(
+    collection: str, settings: TowerSettings, into: str, *, kind: type[TrainTowers] = TrainTowers
+) -> TrainTowers:
     """Return the job that trains two towers on a collection and keeps them as another."""
-    return TrainTowers(
+    return kind(
         id=new_id(),
         title=f"Two towers of {collection}",
         collection=collection,

@@ -42,7 +42,7 @@ class TrainedOn:
         return (
             f"trained on {self.pairs:,} pairs of {self.collection!r}{wrong}: temperature "
             f"{self.temperature:g}, {self.start} features of {self.features}, {self.steps:,} steps, "
-            f"seed {self.seed}"
+            f"seed {self.seed}; for teaching, not for retrieval"
         )
 
 

@@ -24,8 +24,8 @@ from engine.evaluation.results import Plan
 from engine.ingest import samples
 from engine.ingest.samples import Sample
 from engine.jobs.queue import Jobs
-from engine.jobs.run import Job
-from engine.jobs.spec import Reembed
+from engine.jobs.run import SAMPLE_TOWERS_STATE, Job
+from engine.jobs.spec import Reembed, from_json, to_json
 from engine.maps.projection import ProjectionSettings
 from engine.media.sources import Source, SourceList
 from engine.models.base import ModelChoice
@@ -64,8 +64,8 @@ def files(count: int, *, seed: int = 0) -> list[tuple[str, io.BytesIO]]:
 
 @pytest.fixture
 def few_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
-    """Let the first six of the bundled photographs be all there are."""
-    folder, rows = tmp_path / "samples", sample_rows()[:6]
+    """Let the first ten of the bundled photographs be all there are."""
+    folder, rows = tmp_path / "samples", sample_rows()[:10]
     (folder / "photos").mkdir(parents=True)
     for row in rows:
         shutil.copyfile(SAMPLES / row["file_name"], folder / row["file_name"])
@@ -699,6 +699,25 @@ def test_towers_cut_short_are_made_by_the_next_start_and_only_once(captioned, mo
     [again] = Jobs(captioned).list()
     assert (ended(again).state, again.report.stored) == ("done", 28)
     assert captioned.store.info("mine-towers").total == 28
+
+
+def test_the_samples_come_with_towers_once_even_if_deleted(workspace: Workspace, few_samples, monkeypatch):
+    monkeypatch.setattr("engine.jobs.queue.TowerSettings", lambda: TowerSettings(steps=5, held_out=0.0))
+    jobs = Jobs(workspace)
+    assert jobs.train_sample_towers() is None  # there are no samples, and none are coming
+    first, job = jobs.ingest_samples(), jobs.train_sample_towers()
+    assert jobs.train_sample_towers() is None  # while it waits
+    assert ended(first).state == ended(job).state == "done"
+    assert workspace.store.info(samples.TOWERS).total == 2 * len(few_samples)
+    assert f"{len(few_samples)} pairs of 'samples'" in workspace.store.made_by(samples.TOWERS).training
+    assert jobs.train_sample_towers() is None
+    workspace.ledger.set_state(SAMPLE_TOWERS_STATE, "an earlier version")
+    assert ended(jobs.train_sample_towers()).report.stored == 2 * len(few_samples)
+    workspace.delete_collection(samples.TOWERS)
+    assert jobs.train_sample_towers() is None
+    workspace.ledger.drop_state(SAMPLE_TOWERS_STATE)  # a data folder of before, with the samples in it
+    again = jobs.train_sample_towers()
+    assert from_json(to_json(again.spec)) == again.spec and ended(again).state == "done"
 
 
 def test_towers_that_cannot_be_trained_fail_in_words(workspace: Workspace, tmp_path):
