@@ -8,7 +8,7 @@ temperature and on the cone the training starts from: Liang et al. 2022.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -85,9 +85,8 @@ class Snapshot:
 
     `l2m`, `rmg` and the four cosines (i = i left out) are of the trained pairs. `cross_neighbours` is the
     share of the NEIGHBOURS nearest vectors that are of the other modality: n / (2n - 1) where they are mixed.
-    images and texts are the places of the n trained pairs, (n, 2) float32 each, row i with row i, in one
-    plane for all steps of a training: the line of the centroids at its beginning, and what varies most across
-    it. `held_out` is None where fewer than two pairs are.
+    images and texts are the vectors of the n trained pairs, (n, DIM) float32 of unit length, row i with
+    row i; `places` draws them. `held_out` is None where fewer than two pairs are.
     """
 
     step: int
@@ -133,7 +132,6 @@ class Training:
         self._text = _Tower(texts, self.trained, settings.start, chance)
         partners = self.trained[mismatch(len(self.trained), settings)]
         self._inputs = self._image.features[self.trained], self._text.features[partners]
-        self._axes: tuple[np.ndarray, np.ndarray] | None = None
 
     def run(self, *, every: int = EVERY, watch: Watch = _UNHEARD) -> Iterator[Snapshot]:
         """Train, and yield a snapshot before the first step, every few steps and after the last.
@@ -172,8 +170,6 @@ class Training:
     def _snapshot(self, step: int) -> Snapshot:
         x, y = self._image.vectors(self.trained), self._text.vectors(self.trained)
         scores, apart = x @ y.T, ~np.eye(len(x), dtype=bool)
-        self._axes = self._axes or plane(x, y)
-        middle, axes = self._axes
         held = None
         if len(self.held) > 1:
             held = _retrieval(self._image.vectors(self.held) @ self._text.vectors(self.held).T)
@@ -189,8 +185,8 @@ class Training:
             cross_neighbours=1.0 - knn_purity(x, y, k=NEIGHBOURS),
             trained=_retrieval(scores),
             held_out=held,
-            images=((x - middle) @ axes).astype(np.float32),
-            texts=((y - middle) @ axes).astype(np.float32),
+            images=x.astype(np.float32),
+            texts=y.astype(np.float32),
         )
 
 
@@ -246,19 +242,29 @@ def loss_and_gradients(
     )
 
 
-def plane(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the middle (d,) and two axes (d, 2) of a plane that shows x and y, float64, of unit length.
+def places(snapshots: Sequence[Snapshot], by: Snapshot) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return where the pairs of every snapshot lie in one plane: images (n, 2) and texts (n, 2) float32.
 
-    The first leads from the centroid of y to that of x, the second is the main axis of both across it.
-    x and y: (n, d) float64, d >= 2.
+    The plane is that of the snapshot `by`: the line of its centroids, so that their distance along the first
+    axis is its L2M, and the main axis of both clouds across it. Of any other snapshot it may hide some of the
+    gap, and never adds to it.
     """
+    x, y = by.images.astype(np.float64), by.texts.astype(np.float64)
     both, line = np.concatenate([x, y]), x.mean(0) - y.mean(0)
     length = float(np.linalg.norm(line))
-    line = line / length if length else np.eye(x.shape[1])[0]
+    line = line / length if length else np.eye(DIM)[0]
     middle = both.mean(0)
     rows = both - middle
     across = np.linalg.svd(rows - np.outer(rows @ line, line), full_matrices=False)[2][0]
-    return middle, np.stack([line, across], axis=1)
+    axes = np.stack([line, across], axis=1)  # (DIM, 2)
+
+    return [
+        (
+            ((one.images - middle) @ axes).astype(np.float32),
+            ((one.texts - middle) @ axes).astype(np.float32),
+        )
+        for one in snapshots
+    ]
 
 
 class _Tower:

@@ -24,6 +24,8 @@ from engine.cli.output import (
 from engine.errors import TowerError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from engine.analysis.two_towers import Cosines, Snapshot, TowerSettings
     from engine.towers.train import TrainedTowers
     from engine.types import IngestReport
@@ -106,6 +108,9 @@ def _line(one: Snapshot) -> str:
 
 
 def _document(trained: TrainedTowers, report: IngestReport | None) -> dict[str, Any]:
+    from engine.analysis.two_towers import places
+
+    drawn = places(trained.snapshots, trained.snapshots[-1])
     return {
         "collection": trained.collection,
         "settings": asdict(trained.settings),
@@ -113,13 +118,16 @@ def _document(trained: TrainedTowers, report: IngestReport | None) -> dict[str, 
         "pairs": trained.features.pairs,
         "trained": trained.snapshots[0].trained.n,
         "unread": trained.features.unread,
-        "snapshots": [_row(one) for one in trained.snapshots],
+        "snapshots": [
+            {**_row(one), "places": {"images": _rounded(images), "texts": _rounded(texts)}}
+            for one, (images, texts) in zip(trained.snapshots, drawn, strict=True)
+        ],
         "kept": report_document(report) if report else None,
     }
 
 
 def _row(one: Snapshot) -> dict[str, Any]:
-    """Return a snapshot without its places."""
+    """Return the numbers of a snapshot."""
     kinds = ("paired", "unpaired", "image_image", "text_text")
     return {
         **{name: getattr(one, name) for name in ("step", "loss", "l2m", "rmg", "cross_neighbours")},
@@ -131,3 +139,8 @@ def _row(one: Snapshot) -> dict[str, Any]:
 
 def _cosines(one: Cosines) -> dict[str, Any]:
     return {"mean": one.mean, "counts": one.counts.tolist()}
+
+
+def _rounded(rows: np.ndarray) -> list[list[float]]:
+    """Return places (n, 2) float32 to four digits."""
+    return rows.astype(float).round(4).tolist()

@@ -14,6 +14,7 @@ from engine.analysis.two_towers import (
     Training,
     loss_and_gradients,
     mismatch,
+    places,
     split,
 )
 from engine.errors import TowerError
@@ -127,14 +128,17 @@ def test_snapshots_tell_of_the_true_pairs_what_the_gap_measures():
     assert end.trained.image_to_text == pytest.approx((scores.argmax(1) == np.arange(n)).mean())
 
 
-def test_one_plane_shows_every_step_and_the_gap_at_its_beginning():
+def test_one_plane_shows_every_step_and_the_whole_gap_of_the_one_it_is_of():
     images, texts = features(40)
     found = list(Training(images, texts, TowerSettings(steps=40)).run())
-    first = found[0].images.mean(0) - found[0].texts.mean(0)
-    assert first == pytest.approx([found[0].l2m, 0.0], abs=1e-6)
-    for one in found:  # a plane can only hide a distance
-        assert np.linalg.norm(one.images.mean(0) - one.texts.mean(0)) <= one.l2m + 1e-6
-        assert one.images.shape == one.texts.shape == (len(one.images), 2)
+    for row in (0, -1):
+        by = found[row]
+        drawn = places(found, by)
+        apart = [x.mean(0) - y.mean(0) for x, y in drawn]
+        assert apart[row] == pytest.approx([by.l2m, 0.0], abs=1e-6)
+        for one, distance in zip(found, apart, strict=True):  # a plane can only hide a distance
+            assert np.linalg.norm(distance) <= one.l2m + 1e-6
+        assert {rows.shape for pair in drawn for rows in pair} == {(len(found[0].images), 2)}
 
 
 def test_mismatched_pairs_keep_no_text_of_their_own_and_cost_recall():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tests.helpers.command_line import INGEST, document, error_line
@@ -17,6 +18,8 @@ def test_a_training_is_one_json_document(cli, data_dir):
     assert last["recall_at_1"]["n"] == 10 and last["recall_at_1_held_out"]["n"] == 2
     assert sum(last["cosines"]["unpaired"]["counts"]) == 90
     assert found["settings"]["temperature"] == 0.01
+    across = np.mean(last["places"]["images"], axis=0) - np.mean(last["places"]["texts"], axis=0)
+    assert across == pytest.approx([last["l2m"], 0.0], abs=1e-3)
 
 
 def test_the_table_is_lines_and_what_is_kept_is_a_collection(cli, data_dir):
