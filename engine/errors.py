@@ -33,6 +33,7 @@ GapscopeError
 ├── EvaluationError             nothing to measure against
 ├── ProjectionError             vectors or settings that make no map
 ├── GapError                    vectors of which the gap cannot be measured, or an edit that leaves nothing
+├── TowerError                  pairs or settings that no two towers can be trained on
 ├── JudgementError              a mark on what is not stored, or of no grade there is
 │   └── TrecError               a qrels, run or topics file that cannot be read, line by line
 └── RayIngestError              Ray is not installed, out of reach, too small, or gave up
@@ -317,6 +318,10 @@ class ProjectionError(GapscopeError):
 
 class GapError(GapscopeError):
     """Vectors of which the modality gap cannot be measured, or of which an edit leaves nothing."""
+
+
+class TowerError(GapscopeError):
+    """Pairs of features, or settings, that no two towers can be trained on."""
 
 
 class JudgementError(GapscopeError):

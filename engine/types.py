@@ -200,7 +200,8 @@ class Provenance:
     `revision` is resolved: a commit of the hub, or a hash of a local folder's files. `min_pixels` and
     `max_pixels` bound a picture's width times height; None is the model's own. `libraries` are the
     releases that ran the model and `fingerprint` are the vectors of one fixed sentence and picture: a
-    release that makes others is found by that, not by its number.
+    release that makes others is found by that, not by its number. `training` says on what a model of this
+    data folder was trained, and how; of any other it is empty.
     """
 
     model: str
@@ -212,6 +213,7 @@ class Provenance:
     min_pixels: int | None = None
     max_pixels: int | None = None
     libraries: str = field(default="", compare=False)
+    training: str = field(default="", compare=False)
     fingerprint: str = field(default="", compare=False, repr=False)
 
     @classmethod

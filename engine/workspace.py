@@ -27,9 +27,12 @@ from engine.storage.ledger import Ledger
 from engine.storage.library import Library
 from engine.storage.repair import delete_unused, drop_staging
 from engine.storage.staging import Stagings
+from engine.towers import features
 from engine.types import Filters, Hit, IngestReport, Reranked, SearchTrace
 
 if TYPE_CHECKING:
+    from engine.analysis.two_towers import TowerSettings
+    from engine.towers.train import TrainedTowers
     from engine.vector_files.export import ExportReport
 
 
@@ -92,6 +95,24 @@ class Workspace:
         """Embed a collection with another model; options and errors: `ingest.reembed.reembed`."""
         return reembed(self.folder, self.models, collection, choice, **options)
 
+    def train_towers(self, collection: str, settings: TowerSettings, **options: Any) -> TrainedTowers:
+        """Train two towers on a collection's pairs; options and errors: `towers.train.train`."""
+        from engine.towers.train import train
+
+        return train(self.folder, self.models, collection, settings, **options)
+
+    def check_towers_target(self, collection: str, into: str) -> None:
+        """Refuse a name for trained towers before they are trained; see `towers.train.check_target`."""
+        from engine.towers.train import check_target
+
+        check_target(self.folder, collection, into)
+
+    def keep_towers(self, trained: TrainedTowers, into: str, **options: Any) -> IngestReport:
+        """Keep trained towers, and what they make, as a collection; see `towers.train.keep`."""
+        from engine.towers.train import keep
+
+        return keep(self.folder, self.models, trained, into, **options)
+
     def search(
         self,
         query: Query,
@@ -146,6 +167,7 @@ class Workspace:
         for name in names:
             folder.store.delete_items(name, wanted)
         self.maps.drop_items(collection, wanted)
+        features.forget(folder, collection)
         folder.count_deletion(collection)
         delete_unused(media, folder.ledger, folder.library)
 
@@ -165,4 +187,5 @@ class Workspace:
         folder.store.drop(collection)
         self.evaluations.forget(collection)
         self.maps.forget(collection)
+        features.forget(folder, collection)
         delete_unused(media, folder.ledger, folder.library)

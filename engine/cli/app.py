@@ -29,6 +29,7 @@ from engine.cli.output import (
     show_stage,
 )
 from engine.cli.search import search
+from engine.cli.towers import towers
 from engine.cli.vectors import export, import_
 from engine.errors import GapscopeError
 from engine.settings import load_settings
@@ -92,8 +93,8 @@ def download(
     from engine.models.hub.download import Downloads
 
     spec = describe(model)
-    if spec.runner == "pocket":
-        say("pocket needs no download: its weights are installed packages")
+    if not spec.from_hub:
+        say(f"{spec.id} needs no download: it is made of what is installed here")
         return
     downloads = Downloads()
     one = downloads.start(spec.id, revision or spec.revision)
@@ -127,7 +128,8 @@ def collections(as_json: JsonOption = False) -> None:
         return
     for info in infos:
         counts = ", ".join(f"{count:,} {modality}" for modality, count in info.counts.items())
-        say(f"{info.name}  {counts}  by {info.made_by}")
+        training = f", {info.made_by.training}" if info.made_by.training else ""
+        say(f"{info.name}  {counts}  by {info.made_by}{training}")
 
 
 def delete(
@@ -158,6 +160,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "judgements": judgements,
     "project": project,
     "gap": gap,
+    "towers": towers,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

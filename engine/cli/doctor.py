@@ -96,7 +96,7 @@ def _hub_state(settings: Settings) -> str:
     from engine.models.readiness import survey
 
     found = survey(settings)
-    ready = [one.spec.id for one in found if one.runnable and one.spec.runner != "pocket"]
+    ready = [one.spec.id for one in found if one.runnable and one.spec.from_hub]
     why = "; `python -m engine models` says why for each of the others"
     return f"{len(ready)} of {len(found) - 1} run here ({', '.join(ready) or 'none'}){why}"
 

@@ -10,6 +10,7 @@ from engine.settings import PROJECT_DIR
 
 SAMPLE_DIR = PROJECT_DIR / "sample_data"
 COLLECTION = "samples"
+TOWERS = "two-towers"  # the collection that two towers make of them, trained on their pairs
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Opens the workspace in the background, so that the first paint of a page waits for nothing heavy.
 
-Then ingests the samples and, while nobody waits for anything else, loads Pocket and compiles UMAP.
+Then ingests the samples, trains two towers on them and, while nobody waits for anything else, loads Pocket
+and compiles UMAP.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Boot:
         try:
             jobs = Jobs(workspace)
             jobs.ingest_samples()
+            jobs.train_sample_towers()
         except BaseException:
             workspace.close()  # it holds the lock that the next try needs
             raise

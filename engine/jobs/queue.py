@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from engine.analysis.two_towers import TowerSettings
 from engine.background import Background, Work
 from engine.errors import GapscopeError, QueryError, SlowModelError, VectorFileError
 from engine.evaluation.results import Plan
 from engine.ingest import samples
 from engine.ingest.reembed import check_reembedding
 from engine.jobs.folder import JobFolder
-from engine.jobs.run import SAMPLES_STATE, Job, Place, run, samples_version
+from engine.jobs.run import SAMPLE_TOWERS_STATE, SAMPLES_STATE, Job, Place, run, samples_version
 from engine.jobs.spec import (
     Evaluate,
     FitMap,
@@ -27,11 +28,14 @@ from engine.jobs.spec import (
     IngestSamples,
     JobSpec,
     Reembed,
+    TrainSampleTowers,
     new_id,
     sample_spec,
+    towers_spec,
 )
 from engine.maps.projection import ProjectionSettings
 from engine.models.base import ModelChoice
+from engine.models.catalog import TOWERS
 from engine.models.pocket.recipe import PROVENANCE
 from engine.storage.chroma import check_name
 from engine.text import clean_name
@@ -123,12 +127,19 @@ class Jobs:
         """
         into = None if into == collection else into
         if into is not None:
-            _check_target(into)
-            if self.uses(into):
-                raise QueryError(f"A job is making {into!r}: choose another name, or wait for it.")
+            self._check_free(into)
         check_reembedding(collection, into, self._workspace.store, self._workspace.ledger)
         title = f"Re-embed {collection} with {choice.id}"
         return self._add(Reembed(id=new_id(), title=title, collection=collection, choice=choice, into=into))
+
+    def train_towers(self, collection: str, settings: TowerSettings, into: str) -> Job:
+        """Train two towers in the background, and keep them and what they make as `into`.
+
+        Raises as `reembed` does.
+        """
+        self._check_free(into)
+        self._workspace.check_towers_target(collection, into)
+        return self._add(towers_spec(collection, settings, into))
 
     def evaluate(self, plan: Plan) -> Job:
         """Measure a collection in the background; the result is kept in `Workspace.evaluations`.
@@ -181,6 +192,29 @@ class Jobs:
             self._workspace.delete_collection(samples.COLLECTION)
         return self._add(sample_spec(samples.COLLECTION, samples.SAMPLE_DIR))
 
+    def train_sample_towers(self) -> Job | None:
+        """Train two towers on the bundled photographs, unless they were before (and perhaps deleted since).
+
+        Those of an earlier version of the photographs or of Pocket are trained again; while only some of the
+        photographs are there, none are.
+        """
+        workspace, into = self._workspace, samples.TOWERS
+        infos = {info.name: info for info in workspace.store.collections()}
+        done = workspace.ledger.get_state(SAMPLE_TOWERS_STATE)
+        made = infos[into].made_by.model if into in infos else None
+        if done == samples_version() or made != (f"{TOWERS}{into}" if done else None):
+            return None
+        listed = [job for job in self.list() if job.state != "done"]
+        coming = any(isinstance(job.spec, IngestSamples) and job.active for job in listed)
+        there = infos[samples.COLLECTION].total if samples.COLLECTION in infos else 0
+        if not coming and there < 2 * len(samples.list_samples()):
+            return None
+        if self.uses(into) or any(isinstance(job.spec, TrainSampleTowers) for job in listed):
+            return None
+        if made:
+            workspace.delete_collection(into)
+        return self._add(towers_spec(samples.COLLECTION, TowerSettings(), into, kind=TrainSampleTowers))
+
     def cancel(self, id_: str) -> None:
         """Ask a job to stop after the batch it is at; what it stored stays."""
         job = self._jobs[id_]
@@ -226,6 +260,12 @@ class Jobs:
         if self.uses(collection):
             raise QueryError(f"A job is using {collection!r}: cancel it first, or wait for it.")
         self._workspace.delete_collection(collection)
+
+    def _check_free(self, into: str) -> None:
+        """Raise CollectionNameError, or QueryError where a new collection cannot be called so."""
+        _check_target(into)
+        if self.uses(into):
+            raise QueryError(f"A job is making {into!r}: choose another name, or wait for it.")
 
     def _add(self, spec: JobSpec) -> Job:
         self._folder.save(spec)

@@ -25,6 +25,8 @@ from engine.jobs.spec import (
     IngestSamples,
     JobSpec,
     Reembed,
+    TrainSampleTowers,
+    TrainTowers,
 )
 from engine.media.sources import SourceList, find_sources
 from engine.models.pocket.recipe import PROVENANCE
@@ -33,6 +35,7 @@ from engine.types import Failure, IngestReport
 from engine.workspace import Workspace
 
 SAMPLES_STATE = "samples"  # the key under which the ledger keeps which samples were ingested
+SAMPLE_TOWERS_STATE = "towers of the samples"  # and this of which of them two towers were trained
 
 
 @dataclass(eq=False, kw_only=True)
@@ -111,10 +114,7 @@ def _import_vectors(spec: ImportVectors, job: Job, place: Place) -> None:
 def _reembed(spec: Reembed, job: Job, place: Place) -> None:
     """Embed a collection again, unless it was put in place just before the process ended."""
     workspace = place.workspace
-    done = workspace.ledger.get_state(spec.done_as)
-    if done is not None:
-        workspace.folder.finish_swaps()
-        _settle(job, _report_of(done))
+    if _was_put_in_place(spec, job, workspace):
         return
     report = workspace.reembed(
         spec.collection,
@@ -125,6 +125,36 @@ def _reembed(spec: Reembed, job: Job, place: Place) -> None:
         **_hooks(job),
     )
     _settle(job, report)
+
+
+@run.register
+def _train_towers(spec: TrainTowers, job: Job, place: Place) -> None:
+    """Train on a collection and embed it anew; cut short, the same training gives the same towers again."""
+    workspace = place.workspace
+    if _was_put_in_place(spec, job, workspace):
+        return
+    workspace.check_towers_target(spec.collection, spec.target)
+    trained = workspace.train_towers(spec.collection, spec.settings, **_hooks(job))
+    report = workspace.keep_towers(
+        trained, spec.target, accept_slow=spec.accept_slow, done_as=spec.done_as, **_hooks(job)
+    )
+    _settle(job, report)
+
+
+@run.register
+def _train_sample_towers(spec: TrainSampleTowers, job: Job, place: Place) -> None:
+    _train_towers(spec, job, place)
+    place.workspace.ledger.set_state(SAMPLE_TOWERS_STATE, samples_version())
+
+
+def _was_put_in_place(spec: Reembed, job: Job, workspace: Workspace) -> bool:
+    """Tell whether a job had made its collection before the process ended; its report is the job's then."""
+    done = workspace.ledger.get_state(spec.done_as)
+    if done is None:
+        return False
+    workspace.folder.finish_swaps()
+    _settle(job, _report_of(done))
+    return True
 
 
 @run.register

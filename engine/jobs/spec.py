@@ -14,9 +14,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
+from engine.analysis.two_towers import TowerSettings
 from engine.evaluation.results import Plan
 from engine.maps.projection import ProjectionSettings
 from engine.models.base import ModelChoice
+from engine.models.catalog import TOWERS
 
 Files = tuple[tuple[str, str], ...]  # the name that a person knows, and the name in the job's folder
 
@@ -98,6 +100,21 @@ class Reembed(JobSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainTowers(Reembed):
+    """Train two towers on a collection's pairs, then embed it with them `into` another, which is new."""
+
+    kind = "train-towers"
+    settings: TowerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSampleTowers(TrainTowers):
+    """Train two towers on the bundled photographs, once for every data folder."""
+
+    kind = "train-sample-towers"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate(JobSpec):
     """Measure a collection; the result is kept in `Workspace.evaluations`."""
 
@@ -115,7 +132,17 @@ class FitMap(JobSpec):
 
 KINDS: dict[str, type[JobSpec]] = {
     one.kind: one
-    for one in (IngestFiles, IngestFolder, IngestSamples, ImportVectors, Reembed, Evaluate, FitMap)
+    for one in (
+        IngestFiles,
+        IngestFolder,
+        IngestSamples,
+        ImportVectors,
+        Reembed,
+        TrainTowers,
+        TrainSampleTowers,
+        Evaluate,
+        FitMap,
+    )
 }
 
 
@@ -144,6 +171,8 @@ def from_json(text: str) -> JobSpec:
         data["files"] = tuple((name, stored) for name, stored in data["files"])
     if kind is Evaluate:
         data["plan"] = Plan.of(data["plan"])
+    if issubclass(kind, TrainTowers):
+        data["settings"] = TowerSettings.of(data["settings"])
     if kind is FitMap:
         data["settings"] = ProjectionSettings.of(data["settings"])
     return kind(**data)
@@ -189,3 +218,17 @@ def new_id() -> str:
 def sample_spec(collection: str, folder: Path) -> IngestSamples:
     """Return the job that ingests the bundled photographs."""
     return IngestSamples(id=new_id(), title="Sample photographs", collection=collection, folder=str(folder))
+
+
+def towers_spec(
+    collection: str, settings: TowerSettings, into: str, *, kind: type[TrainTowers] = TrainTowers
+) -> TrainTowers:
+    """Return the job that trains two towers on a collection and keeps them as another."""
+    return kind(
+        id=new_id(),
+        title=f"Two towers of {collection}",
+        collection=collection,
+        choice=ModelChoice(f"{TOWERS}{into}"),
+        into=into,
+        settings=settings,
+    )

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from engine.disk import folder_error
+from engine.disk import DAMAGED, read_arrays, write_arrays
 from engine.storage.columns import Category, Columns
 from engine.types import Projection
 
@@ -27,7 +23,7 @@ def write_projection(path: Path, projection: Projection, fitted_at: int) -> None
     """Keep a projection, and when it was fitted in Unix seconds. Raises FolderError."""
     arrays = {name: getattr(projection, name) for name in ("places", "placed", "added")}
     about = np.array([projection.method, projection.note, str(fitted_at)])
-    _write(path, {**arrays, "ids": _packed(projection.ids), "about": about})
+    write_arrays(path, {**arrays, "ids": _packed(projection.ids), "about": about})
 
 
 def read_projection(path: Path) -> tuple[Projection, int] | None:
@@ -50,7 +46,7 @@ def write_columns(path: Path, version: str, columns: Columns) -> None:
     values = {name: one.values for name, one in categories.items()}
     about = np.frombuffer(json.dumps([version, values]).encode(), np.uint8)
     codes = {name: one.codes for name, one in categories.items()}
-    _write(path, {**codes, "pair": columns.pair, "ids": _packed(columns.ids), "about": about})
+    write_arrays(path, {**codes, "pair": columns.pair, "ids": _packed(columns.ids), "about": about})
 
 
 def read_columns_file(path: Path, version: str) -> Columns | None:
@@ -80,28 +76,13 @@ def _unpacked(packed: np.ndarray) -> tuple[str, ...]:
     return tuple(packed.tobytes().decode().split("\n"))
 
 
-def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Keep named arrays of any shape and dtype but object, whole or not at all. Raises FolderError."""
-    draft = path.with_name(f".{path.name}.{time.monotonic_ns()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
-        draft.replace(path)  # a reader never sees half a file
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise folder_error(path.parent, error) from error
-
-
 def _read(path: Path) -> dict[str, np.ndarray] | None:
     """Return arrays as they were kept; None where there is no file, or a damaged one."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+        return read_arrays(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         _warn(path, error)
         return None
 

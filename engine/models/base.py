@@ -16,7 +16,7 @@ from engine.types import Modality, Provenance
 Kind = Literal["embedder", "reranker", "multi-vector"]
 INGESTED = decoded_modalities()
 EncodingTask = Literal["query", "document"]
-Runner = Literal["pocket", "sentence-transformers"]
+Runner = Literal["pocket", "towers", "sentence-transformers"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class ModelSpec:
     remote_code: bool = False
     packages: tuple[str, ...] = ()
     images_by: str | None = None
+
+    @property
+    def from_hub(self) -> bool:
+        """Tell whether it is of the hub; what is not runs on the CPU, by packages that are installed."""
+        return self.runner == "sentence-transformers"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from engine.models.pocket.reranker.recipe import PROVENANCE as RERANKED_BY
 from engine.types import MODALITIES
 
 DEFAULT_MODEL, DEFAULT_RERANKER = "pocket", "pocket-reranker"
+TOWERS = "towers:"  # in front of what somebody has called two heads that were trained and kept here
 DEFAULT_ORGANISATION = "sentence-transformers"  # whose models need no organisation in front
 
 POCKET = ModelSpec(
@@ -134,7 +135,7 @@ def get_spec(model: str) -> ModelSpec:
 
 def missing_packages(spec: ModelSpec) -> list[str]:
     """Return the import names of the packages that a model needs and that are not installed."""
-    return missing_modules((*(RECIPE.packages if spec.runner == "pocket" else _HUB_PACKAGES), *spec.packages))
+    return missing_modules((*(_HUB_PACKAGES if spec.from_hub else RECIPE.packages), *spec.packages))
 
 
 def missing_modules(names: Iterable[str]) -> list[str]:
@@ -142,11 +143,26 @@ def missing_modules(names: Iterable[str]) -> list[str]:
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
-def describe(model: str) -> ModelSpec:
-    """Return the catalog entry, or for any other hub id or local folder what can be said without reading it.
+def towers_spec(model: str) -> ModelSpec:
+    """Return what a kept pair of heads is, by its id alone; whether it is here, `models/towers/` tells."""
+    return replace(
+        POCKET,
+        id=model,
+        runner="towers",
+        revision=None,
+        dim=None,
+        memory_gb=0.2,
+        note="Two heads trained here on the pairs of one collection: for teaching, not for retrieval.",
+    )
 
-    Such an entry has no modalities: the model itself tells them when it is loaded.
+
+def describe(model: str) -> ModelSpec:
+    """Return the catalog entry, or for any other id or local folder what can be said without reading it.
+
+    An id of the hub has no modalities: the model itself tells them when it is loaded.
     """
+    if model.startswith(TOWERS):
+        return towers_spec(model)
     try:
         return get_spec(model)
     except UnknownModelError:

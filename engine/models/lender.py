@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from engine.errors import SlowModelError
 from engine.models.background_loads import BackgroundLoads
@@ -16,6 +17,9 @@ from engine.models.hub.download import Downloads
 from engine.models.in_memory import LoadedModels
 from engine.models.load import Loader
 from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.models.pocket.features import PocketFeatures
 
 SLOW_SECONDS = 30 * 60
 
@@ -56,6 +60,13 @@ class Models:
         """Lend a reranker, loaded once per process. Raises ModelError."""
         with self.loaded.use(self.loader.resolve(choice), "reranker", on_stage) as model:
             yield model
+
+    def features(self, on_stage: Callable[[str], None]) -> PocketFeatures:
+        """Open Pocket's networks before anything puts them into one space; the caller lets go of them.
+
+        They are needed once for a collection, and not kept in memory. Raises ModelError, FolderError.
+        """
+        return self.loader.features(on_stage)
 
     def check_speed(self, choice: ModelChoice, items: int) -> None:
         """Raise SlowModelError where a loaded model would take more than half an hour for so many items."""

@@ -21,11 +21,13 @@ from engine.models.device import (
 )
 from engine.models.hub import files
 from engine.models.pocket.recipe import PROVENANCE
+from engine.models.towers import kept
 from engine.types import MODALITIES, Provenance
 
 if TYPE_CHECKING:
     from engine.models.hub.embedder import EmbedderWeights
     from engine.models.in_memory import Weights
+    from engine.models.pocket.features import PocketFeatures
     from engine.settings import Settings
 
 OnStage = Callable[[str], None]
@@ -47,19 +49,22 @@ class Loader:
         spec = describe(choice.id)
         if spec.runner == "pocket":
             return replace(choice, id=spec.id, revision=spec.revision, dtype=PROVENANCE.dtype)
+        if spec.runner == "towers":
+            revision = kept.find(self._settings.data_dir, spec.id, choice.revision)
+            return replace(choice, revision=revision, dtype=PROVENANCE.dtype)
         found, device = self._find(spec, choice), self.device_of(choice)
         dtype = choice.dtype or default_dtype(spec, device)
         check_dtype(spec.id, dtype, device)
         return replace(choice, id=spec.id, revision=self._revision(spec, choice, found), dtype=dtype)
 
     def device_of(self, choice: ModelChoice) -> Device:
-        """Return where a choice is loaded: Pocket on the CPU, without importing torch."""
-        return cpu() if describe(choice.id).runner == "pocket" else devices(self._settings)[0]
+        """Return where a choice is loaded: what is not of the hub on the CPU, without importing torch."""
+        return devices(self._settings)[0] if describe(choice.id).from_hub else cpu()
 
     def needs(self, choice: ModelChoice, device: Device) -> int | None:
         """Return the bytes that loading takes, or None where that is not known beforehand."""
         spec = describe(choice.id)
-        if spec.runner == "pocket":
+        if not spec.from_hub:
             return needed_bytes(spec, PROVENANCE.dtype)
         dtype = choice.dtype or default_dtype(spec, device)
         sizes = [_bytes_of(spec, self._find(spec, choice).folder, dtype)]
@@ -82,8 +87,8 @@ class Loader:
         on_stage is told in words what is being waited for.
         """
         spec = describe(choice.id)
-        if spec.runner == "pocket":
-            return self._load_pocket(spec, on_stage)
+        if not spec.from_hub:
+            return self._load_pocket(spec, choice, on_stage)
         from jinja2 import TemplateError
 
         from engine.models.hub.opening import library_errors, unusable
@@ -107,13 +112,24 @@ class Loader:
                 raise
             raise unusable(spec.id, error.__cause__) from error  # its chat template, tried on the first item
 
-    def _load_pocket(self, spec: ModelSpec, on_stage: OnStage) -> Weights:
+    def features(self, on_stage: OnStage) -> PocketFeatures:
+        """Open Pocket's networks as two spaces of their own. Raises ModelError, FolderError."""
+        from engine.models.pocket.features import PocketFeatures
+
+        return PocketFeatures.load(self._settings.data_dir / "models", self._settings.threads, on_stage)
+
+    def _load_pocket(self, spec: ModelSpec, choice: ModelChoice, on_stage: OnStage) -> Weights:
         from engine.models.pocket.embedder import Pocket, PocketWeights
         from engine.models.pocket.reranker.reranker import PocketReranker, PocketRerankerWeights
+        from engine.models.towers.embedder import TowersEmbedder, TowersWeights
 
-        models_dir, threads = self._settings.data_dir / "models", self._settings.threads
+        data_dir, threads = self._settings.data_dir, self._settings.threads
+        models_dir = data_dir / "models"
         if missing := missing_modules(spec.packages):
             raise _lacking(spec, missing)
+        if spec.runner == "towers":
+            revision = kept.find(data_dir, spec.id, choice.revision)
+            return TowersWeights(TowersEmbedder.load(spec, revision, data_dir, threads, on_stage))
         if spec.kind == "reranker":
             return PocketRerankerWeights(PocketReranker.load(spec, models_dir, threads, on_stage))
         return PocketWeights(Pocket.load(spec, models_dir, threads, on_stage))

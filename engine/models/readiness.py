@@ -40,7 +40,7 @@ def survey(settings: Settings) -> list[Readiness]:
     free = {device.name: free_bytes(device), "cpu": free_bytes(cpu())}
     local = files.local_models()
     return [
-        _readiness(spec, cpu() if spec.runner == "pocket" else device, free, local, settings)
+        _readiness(spec, device if spec.from_hub else cpu(), free, local, settings)
         for spec in CATALOG.values()
     ]
 
@@ -50,7 +50,7 @@ def _readiness(
 ) -> Readiness:
     dtype = default_dtype(spec, device)
     needed = whole_bytes(spec, dtype)
-    lacking = None if spec.runner == "pocket" else _missing(spec, local)
+    lacking = _missing(spec, local) if spec.from_hub else None
     reasons = _reasons(spec, device, needed, free[device.name], settings)
     return Readiness(spec, device.name, dtype, needed, lacking is None, next(reasons, lacking))
 

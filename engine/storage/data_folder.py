@@ -95,10 +95,11 @@ class DataFolder:
         """Record that items of a collection were deleted once more."""
         self.ledger.set_state(_deletions(collection), str(self.deletions(collection) + 1))
 
-    def open_item(self, item: Item) -> Any:
+    def open_item(self, item: Item, *, side_px: int | None = None) -> Any:
         """Return an item's content as a model reads it: its text, or its picture upright in RGB.
 
-        Raises MediaError where the file is gone or cannot be read, or it was imported without.
+        A JPEG may be decoded smaller, down to a shorter side of side_px. Raises MediaError where the file is
+        gone or cannot be read, or it was imported without.
         """
         if missing := missing_content(item):
             raise MediaError(missing)
@@ -108,7 +109,8 @@ class DataFolder:
             data = self.library.media_path(item.media or "", item.mime).read_bytes()
         except OSError as error:
             raise MediaError(f"The file of {item.name} cannot be read: {error.strerror}.") from error
-        return content_of(item, decode(probe_stored(item, data), Limits(self.settings.max_image_pixels)))
+        limits = Limits(self.settings.max_image_pixels, side_px)
+        return content_of(item, decode(probe_stored(item, data), limits))
 
     def open_question(self, name: str) -> Any:
         """Return a picture that somebody asked with, upright in RGB. Raises MediaError where it is gone."""

@@ -10,6 +10,7 @@ FLOORS = (
     ("engine.storage",),
     ("engine.vector_files", "engine.search"),
     ("engine.ingest", "engine.maps", "engine.evaluation"),
+    ("engine.towers",),
     ("engine.workspace", "engine.figures"),
     ("engine.jobs", "engine.cli"),
     ("engine.__main__", "pages.ui.wording", "pages.ui.server"),

@@ -95,7 +95,7 @@ def _keep_quiet() -> None:
 
 def uses_gpu(choice: ModelChoice, settings: Settings) -> bool:
     """Tell whether the workers want a GPU each."""
-    return describe(choice.id).runner != "pocket" and set(settings.devices) != {"cpu"}
+    return describe(choice.id).from_hub and set(settings.devices) != {"cpu"}
 
 
 def divided(machines: Sequence[Mapping[str, float]], workers: int | None, *, on_gpu: bool) -> Share:

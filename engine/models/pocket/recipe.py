@@ -43,6 +43,7 @@ def _load() -> Recipe:
 
 RECIPE = _load()
 PROVENANCE = Provenance("pocket", RECIPE.revision, dim=384)
+FEATURES = f"pocket {RECIPE.revision}"  # what made a feature; changes with whatever shapes a vector too
 
 
 def package_file(part: dict[str, Any], key: str) -> Path:

@@ -162,6 +162,6 @@ def test_help_lists_every_command_with_what_it_does(data_dir, cli):
     assert said.returncode == 0 and said.stderr == ""
     lines = said.stdout.split("Commands:\n")[1].splitlines()
     names = [line.split()[0] for line in lines]
-    assert names[:4] == ["doctor", "models", "download", "ingest"] and names[-1] == "gap"
-    assert "reembed" in names and "remake" not in names and len(names) == 14
+    assert names[:4] == ["doctor", "models", "download", "ingest"] and names[-1] == "towers"
+    assert "reembed" in names and "remake" not in names and len(names) == 15
     assert all(len(line.split()) > 5 for line in lines)

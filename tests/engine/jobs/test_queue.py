@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.analysis.two_towers import TowerSettings
 from engine.errors import (
     CollectionError,
     CollectionNameError,
@@ -23,14 +24,23 @@ from engine.evaluation.results import Plan
 from engine.ingest import samples
 from engine.ingest.samples import Sample
 from engine.jobs.queue import Jobs
-from engine.jobs.run import Job
-from engine.jobs.spec import Reembed
+from engine.jobs.run import SAMPLE_TOWERS_STATE, Job
+from engine.jobs.spec import Reembed, from_json, to_json
 from engine.maps.projection import ProjectionSettings
 from engine.media.sources import Source, SourceList
 from engine.models.base import ModelChoice
 from engine.types import Provenance
 from engine.workspace import Workspace
-from tests.helpers.data import SAMPLES, jpeg, plain_items, sample_rows, unit_table, write_captions
+from tests.helpers.data import (
+    SAMPLES,
+    generated_photos,
+    jpeg,
+    plain_items,
+    sample_rows,
+    sources,
+    unit_table,
+    write_captions,
+)
 from tests.helpers.fake_embedder import NEW, OLD, Fake, hidden, lend
 from tests.helpers.vector_files import NAN, TWICE, vector_file
 from tests.helpers.workspaces import give_model, make_settings
@@ -54,8 +64,8 @@ def files(count: int, *, seed: int = 0) -> list[tuple[str, io.BytesIO]]:
 
 @pytest.fixture
 def few_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
-    """Let the first six of the bundled photographs be all there are."""
-    folder, rows = tmp_path / "samples", sample_rows()[:6]
+    """Let the first ten of the bundled photographs be all there are."""
+    folder, rows = tmp_path / "samples", sample_rows()[:10]
     (folder / "photos").mkdir(parents=True)
     for row in rows:
         shutil.copyfile(SAMPLES / row["file_name"], folder / row["file_name"])
@@ -651,3 +661,67 @@ def test_a_fit_that_waits_is_not_begun_twice_and_can_be_cancelled(workspace: Wor
     assert ended(job).state == "cancelled"
     assert workspace.maps.open(workspace.maps.content_of("mine"), settings) is None
     assert job.spec.settings == settings
+
+
+@pytest.fixture
+def captioned(workspace: Workspace, tmp_path: Path) -> Workspace:
+    """Return a workspace with 14 captioned pictures in 'mine'."""
+    workspace.ingest("mine", sources([generated_photos(tmp_path / "photos", 14)]))
+    return workspace
+
+
+SHORT = TowerSettings(steps=5, temperature=0.05, seed=3)
+
+
+def test_two_towers_are_trained_and_kept_in_the_background(captioned):
+    jobs = Jobs(captioned)
+    job = ended(jobs.train_towers("mine", SHORT, "mine-towers"))
+    assert (job.state, job.error, job.report.stored) == ("done", "", 28)
+    assert captioned.store.made_by("mine-towers").model == "towers:mine-towers"
+    assert "temperature 0.05" in captioned.store.made_by("mine-towers").training
+    assert not list((captioned.settings.data_dir / "jobs").glob("*"))
+    assert captioned.ledger.get_state(job.spec.done_as) is None
+    for into, error in (("mine-towers", CollectionError), ("mine", CollectionError), ("samples", QueryError)):
+        with pytest.raises(error):
+            jobs.train_towers("mine", SHORT, into)
+    with pytest.raises(CollectionNotFoundError):
+        jobs.train_towers("nobody", SHORT, "other")
+
+
+def test_towers_cut_short_are_made_by_the_next_start_and_only_once(captioned, monkeypatch):
+    spec = Stopped(captioned).train_towers("mine", SHORT, "mine-towers").spec
+    with monkeypatch.context() as killed:
+        killed.setattr(Jobs, "_forget_files", lambda self, spec: None)  # just before it would have ended
+        [job] = Jobs(captioned).list()
+        assert job.spec == spec and job.spec.settings == SHORT
+        assert ended(job).state == "done"
+    monkeypatch.delattr(Workspace, "train_towers")  # nothing is trained any more
+    [again] = Jobs(captioned).list()
+    assert (ended(again).state, again.report.stored) == ("done", 28)
+    assert captioned.store.info("mine-towers").total == 28
+
+
+def test_the_samples_come_with_towers_once_even_if_deleted(workspace: Workspace, few_samples, monkeypatch):
+    monkeypatch.setattr("engine.jobs.queue.TowerSettings", lambda: TowerSettings(steps=5, held_out=0.0))
+    jobs = Jobs(workspace)
+    assert jobs.train_sample_towers() is None  # there are no samples, and none are coming
+    first, job = jobs.ingest_samples(), jobs.train_sample_towers()
+    assert jobs.train_sample_towers() is None  # while it waits
+    assert ended(first).state == ended(job).state == "done"
+    assert workspace.store.info(samples.TOWERS).total == 2 * len(few_samples)
+    assert f"{len(few_samples)} pairs of 'samples'" in workspace.store.made_by(samples.TOWERS).training
+    assert jobs.train_sample_towers() is None
+    workspace.ledger.set_state(SAMPLE_TOWERS_STATE, "an earlier version")
+    assert ended(jobs.train_sample_towers()).report.stored == 2 * len(few_samples)
+    workspace.delete_collection(samples.TOWERS)
+    assert jobs.train_sample_towers() is None
+    workspace.ledger.drop_state(SAMPLE_TOWERS_STATE)  # a data folder of before, with the samples in it
+    again = jobs.train_sample_towers()
+    assert from_json(to_json(again.spec)) == again.spec and ended(again).state == "done"
+
+
+def test_towers_that_cannot_be_trained_fail_in_words(workspace: Workspace, tmp_path):
+    workspace.ingest("mine", sources([generated_photos(tmp_path / "photos", 3)]))
+    job = ended(Jobs(workspace).train_towers("mine", SHORT, "mine-towers"))
+    assert job.state == "failed" and "3 pairs of a picture and its caption" in job.error
+    assert [info.name for info in workspace.store.collections()] == ["mine"]

@@ -216,7 +216,7 @@ def test_an_empty_catalog_has_no_models():
         (ROW.replace('["text", "image"]', "[]"), "must be a list that is not empty"),
         (ROW.replace('["text", "image"]', '"text"'), "must be a list that is not empty"),
         (ROW.replace('"embedder"', '"embeder"'), "must be one of embedder, reranker, multi-vector"),
-        (ROW + 'runner = "onnx"', "must be one of pocket, sentence-transformers"),
+        (ROW + 'runner = "onnx"', "must be one of pocket, towers, sentence-transformers"),
         (ROW + 'dim = "64"', "dim is '64', but must be of type int"),
         (ROW + "dim = true", "dim is True, but must be of type int"),
         (ROW + "dims = [32.0]", "must be a list of int"),
