@@ -19,15 +19,16 @@ from engine.media.sources import SourceList
 from engine.models.base import ModelChoice
 from engine.models.lender import Models
 from engine.search.rerank import opener, rerank
-from engine.search.search import Query, Reranking, query_content, search
+from engine.search.search import Balancing, Query, Reranking, query_content, search
 from engine.settings import Settings
+from engine.storage.calibration import calibration, forget_calibration
 from engine.storage.chroma import Store
 from engine.storage.data_folder import DataFolder
 from engine.storage.ledger import Ledger
 from engine.storage.library import Library
 from engine.storage.repair import delete_unused, drop_staging
 from engine.storage.staging import Stagings
-from engine.types import Filters, Hit, IngestReport, Reranked, SearchTrace
+from engine.types import Balance, Filters, Hit, IngestReport, Reranked, SearchTrace
 
 if TYPE_CHECKING:
     from engine.vector_files.export import ExportReport
@@ -101,8 +102,13 @@ class Workspace:
         filters: Filters | None = None,
         reranker: ModelChoice | None = None,
         rerank_top: int = 50,
+        balance: Balance | None = None,
     ) -> SearchTrace:
-        """Search a collection with the model that made it, and rerank the head; see `search.search`."""
+        """Search a collection with the model that made it, and rerank the head; see `search.search`.
+
+        With `balance`, also where that is raw, the collection is calibrated, which the first question after
+        a write waits for; without, the order is raw.
+        """
         reranking = None
         if reranker:
             reranking = Reranking(
@@ -116,6 +122,7 @@ class Workspace:
             k=k,
             filters=filters,
             reranking=reranking,
+            balancing=Balancing(balance, lambda: calibration(self.folder, collection)) if balance else None,
         )
 
     def rerank(self, query: Query, hits: Sequence[Hit], choice: ModelChoice, *, top: int = 50) -> Reranked:
@@ -165,4 +172,5 @@ class Workspace:
         folder.store.drop(collection)
         self.evaluations.forget(collection)
         self.maps.forget(collection)
+        forget_calibration(folder, collection)
         delete_unused(media, folder.ledger, folder.library)
