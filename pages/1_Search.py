@@ -31,6 +31,8 @@ with frame.errors():
     with st.container(horizontal=True, vertical_alignment="bottom"):
         collection = question.collection_box(infos)
         show = question.show_box(list(SHOWN))
+        modality = SHOWN[show]
+        mode = question.balance_box(mixed=modality is None)
         with st.popover("Filters", icon=":material/tune:"):
             k = st.selectbox("Results (k)", [24, 48, 96, 240, 1000], key="k", bind="query-params")
             labels = st.multiselect(
@@ -48,9 +50,8 @@ with frame.errors():
 
     if query.like is None:
         search.need_model(workspace, infos[collection])
-    modality = SHOWN[show]
     filters = Filters((modality,) if modality else (), tuple(labels))
-    trace = search.ask(workspace, query, collection, k, filters)
+    trace = search.ask(workspace, query, collection, k, filters, mode)
     for note in trace.notes:
         st.caption(plain(note))
     searched = " and ".join(f"{n:,} {plural(m)}" for m, n in trace.searched.items()) or "nothing"
@@ -59,14 +60,15 @@ with frame.errors():
         f"{len(trace.results):,} of {searched} · model {plain(trace.model)} · "
         f"{times['embed']:.0f} ms to embed, {times['retrieve']:.0f} ms to retrieve"
     )
-    if modality is None:
+    question.crowding(trace)
+    if modality is None and trace.balance == "raw":
         st.caption(
             "Cosine similarities of two modalities are not on one scale: texts crowd out pictures here, "
-            "although the pictures may be just as relevant. That is the modality gap."
+            "although the pictures may be just as relevant. That is the modality gap. Choose another order."
         )
     if not trace.results:
         kind = plural(modality) if modality else "items"
         st.info(f"No {kind} of this collection match. Choose another kind, or fewer labels.")
         st.stop()
-    page_key = f"page_{hash((trace.query, collection, show, k, *labels))}"
+    page_key = f"page_{hash((trace.query, collection, show, k, mode, *labels))}"
     show_hits(trace, question_key(query, st.query_params.get("picture")), page_key)
