@@ -8,6 +8,7 @@ import streamlit as st
 
 from engine.errors import GapscopeError
 from engine.evaluation.questions import Direction, Truth
+from engine.search.balance import check_balance
 from engine.types import BALANCES
 from pages.ui import resources
 from pages.ui.models import picker, wording
@@ -148,7 +149,12 @@ def _settings(workspace: Workspace, count: int) -> tuple[str, int, int | None, B
             width=220,
             help="All kinds in one list, less what asks, in the order of this name on Search and Rerank.",
         )
-    return reranker or NO_RERANKER, top, limit or None, None if against == _ONE_KIND else against
+    return (
+        reranker or NO_RERANKER,
+        top,
+        limit or None,
+        None if against == _ONE_KIND else check_balance(against),
+    )
 
 
 def _start(
