@@ -34,7 +34,7 @@ def store(workspace: Workspace, count: int = COUNT, *, name: str = "gapped", mod
         start = 1_000 if modality == "text" else 0
         table = VectorTable(tuple(f"{start + n:064x}" for n in range(count)), rows(modality, count))
         items = [
-            Item(id_, modality, f"{modality} {n}", "", f"pair {n}", caption=f"caption {n}")
+            Item(id_, modality, f"{modality} {n}", "", f"{n:064x}", caption=f"caption {n}")
             for n, id_ in enumerate(table.ids)
         ]
         workspace.ledger.put(name, items, table)

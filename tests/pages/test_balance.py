@@ -20,7 +20,7 @@ def search(**query: str):
     """Ask the gapped collection with its first text."""
     store(workspace())
     app = page(SEARCH, collection="gapped", like=f"{1_000:064x}", show="All by score", **query)
-    assert not app.exception and "unexpected" not in words(app)
+    assert not app.exception and not app.error
     return app
 
 
@@ -45,6 +45,18 @@ def test_an_order_that_does_not_exist_is_said_and_raw(value):
     assert app.selectbox(key="balance").value == "raw"
     assert "is none of raw, centred, standardised, interleaved; showing raw" in words(app)
     assert "Not the raw order" not in words(app)
+
+
+def test_the_orders_stand_side_by_side():
+    app = search(compare="true")
+    assert app.toggle(key="compare").value is True
+    said = words(app)
+    assert all(f"**{order}**" in said for order in ("raw", "centred", "standardised", "interleaved"))
+    assert "100 % texts, 0 % pictures" in said and "50 % texts, 50 % pictures" in said
+    drawn = [block for block in app.get("html") if 'class="gs-card"' in block.proto.body]
+    assert len(drawn) == 40
+    app.toggle(key="compare").set_value(False).run()
+    assert not app.exception and "**centred**" not in words(app)
 
 
 def test_one_kind_has_no_order_of_kinds():
