@@ -46,14 +46,16 @@ class Outranked:
 class Calibration:
     """What a sample of a collection's vectors says of its modalities; `rows` is how many there were of each.
 
-    means: by modality (d,) float32, the mean of unit rows, itself not of unit length. `spreads` and
-    `outranked` are by the modality that asks, then the one that answers.
+    means: by modality (d,) float32, the mean of unit rows, itself not of unit length. The rest is by the
+    modality that asks, then the one that answers; `nearest` is the mean cosine of a centred row with the
+    nearest other one.
     """
 
     rows: Mapping[Modality, int]
     means: Mapping[Modality, np.ndarray] = field(repr=False)
     spreads: Mapping[Modality, Mapping[Modality, Spread]] = field(repr=False)
     outranked: Mapping[Modality, Mapping[Modality, Outranked]] = field(repr=False)
+    nearest: Mapping[Modality, Mapping[Modality, float]] = field(repr=False)
 
 
 def centre(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -78,6 +80,9 @@ def calibrate(tables: Mapping[Modality, VectorTable], pair_of: Mapping[str, int]
     moved = {one: centre(table.vectors, means[one]) for one, table in tables.items()}
     spreads: dict[Modality, dict[Modality, Spread]] = {}
     outranked: dict[Modality, dict[Modality, Outranked]] = {}
+    nearest = {
+        asks: {one: _nearest(moved[asks], moved[one], asks == one) for one in tables} for asks in tables
+    }
     for asks, asking in tables.items():
         own = pairs[asks][:, None] != pairs[asks][None, :]  # (n, n): unrelated rows of its own modality
         unrelated = (asking.vectors @ asking.vectors.T)[own], (moved[asks] @ moved[asks].T)[own]
@@ -94,6 +99,7 @@ def calibrate(tables: Mapping[Modality, VectorTable], pair_of: Mapping[str, int]
         means={one: mean.astype(np.float32) for one, mean in means.items()},
         spreads=spreads,
         outranked=outranked,
+        nearest=nearest,
     )
 
 
@@ -118,6 +124,14 @@ def outranks(unrelated: np.ndarray, partners: np.ndarray) -> float:
     ordered = np.sort(partners)
     below, up_to = (np.searchsorted(ordered, unrelated, side) for side in ("left", "right"))
     return float((below + up_to).sum() / (2 * len(unrelated) * len(ordered)))
+
+
+def _nearest(asking: np.ndarray, rows: np.ndarray, same: bool) -> float:
+    """asking (n, d), rows (m, d): centred, float32; where they are the same, none is its own neighbour."""
+    cosines = asking @ rows.T
+    if same:
+        np.fill_diagonal(cosines, -1.0)
+    return float(cosines.max(axis=1).mean())
 
 
 def _spread(cosines: np.ndarray) -> Spread:

@@ -25,6 +25,7 @@ from engine.analysis.crowding import (
 from engine.errors import QueryError
 from engine.types import BALANCES, MODALITIES, PLURAL, Balance, Crowding, Hit, Modality
 
+_NARROW = 1e-3  # of copies of one vector nothing is left when their mean is gone
 Retrieved = Mapping[Modality, tuple[Hit, ...]]
 
 
@@ -77,6 +78,19 @@ def centred(
     scored = [replace(hit, balanced=float(score)) for hit, score in zip(hits, scores, strict=True)]
     scored.sort(key=lambda hit: (-(hit.balanced or 0.0), hit.item.id))
     return tuple(replace(hit, rank=rank, retrieval_rank=rank) for rank, hit in enumerate(scored, start=1))
+
+
+def towards(question: np.ndarray, mean: np.ndarray, nearest: float) -> np.ndarray:
+    """Return the unit vector (d,) float32 that stored vectors must be near to, so that centred ones are.
+
+    question (d,): centred, of unit length; mean (d,): of the modality that is searched; both float32.
+    `nearest` is what the cosine of a centred neighbour will be. A row v scores (v·q - mean·q) / |v - mean|. As
+    v is of unit length the divisor depends on v·mean alone, so that around that score the order is, to first
+    order, the one by v·(q + nearest / |v - mean| · mean).
+    """
+    length = np.sqrt(max(1.0 - float(mean @ mean), _NARROW))  # of v - mean, where v·mean is mean·mean
+    tilted = question + np.float32(nearest / length) * mean
+    return (tilted / np.linalg.norm(tilted)).astype(np.float32)
 
 
 def lacks(

@@ -99,6 +99,7 @@ def _read(text: str, version: str) -> Calibration | None:
             asks: {answers: Spread(**one) for answers, one in row.items()}
             for asks, row in data["spreads"].items()
         },
+        nearest=data["nearest"],
         outranked={
             asks: {answers: Outranked(**one) for answers, one in row.items()}
             for asks, row in data["outranked"].items()

@@ -10,7 +10,7 @@ import pytest
 from engine.analysis.crowding import Calibration, calibrate, centre
 from engine.evaluation.metrics import ndcg_at, ranks_by_score
 from engine.evaluation.pool import Pool
-from engine.search.balance import balance, centred
+from engine.search.balance import balance, centred, towards
 from engine.types import BALANCES, Hit, Item, VectorTable
 from tests.helpers.golden import golden
 
@@ -98,3 +98,18 @@ def test_an_interleaved_pool_leaves_no_place_for_what_is_hidden():
     asking = np.array([[0.8, 0.6, 0.0, 0.0]], np.float32)
     assert pool.scores(asking, [[0]]).tolist() == [[-np.inf, -1, 0, -2]]
     assert pool.scores(asking, [[]]).tolist() == [[-1, -3, 0, -2]]
+
+
+@pytest.mark.parametrize("asks", ["text", "image"])
+def test_what_the_index_is_asked_with_finds_the_first_of_the_exact_order(halves, asks):
+    """Three times as many as wanted are enough."""
+    means, found = halves.calibration.means, []
+    asking = centre(halves.tables[asks].vectors, means[asks])
+    for one, table in halves.tables.items():
+        exact = np.argsort(-(asking @ centre(table.vectors, means[one]).T), axis=1)[:, :10]
+        for row, best in zip(asking, exact, strict=True):
+            near = towards(row, means[one], halves.calibration.nearest[asks][one])
+            assert np.linalg.norm(near) == pytest.approx(1, abs=1e-5)
+            fetched = np.argsort(-(table.vectors @ near))[:30]
+            found.append(len(set(best.tolist()) & set(fetched.tolist())) / 10)
+    assert np.mean(found) > 0.98

@@ -31,7 +31,7 @@ TEXT, IMAGE = Spread(0.5, 0.1, 9), Spread(0.1, 0.05, 9)
 def known(text: Spread = TEXT, image: Spread = IMAGE, rows: int = 500) -> Calibration:
     means = {one: np.zeros(3, np.float32) for one in MODALITIES}
     spreads = {asks: {"text": text, "image": image} for asks in MODALITIES}
-    return Calibration(dict.fromkeys(MODALITIES, rows), means, spreads, {})
+    return Calibration(dict.fromkeys(MODALITIES, rows), means, spreads, {}, {})
 
 
 quick = settings(max_examples=40)
@@ -103,7 +103,7 @@ def test_what_is_lacking_is_said():
 
 def test_the_meter_says_what_crowds():
     pairs = {"text": {"image": Outranked({"raw": 0.96}, 20)}}
-    calibration = Calibration({}, {}, {}, pairs)
+    calibration = Calibration({}, {}, {}, pairs, {})
     hits = [*listed("text", [0.9, 0.8, 0.7]), *listed("image", [0.1])]
     meter = crowding(hits, {"text": 25, "image": 75}, "raw", asks="text", calibration=calibration)
     assert meter.share == {"text": 0.75, "image": 0.25} and meter.exposure["text"] == pytest.approx(3)

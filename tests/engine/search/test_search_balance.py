@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from engine.analysis.crowding import centre
-from engine.search.search import Query
+from engine.errors import CollectionError
+from engine.search.search import Balancing, Query, search
+from engine.settings import load_settings
+from engine.storage.calibration import calibration
 from engine.types import BALANCES, Filters
+from engine.workspace import Workspace
 from tests.helpers.gapped import rows, store
 
 ASKS, PARTNER = f"{1_000:064x}", f"{0:064x}"  # the first text, and its picture
@@ -15,9 +21,6 @@ ASKS, PARTNER = f"{1_000:064x}", f"{0:064x}"  # the first text, and its picture
 
 @pytest.fixture(scope="module")
 def gapped(tmp_path_factory):
-    from engine.settings import load_settings
-    from engine.workspace import Workspace
-
     opened = Workspace.open(load_settings(data_dir=tmp_path_factory.mktemp("gapped"), min_free_disk_mb=1))
     store(opened)
     store(opened, 20, name="small")
@@ -111,6 +114,19 @@ def test_one_modality_is_said_and_raw(gapped, mode):
     for trace in (ask(gapped, mode, "texts"), ask(gapped, mode, filters=Filters(("image",)))):
         assert trace.balance == "raw" and trace.crowding is None
         assert [f"not {mode}" in note for note in trace.notes] == ([] if mode == "raw" else [True])
+
+
+def test_a_collection_of_another_width_by_now_is_said(gapped):
+    known = calibration(gapped.folder, "gapped")
+    narrow = replace(known, means={one: mean[:4] for one, mean in known.means.items()})
+    with pytest.raises(CollectionError, match="re-embedded while you searched"):
+        search(
+            Query(like=ASKS),
+            collection="gapped",
+            store=gapped.store,
+            embedder=lambda: None,
+            balancing=Balancing("centred", lambda: narrow),
+        )
 
 
 def test_an_empty_answer_has_no_meter(gapped):
