@@ -34,7 +34,9 @@ def show_orders(asked: Query, collection: str, filters: Filters) -> None:
         for column, order in zip(st.columns(len(BALANCES)), BALANCES, strict=True):
             one = search.ask(workspace, asked, collection, COMPARED, filters, order)
             with column:
-                st.markdown(f"**{order}**" if one.balance == order else f"**{order}**: raw, see above")
+                st.markdown(f"**{order}**")
+                for note in one.notes:
+                    st.caption(plain(note))
                 share = one.crowding.share if one.crowding else {}
                 st.caption(", ".join(f"{part * 100:.0f} % {plural(kind)}" for kind, part in share.items()))
                 cards.grid(workspace, collection, [(hit.item, hit) for hit in one.results], key=f"in_{order}")

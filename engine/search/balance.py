@@ -84,9 +84,9 @@ def towards(question: np.ndarray, mean: np.ndarray, nearest: float) -> np.ndarra
     """Return the unit vector (d,) float32 that stored vectors must be near to, so that centred ones are.
 
     question (d,): centred, of unit length; mean (d,): of the modality that is searched; both float32.
-    `nearest` is what the cosine of a centred neighbour will be. A row v scores (v·q - mean·q) / |v - mean|. As
-    v is of unit length the divisor depends on v·mean alone, so that around that score the order is, to first
-    order, the one by v·(q + nearest / |v - mean| · mean).
+    `nearest` is what the cosine of a centred neighbour will be. A row v scores (v·q - mean·q) / |v - mean|;
+    as v is of unit length, the divisor depends on v·mean alone, so that around that score the order is, to
+    first order, the one by v·(q + nearest / |v - mean| · mean).
     """
     length = np.sqrt(max(1.0 - float(mean @ mean), _NARROW))  # of v - mean, where v·mean is mean·mean
     tilted = question + np.float32(nearest / length) * mean

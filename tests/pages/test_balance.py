@@ -59,6 +59,14 @@ def test_the_orders_stand_side_by_side():
     assert not app.exception and "**centred**" not in words(app)
 
 
+def test_an_order_that_cannot_be_had_says_so_in_its_column():
+    store(workspace(), 20)
+    app = page(SEARCH, collection="gapped", like=f"{1_000:064x}", show="All by score", compare="true")
+    assert not app.exception and not app.error
+    assert "The order is raw, not centred: the collection has 20 texts" in words(app)
+    assert "Not the raw order: interleaved" in words(app)
+
+
 def test_one_kind_has_no_order_of_kinds():
     store(workspace())
     app = page(SEARCH, collection="gapped", like=f"{1_000:064x}", show="Pictures", balance="centred")
