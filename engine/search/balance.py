@@ -42,7 +42,7 @@ def balance(
 ) -> tuple[Hit, ...]:
     """Return the first k of what was retrieved by modality, merged, ranks from 1.
 
-    raw: by cosine. centred: by the cosines of centred vectors, which `centred` has put into the hits.
+    raw: by cosine. centred: by the cosines of centred vectors (`centred_scores`), which the hits bring along.
     standardised: by how many standard deviations a cosine lies above those of unrelated items of its
     modality. interleaved: by rank, the first of each modality, then the second, in `turns`. Hits of one
     modality keep their order. asks: the modality of the question. `calibration` is needed for
@@ -65,19 +65,14 @@ def turns(asks: Modality, searched: Iterable[Modality]) -> list[Modality]:
     return sorted(searched, key=lambda one: (one == asks, MODALITIES.index(one)))
 
 
-def centred(
-    hits: Sequence[Hit], vectors: np.ndarray, question: np.ndarray, mean: np.ndarray
-) -> tuple[Hit, ...]:
-    """Return hits of one modality by the cosine of their centred vectors with the question, best first.
+def centred_scores(vectors: np.ndarray, question: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the cosines of centred vectors with a question: (n,) float32 in [-1, 1].
 
-    vectors: (n, d) unit rows, row i of hits[i]; question: (d,), centred by the mean of its own modality;
-    mean: (d,) of the hits' modality; all float32. Every hit is scored exactly, but what was not retrieved is
-    not there: centring changes ranks within a modality too, as rows are made unit length again.
+    vectors: (n, d) unit rows of one modality and mean: (d,), its mean; question: (d,), centred by the mean of
+    its own modality; all float32. Centring changes ranks within a modality too, as rows are made unit length
+    again.
     """
-    scores = np.clip(centre(vectors, mean) @ question, -1.0, 1.0)
-    scored = [replace(hit, balanced=float(score)) for hit, score in zip(hits, scores, strict=True)]
-    scored.sort(key=lambda hit: (-(hit.balanced or 0.0), hit.item.id))
-    return tuple(replace(hit, rank=rank, retrieval_rank=rank) for rank, hit in enumerate(scored, start=1))
+    return np.clip(centre(vectors, mean) @ question, -1.0, 1.0)
 
 
 def towards(question: np.ndarray, mean: np.ndarray, nearest: float) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from engine.analysis.crowding import Calibration, centre
 from engine.errors import CollectionError, QueryError
 from engine.models.base import Embedder, Reranker
-from engine.search.balance import balance, basis, centred, crowding, lacks, towards
+from engine.search.balance import balance, basis, centred_scores, crowding, lacks, towards
 from engine.search.rerank import Opened, RerankInput, rerank
 from engine.storage.chroma import CollectionInfo, Store, model_error
 from engine.text import MAX_QUERY_CHARS, clean_text
@@ -214,10 +214,9 @@ def _retrieve(
     filters: Filters,
     plan: _Plan,
 ) -> tuple[Hit, ...]:
-    extra = 1 if question.exclude else 0
     if plan.mode == "centred" and plan.calibration:
-        pool = min(_POOL * k, 2 * k + _POOL_MORE) + extra
-        return _centred(question, plan.calibration, collection, store, modality, pool, filters)[:k]
+        return _centred(question, plan.calibration, collection, store, modality, k, filters)
+    extra = 1 if question.exclude else 0
     rows = store.query(collection, modality, question.vector, k + extra, filters)
     kept = [(item, score) for item, score in rows if item.id != question.exclude][:k]
     kept.sort(key=lambda row: (-row[1], row[0].id))  # Chroma leaves the order of ties open
@@ -233,10 +232,10 @@ def _centred(
     collection: str,
     store: Store,
     modality: Modality,
-    pool: int,
+    k: int,
     filters: Filters,
 ) -> tuple[Hit, ...]:
-    """Return the nearest to the centred question, scored by their centred vectors.
+    """Return the k nearest to the centred question, scored by their centred vectors.
 
     The index holds vectors as they are: what is near to the centred question among them is so only nearly,
     and more is fetched than wanted.
@@ -245,13 +244,17 @@ def _centred(
     asking = centre(question.vector[None, :], calibration.means[asks])[0]  # (d,)
     if not asking.any():  # the question is the mean: any direction is as good
         asking = question.vector
-    nearest = calibration.nearest[asks][modality]
-    rows = store.query(collection, modality, towards(asking, mean, nearest), pool, filters)
-    items = {item.id: item for item, _ in rows if item.id != question.exclude}
-    table = store.vectors(collection, modality, items)
-    cosines = np.clip(table.vectors @ question.vector, -1.0, 1.0) if items else []
-    hits = [Hit(0, items[id_], float(score), 0) for id_, score in zip(table.ids, cosines, strict=True)]
-    return centred(hits, table.vectors, asking, mean) if hits else ()
+    reach = towards(asking, mean, calibration.nearest[asks][modality])
+    pool = min(_POOL * k, 2 * k + _POOL_MORE) + bool(question.exclude)
+    table = store.nearest(collection, modality, reach, pool, filters)
+    table = table.take(id_ for id_ in table.ids if id_ != question.exclude)
+    scores = dict(zip(table.ids, centred_scores(table.vectors, asking, mean).tolist(), strict=True))
+    cosines = dict(zip(table.ids, np.clip(table.vectors @ question.vector, -1.0, 1.0).tolist(), strict=True))
+    best = sorted(scores, key=lambda id_: (-scores[id_], id_))[:k]
+    return tuple(
+        Hit(rank, item, cosines[item.id], rank, balanced=scores[item.id])
+        for rank, item in enumerate(store.items_of(collection, modality, best), start=1)
+    )
 
 
 def _reranked(query: Query, hits: tuple[Hit, ...], reranking: Reranking) -> Reranked:

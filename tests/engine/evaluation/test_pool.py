@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from engine.analysis.crowding import Calibration, calibrate, centre
 from engine.evaluation.metrics import ndcg_at, ranks_by_score
 from engine.evaluation.pool import Pool
-from engine.search.balance import balance, centred, towards
+from engine.search.balance import balance, centred_scores, towards
 from engine.types import BALANCES, Hit, Item, VectorTable
 from tests.helpers.golden import golden
 
@@ -84,7 +85,8 @@ def test_the_search_merges_in_the_order_of_the_exact_scores(halves, mode):
             ]
             if mode == "centred":
                 asking = centre(question[None], halves.calibration.means["text"])[0]
-                hits = centred(hits, table.vectors[rows], asking, halves.calibration.means[one])
+                found = centred_scores(table.vectors[rows], asking, halves.calibration.means[one])
+                hits = [replace(hit, balanced=float(score)) for hit, score in zip(hits, found, strict=True)]
             retrieved[one] = tuple(hits)
         merged = balance(retrieved, mode, asks="text", k=20, calibration=halves.calibration)
         order = np.argsort(-scores[n], kind="stable")[:20]
