@@ -12,6 +12,10 @@ import numpy as np
 
 Modality = Literal["text", "image", "audio", "video"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
+PLURAL: dict[Modality, str] = {"text": "texts", "image": "pictures", "audio": "sounds", "video": "videos"}
+# How a mixed list is ordered: `search/balance.py`.
+Balance = Literal["raw", "centred", "standardised", "interleaved"]
+BALANCES: tuple[Balance, ...] = get_args(Balance)
 # Names with their values, sorted by name; what is allowed in it: `media/metadata.py`.
 Metadata = tuple[tuple[str, str | int | float | bool], ...]
 
@@ -295,7 +299,8 @@ class Hit:
     """One found item. `score` is a cosine in [-1, 1]; ranks start at 1.
 
     Scores of two modalities are not comparable with each other (the modality gap).
-    `retrieval_rank` is the rank within the item's own modality.
+    `retrieval_rank` is the rank within the item's own modality; `balanced` what a treatment made of the
+    score, where it ordered by that: comparable within one list only.
     """
 
     rank: int
@@ -303,6 +308,7 @@ class Hit:
     score: float
     retrieval_rank: int
     rerank_score: float | None = None
+    balanced: float | None = None
 
     def ranked(self, rank: int) -> Hit:
         """Return this hit at another place of a merged list."""
@@ -330,12 +336,35 @@ class Reranked:
 
 
 @dataclass(frozen=True)
+class Crowding:
+    """How far one modality crowds out another in the first k places of a mixed list.
+
+    `share` is each modality's share of those places and `of_all` its share of what was searched; both sum
+    to 1. `outranked` is the probability, in [0, 1], that an unrelated item of the question's own modality
+    stands above the true partner of this modality, over so many `pairs` of the collection; a modality
+    without pairs, or without a score to compare, is left out.
+    """
+
+    k: int
+    share: dict[Modality, float]
+    of_all: dict[Modality, float]
+    outranked: dict[Modality, float] = field(default_factory=dict)
+    pairs: dict[Modality, int] = field(default_factory=dict)
+
+    @property
+    def exposure(self) -> dict[Modality, float]:
+        """Return each modality's share of the places over its share of what was searched; 1 is neutral."""
+        return {one: self.share[one] / of_all for one, of_all in self.of_all.items()}
+
+
+@dataclass(frozen=True)
 class SearchTrace:
     """A search with every stage kept.
 
-    `retrieved` holds one list per modality as Chroma answered it, best first; `retrieval` the list
-    merged by score; `results` what is shown, reranked where that was asked for; `searched` how many
-    items of each modality were searched; `timings_ms` the stages.
+    `retrieved` holds one list per modality, best first; `retrieval` the list merged in the order that
+    `balance` names, which is raw where another could not be had (`notes` say why); `results` what is
+    shown, reranked where that was asked for; `searched` how many items of each modality were searched;
+    `crowding` is None where that was one modality, or nothing was found; `timings_ms` the stages.
     """
 
     collection: str
@@ -348,6 +377,8 @@ class SearchTrace:
     searched: dict[Modality, int]
     timings_ms: dict[str, float]
     notes: tuple[str, ...] = ()
+    balance: Balance = "raw"
+    crowding: Crowding | None = None
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from engine.media.sources import SourceList
 from engine.models.base import ModelChoice
 from engine.models.lender import Models
 from engine.search.rerank import opener, rerank
-from engine.search.search import Query, Reranking, query_content, search
+from engine.search.search import Balancing, Query, Reranking, query_content, search
 from engine.settings import Settings
+from engine.storage.calibration import calibration, forget_calibration
 from engine.storage.chroma import Store
 from engine.storage.data_folder import DataFolder
 from engine.storage.ledger import Ledger
@@ -28,7 +29,7 @@ from engine.storage.library import Library
 from engine.storage.repair import delete_unused, drop_staging
 from engine.storage.staging import Stagings
 from engine.towers import features
-from engine.types import Filters, Hit, IngestReport, Reranked, SearchTrace
+from engine.types import Balance, Filters, Hit, IngestReport, Reranked, SearchTrace
 
 if TYPE_CHECKING:
     from engine.analysis.two_towers import TowerSettings
@@ -122,8 +123,13 @@ class Workspace:
         filters: Filters | None = None,
         reranker: ModelChoice | None = None,
         rerank_top: int = 50,
+        balance: Balance | None = None,
     ) -> SearchTrace:
-        """Search a collection with the model that made it, and rerank the head; see `search.search`."""
+        """Search a collection with the model that made it, and rerank the head; see `search.search`.
+
+        With `balance`, also where that is raw, the collection is calibrated, which the first question after
+        a write waits for; without, the order is raw.
+        """
         reranking = None
         if reranker:
             reranking = Reranking(
@@ -137,6 +143,7 @@ class Workspace:
             k=k,
             filters=filters,
             reranking=reranking,
+            balancing=Balancing(balance, lambda: calibration(self.folder, collection)) if balance else None,
         )
 
     def rerank(self, query: Query, hits: Sequence[Hit], choice: ModelChoice, *, top: int = 50) -> Reranked:
@@ -188,4 +195,5 @@ class Workspace:
         self.evaluations.forget(collection)
         self.maps.forget(collection)
         features.forget(folder, collection)
+        forget_calibration(folder, collection)
         delete_unused(media, folder.ledger, folder.library)

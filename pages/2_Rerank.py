@@ -34,6 +34,8 @@ with frame.errors():
     with st.container(horizontal=True, vertical_alignment="bottom"):
         collection = question.collection_box(infos)
         show = question.show_box(list(SHOWN))
+        modality = SHOWN[show]
+        mode = question.balance_box(mixed=modality is None)
         k = depth_box("Retrieve", "k", "How many hits are retrieved from the collection.")
         top = depth_box("Rerank top", "top", "How many of them, from the first on, the reranker scores.")
     chosen = models.choose(workspace)
@@ -44,12 +46,12 @@ with frame.errors():
         st.stop()
 
     search.need_model(workspace, infos[collection])
-    modality = SHOWN[show]
     asked_key = question_key(query, st.query_params.get("picture"))
     filters = Filters((modality,) if modality else ())
-    trace = models.traced(workspace, query, asked_key, infos[collection], k, filters)
+    trace = models.traced(workspace, query, asked_key, infos[collection], k, filters, mode)
     for note in (*trace.notes, *wording.warnings(trace, chosen, k)):
         st.caption(plain(note))
+    question.crowding(trace)
     if not trace.retrieval:
         st.info(f"This collection has no {plural(modality) if modality else 'items'}. Choose another kind.")
         st.stop()

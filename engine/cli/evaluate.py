@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from engine.evaluation.results import Evaluation, Plan
 
 _WORSE_SHOWN = 10
+_BALANCE = (
+    "Rank the whole collection, modalities mixed, in this order: raw, centred, standardised or interleaved."
+)
 
 
 def evaluate(
@@ -40,10 +43,11 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of that sample.")] = 0,
     csv: Annotated[Path | None, typer.Option(help="Write a line per question into this file.")] = None,
     export: Annotated[Path | None, typer.Option(help="Write everything, with TREC files, as a zip.")] = None,
+    balance: Annotated[str | None, typer.Option(help=_BALANCE)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure retrieval against captions, labels or your own marks, over ALL right answers."""
-    plan = _plan(collection, k, truth, direction, rerank, rerank_top, limit, seed)
+    plan = _plan(collection, k, truth, direction, rerank, rerank_top, limit, seed, balance)
     with open_workspace() as workspace:
         evaluation = workspace.evaluate(plan, on_progress=show_progress)
         end_stage()
@@ -68,6 +72,7 @@ def _plan(
     top: int,
     limit: int | None,
     seed: int,
+    balance: str | None,
 ) -> Plan:
     """Return the plan of the options; what is wrong with one is wrong usage."""
     from engine.evaluation.questions import Direction
@@ -83,6 +88,7 @@ def _plan(
             ks=tuple(dict.fromkeys(k or (1, 5, 10))),
             limit=limit,
             seed=seed,
+            balance=balance,  # type: ignore[arg-type]  # checked there too
         )
     except EvaluationError as error:
         raise typer.BadParameter(str(error)) from error
@@ -115,6 +121,8 @@ def _lines(evaluation: Evaluation) -> Iterator[str]:
         f"{summary.queries:,}{of_all} questions ({evaluation.truth}, {evaluation.direction}) against "
         f"{evaluation.documents:,} documents, model {evaluation.made_by.model}"
     )
+    if plan.balance:
+        yield f"all modalities mixed, in the order: {plan.balance}"
     for failure in evaluation.unasked:
         yield f"  not asked: {failure.name}: {failure.reason}"
     if evaluation.reranked_by is None:

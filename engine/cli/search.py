@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from engine.settings import Settings
     from engine.workspace import Workspace
 
+_BALANCE = "How modalities are merged, and the crowding meter: raw, centred, standardised or interleaved."
+_STAGES = ("embed", "balance", "retrieve", "rerank", "total")
+
 
 def search(
     collection: CollectionOption,
@@ -32,20 +36,32 @@ def search(
     like: Annotated[str | None, typer.Option(help="Ask with a stored item's id instead.")] = None,
     rerank: Annotated[str | None, typer.Option(help="A reranker for the first results.")] = None,
     rerank_top: Annotated[int, typer.Option(min=1, max=1000, help="How many to rerank.")] = 50,
+    balance: Annotated[str | None, typer.Option(help=_BALANCE)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the items nearest to a text, a picture or a stored item."""
+    from engine.search.balance import check_balance, crowding_words
     from engine.search.search import Query
 
     if sum(value is not None for value in (text, image, like)) != 1:
         raise typer.BadParameter("give exactly one of TEXT, --image and --like")
     filters = Filters(_modalities(modality or []), tuple(label or ()))
+    try:
+        mode = check_balance(balance) if balance is not None else None
+    except QueryError as error:
+        raise typer.BadParameter(str(error)) from error
     with open_workspace() as workspace:
         picture = _picture(image, workspace.settings) if image else None
         query = Query(text=text, image=picture, like=like, name=image.name if image else "")
         reranker = ModelChoice(rerank) if rerank else None
         trace = workspace.search(
-            query, collection=collection, k=k, filters=filters, reranker=reranker, rerank_top=rerank_top
+            query,
+            collection=collection,
+            k=k,
+            filters=filters,
+            reranker=reranker,
+            rerank_top=rerank_top,
+            balance=mode,
         )
         rows = [_result(hit, workspace) for hit in trace.results]
     for one in trace.notes:
@@ -57,6 +73,8 @@ def search(
         shown = row["caption"] or row["name"]
         score = row["score"] if row["rerank_score"] is None else row["rerank_score"]
         say(f"{row['rank']:4}  {score:.3f}  {row['modality']:5}  {row['name']}  {shown}")
+    if mode and trace.crowding:
+        say(crowding_words(trace.crowding, trace.query_modality))
 
 
 def _modalities(names: list[str]) -> tuple[Modality, ...]:
@@ -91,6 +109,7 @@ def _result(hit: Hit, workspace: Workspace) -> dict[str, Any]:
         "score": round(hit.score, 6),
         "retrieval_rank": hit.retrieval_rank,
         "rerank_score": hit.rerank_score,
+        "balanced": hit.balanced,
         "path": _path(item, workspace),
         "pair": item.pair,
         "start_seconds": item.start_seconds,
@@ -102,11 +121,16 @@ def _path(item: Item, workspace: Workspace) -> str | None:
 
 
 def _document(trace: SearchTrace, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    timings = {stage: round(trace.timings_ms[stage], 3) for stage in ("embed", "retrieve", "rerank", "total")}
+    timings = {stage: round(trace.timings_ms[stage], 3) for stage in _STAGES}
     return {
         "collection": trace.collection,
         "model": trace.model,
         "query": trace.query,
+        "balance": trace.balance,
+        "notes": list(trace.notes),
+        "crowding": {**asdict(trace.crowding), "exposure": trace.crowding.exposure}
+        if trace.crowding
+        else None,
         "results": rows,
         "timings_ms": timings,
     }

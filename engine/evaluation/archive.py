@@ -157,6 +157,7 @@ def document(evaluation: Evaluation) -> dict[str, Any]:
         "direction": str(evaluation.direction),
         "questions_in_all": evaluation.total,
         "documents": evaluation.documents,
+        "balance": evaluation.plan.balance,
         "reranker": evaluation.reranked_by.model if evaluation.reranked_by else None,
         "rerank_top": evaluation.plan.top if evaluation.reranked_by else None,
         "ceiling": asdict(summary.ceiling) if summary.ceiling else None,

@@ -15,7 +15,7 @@ from engine.errors import EvaluationError
 from engine.evaluation.metrics import NDCG_K, Interval, bootstrap, deltas, means
 from engine.evaluation.questions import TRUTHS, Direction, Truth
 from engine.models.base import ModelChoice
-from engine.types import Failure, Provenance
+from engine.types import BALANCES, Balance, Failure, Provenance
 
 MAX_TOP = 1_000
 MAX_K = 1_000
@@ -29,7 +29,9 @@ class Plan:
     """What to measure: questions of a `truth` asked in a `direction`, the first there are where None.
 
     `ks` are the cut-offs of hit and recall; `top` how many hits a reranker gets; `limit` a random sample
-    of so many questions, by `seed`. Raises EvaluationError for what cannot be.
+    of so many questions, by `seed`. `balance` orders the whole collection, of all modalities and less what
+    asks, by a treatment of `search/balance.py`; None ranks only items of the modality that answers. Raises
+    EvaluationError for what cannot be.
     """
 
     collection: str
@@ -40,8 +42,11 @@ class Plan:
     ks: tuple[int, ...] = (1, 5, 10)
     limit: int | None = None
     seed: int = 0
+    balance: Balance | None = None
 
     def __post_init__(self) -> None:
+        if self.balance not in (None, *BALANCES):
+            raise EvaluationError(f"The balance is one of {', '.join(BALANCES)}, not {self.balance!r}.")
         if self.truth not in (None, *TRUTHS):
             raise EvaluationError(f"The truth is one of {', '.join(TRUTHS)}, not {self.truth!r}.")
         for what, values, most in (

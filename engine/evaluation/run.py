@@ -19,6 +19,7 @@ import numpy as np
 
 from engine.errors import EvaluationError, MediaError, ModelError
 from engine.evaluation.metrics import measures, ranks_by_score
+from engine.evaluation.pool import documents
 from engine.evaluation.questions import Question, QuestionSet, find_questions
 from engine.evaluation.results import Answer, Evaluation, Plan, summarise
 from engine.models.base import Embedder, ModelChoice, Reranker
@@ -27,7 +28,6 @@ from engine.progress import Progress
 from engine.search.rerank import Opened, RerankInput, opener, rerank
 from engine.storage.data_folder import DataFolder
 from engine.types import Failure, Hit, Item, Provenance, Reranked
-from engine.vectors import cosine
 
 KEPT_DEPTH = 100  # of each question's list, for the exported runs
 _BLOCK = 64  # questions embedded at once; pictures of that many are in memory
@@ -117,14 +117,12 @@ class Run:
         reranker: Reranker | None,
     ) -> None:
         self.plan, self.folder, self.embedder, self.reranker = plan, folder, embedder, reranker
-        self.direction, self.documents = question_set.direction, question_set.documents
+        self.direction = question_set.direction
+        self._documents = documents(plan, folder, question_set)
+        self._pool = self._documents.pool
+        self.ids, self._row = self._pool.ids, self._pool.row
         self.fresh, self.unasked = 0, list[Failure]()
         self._worked, self._refused = False, 0
-        table = folder.store.vectors(plan.collection, question_set.direction.answers)
-        # By id, so that ties at the end of the head fall the same way every time.
-        table = table.take(sorted(id_ for id_ in table.ids if id_ in question_set.documents))
-        self.ids, self._vectors = table.ids, table.vectors
-        self._row = {id_: row for row, id_ in enumerate(table.ids)}
         if embedder is None:
             table = folder.store.vectors(plan.collection, question_set.direction.asks)
             self._asking, self._asking_row = table.vectors, {id_: row for row, id_ in enumerate(table.ids)}
@@ -141,7 +139,8 @@ class Run:
             asked = [(one, content) for one in block if (content := self._content(one)) is not None]
             if not asked:
                 continue
-            scores = cosine(self._encoded(asked), self._vectors)  # (questions, documents)
+            hidden = [self._documents.hidden(question) for question, _ in asked]
+            scores = self._pool.scores(self._encoded(asked), hidden)  # (questions, documents)
             for (question, content), row in zip(asked, scores, strict=True):
                 yield self._answer(question, content, row)
 
@@ -171,10 +170,7 @@ class Run:
             return None
 
     def _answer(self, question: Question, content: Any, scores: np.ndarray) -> Answer:
-        """Return one question's answer; scores: (documents,) float32, cosines in [-1, 1]."""
-        if question.exclude in self._row:
-            scores = scores.copy()
-            scores[self._row[question.exclude]] = -np.inf
+        """Return one question's answer; scores: (documents,) of a float dtype, higher is better."""
         gains = {id_: gain for id_, gain in question.gains.items() if id_ in self._row}
         order = np.argsort(-scores, kind="stable")[: max(self.plan.top, KEPT_DEPTH)]
         order = order[np.isfinite(scores[order])]
@@ -198,7 +194,7 @@ class Run:
         scores: (documents,) float32 of the first stage; head: (at most plan.top,) int64 rows, best first.
         """
         assert self.reranker is not None
-        items = [self.documents[self.ids[row]] for row in head]
+        items = [self._documents.items[self.ids[row]] for row in head]
         hits = [Hit(rank, item, 0.0, rank) for rank, item in enumerate(items, start=1)]
         asked = (self.direction.asks, content)
         done = self._rerank(asked, hits)

@@ -1,4 +1,4 @@
-"""Flow 2, a question to ranked hits, with every stage kept; balance joins it later."""
+"""Flow 2, a question to ranked hits, with every stage kept; the order they are merged in: `balance.py`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from engine.analysis.crowding import Calibration, centre
 from engine.errors import CollectionError, QueryError
 from engine.models.base import Embedder, Reranker
+from engine.search.balance import balance, basis, centred_scores, crowding, lacks, towards
 from engine.search.rerank import Opened, RerankInput, rerank
-from engine.storage.chroma import Store, model_error
+from engine.storage.chroma import CollectionInfo, Store, model_error
 from engine.text import MAX_QUERY_CHARS, clean_text
-from engine.types import MODALITIES, Filters, Hit, Item, Modality, Reranked, SearchTrace
+from engine.types import MODALITIES, Balance, Filters, Hit, Item, Modality, Reranked, SearchTrace
 
 MAX_K = 1_000
+# What is fetched of each modality to be scored centred: three times what is wanted holds .98 or more of the
+# exact first k, for k from 10 to 1,000, among 50,000 rows drawn like CLIP's and among the 500 themselves.
+_POOL, _POOL_MORE = 3, 100
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,14 @@ class Reranking:
 
 
 @dataclass(frozen=True)
+class Balancing:
+    """How to order a mixed list: `mode`, and what lends the calibration of the collection."""
+
+    mode: Balance
+    calibration: Callable[[], Calibration]
+
+
+@dataclass(frozen=True)
 class _EmbeddedQuery:
     shown: str
     modality: Modality
@@ -64,10 +76,12 @@ def search(
     k: int = 10,
     filters: Filters | None = None,
     reranking: Reranking | None = None,
+    balancing: Balancing | None = None,
 ) -> SearchTrace:
-    """Return the k items nearest to the question, per modality and merged by score.
+    """Return the k items nearest to the question, per modality and merged: by score, or as `balancing` says.
 
-    With `reranking`, its first `top` are retrieved whatever k is, reordered, and then cut to k.
+    With `reranking`, its first `top` are retrieved whatever k is, reordered, and then cut to k. Where the
+    treatment cannot be had the order is raw, and the trace's notes say why.
 
     embedder lends the model, and is called only where something must be embedded. Text is always
     searched as words: a query that looks like a path or an address is never opened. Raises
@@ -80,23 +94,20 @@ def search(
     with _timed(timings, "total"):
         info = store.info(collection)
         with _timed(timings, "embed"):
-            if query.like:
-                question = _like(query.like, collection, store)
-            else:
-                with embedder() as model:
-                    if not info.made_by.agrees_with(model.provenance):
-                        raise model_error(collection, info.made_by, model.provenance)
-                    question = _embedded(query, model)
+            question = _question(query, info, store, embedder)
         depth = max(k, reranking.top) if reranking else k
+        searched = {one: n for one, n in info.counts.items() if n and filters.allows(one)}
+        with _timed(timings, "balance"):
+            plan = _planned(balancing, question, collection, tuple(searched))
         with _timed(timings, "retrieve"):
             retrieved = {
-                modality: _retrieve(question, collection, store, modality, depth, filters)
-                for modality in MODALITIES
-                if filters.allows(modality) and info.counts.get(modality)
+                modality: _retrieve(question, collection, store, modality, depth, filters, plan)
+                for modality in searched
             }
         if not store.made_by(collection).agrees_with(info.made_by):
-            raise CollectionError(f"{collection!r} was re-embedded while you searched. Search again.")
-        retrieval = _merged(retrieved, depth)
+            raise _changed(collection)
+        asks, known = question.modality, plan.calibration
+        retrieval = balance(retrieved, plan.mode, asks=asks, k=depth, calibration=known)
         with _timed(timings, "rerank"):
             reordered = _reranked(query, retrieval, reranking) if reranking else None
     return SearchTrace(
@@ -107,10 +118,40 @@ def search(
         retrieved=retrieved,
         retrieval=retrieval,
         results=(reordered.hits if reordered else retrieval)[:k],
-        searched={modality: info.counts[modality] for modality in retrieved},
+        searched=searched,
         timings_ms=timings if reranking else {**timings, "rerank": 0.0},
-        notes=(*question.notes, *(reordered.notes if reordered else ())),
+        notes=(*question.notes, *plan.notes, *(reordered.notes if reordered else ())),
+        balance=plan.mode,
+        crowding=crowding(retrieval[:k], searched, plan.mode, asks=asks, calibration=known),
     )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The treatment that a question gets."""
+
+    mode: Balance = "raw"
+    calibration: Calibration | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _planned(
+    balancing: Balancing | None, question: _EmbeddedQuery, collection: str, searched: tuple[Modality, ...]
+) -> _Plan:
+    """Return the treatment that was asked for, or raw with the reason in words.
+
+    Raises CollectionError where the calibration is of vectors of another width.
+    """
+    if balancing is None:
+        return _Plan()
+    mode = balancing.mode
+    # Of one modality, and of ranks, nothing is asked of it.
+    lent = balancing.calibration() if len(searched) > 1 and mode != "interleaved" else None
+    if lent and any(len(mean) != len(question.vector) for mean in lent.means.values()):
+        raise _changed(collection)
+    if why := lacks(mode, question.modality, searched, lent):
+        return _Plan("raw", lent, (f"The order is raw, not {mode}: {why}.",))
+    return _Plan(mode, lent, () if mode == "raw" else (basis(mode, question.modality, lent),))
 
 
 def query_content(query: Query) -> RerankInput:
@@ -123,6 +164,24 @@ def query_content(query: Query) -> RerankInput:
     if not text:
         raise QueryError("There is nothing to search for: type a few words, or give a picture.")
     return "text", text
+
+
+def _question(
+    query: Query,
+    info: CollectionInfo,
+    store: Store,
+    embedder: Callable[[], AbstractContextManager[Embedder]],
+) -> _EmbeddedQuery:
+    if query.like:
+        return _like(query.like, info.name, store)
+    with embedder() as model:
+        if not info.made_by.agrees_with(model.provenance):
+            raise model_error(info.name, info.made_by, model.provenance)
+        return _embedded(query, model)
+
+
+def _changed(collection: str) -> CollectionError:
+    return CollectionError(f"{collection!r} was re-embedded while you searched. Search again.")
 
 
 def _embedded(query: Query, model: Embedder) -> _EmbeddedQuery:
@@ -147,8 +206,16 @@ def _like(id_: str, collection: str, store: Store) -> _EmbeddedQuery:
 
 
 def _retrieve(
-    question: _EmbeddedQuery, collection: str, store: Store, modality: Modality, k: int, filters: Filters
+    question: _EmbeddedQuery,
+    collection: str,
+    store: Store,
+    modality: Modality,
+    k: int,
+    filters: Filters,
+    plan: _Plan,
 ) -> tuple[Hit, ...]:
+    if plan.mode == "centred" and plan.calibration:
+        return _centred(question, plan.calibration, collection, store, modality, k, filters)
     extra = 1 if question.exclude else 0
     rows = store.query(collection, modality, question.vector, k + extra, filters)
     kept = [(item, score) for item, score in rows if item.id != question.exclude][:k]
@@ -159,12 +226,35 @@ def _retrieve(
     )
 
 
-def _merged(retrieved: dict[Modality, tuple[Hit, ...]], k: int) -> tuple[Hit, ...]:
-    hits = sorted(
-        chain.from_iterable(retrieved.values()),
-        key=lambda hit: (-hit.score, hit.retrieval_rank, hit.item.id),
+def _centred(
+    question: _EmbeddedQuery,
+    calibration: Calibration,
+    collection: str,
+    store: Store,
+    modality: Modality,
+    k: int,
+    filters: Filters,
+) -> tuple[Hit, ...]:
+    """Return the k nearest to the centred question, scored by their centred vectors.
+
+    The index holds vectors as they are: what is near to the centred question among them is so only nearly,
+    and more is fetched than wanted.
+    """
+    mean, asks = calibration.means[modality], question.modality
+    asking = centre(question.vector[None, :], calibration.means[asks])[0]  # (d,)
+    if not asking.any():  # the question is the mean: any direction is as good
+        asking = question.vector
+    reach = towards(asking, mean, calibration.nearest[asks][modality])
+    pool = min(_POOL * k, 2 * k + _POOL_MORE) + bool(question.exclude)
+    table = store.nearest(collection, modality, reach, pool, filters)
+    table = table.take(id_ for id_ in table.ids if id_ != question.exclude)
+    scores = dict(zip(table.ids, centred_scores(table.vectors, asking, mean).tolist(), strict=True))
+    cosines = dict(zip(table.ids, np.clip(table.vectors @ question.vector, -1.0, 1.0).tolist(), strict=True))
+    best = sorted(scores, key=lambda id_: (-scores[id_], id_))[:k]
+    return tuple(
+        Hit(rank, item, cosines[item.id], rank, balanced=scores[item.id])
+        for rank, item in enumerate(store.items_of(collection, modality, best), start=1)
     )
-    return tuple(hit.ranked(rank) for rank, hit in enumerate(hits[:k], start=1))
 
 
 def _reranked(query: Query, hits: tuple[Hit, ...], reranking: Reranking) -> Reranked:

@@ -249,6 +249,36 @@ class Store:
         rows = zip(found["ids"][0], found["metadatas"][0], found["distances"][0], strict=True)
         return [(to_item(id_, metadata), similarity(distance)) for id_, metadata, distance in rows]
 
+    def nearest(
+        self, name: str, modality: Modality, vector: np.ndarray, k: int, filters: Filters
+    ) -> VectorTable:
+        """Return the vectors (at most k, dim) float32 nearest to a unit vector (dim,) float32, best first.
+
+        Without what is known of the items, which takes longer to read than the vectors.
+        """
+        with self._errors():
+            collection = self._part(name, modality)
+            if collection is None:
+                return VectorTable((), np.zeros((0, len(vector)), np.float32))
+            found = collection.query(
+                query_embeddings=vector[None, :],
+                n_results=k,
+                where=where_clause(filters),
+                include=["embeddings"],
+            )
+        rows = np.asarray(found["embeddings"][0], np.float32).reshape(-1, len(vector))
+        return VectorTable(tuple(found["ids"][0]), rows)
+
+    def items_of(self, name: str, modality: Modality, ids: Sequence[str]) -> list[Item]:
+        """Return at most 5,000 items in the order of their ids, less those that are gone."""
+        with self._errors():
+            collection = self._part(name, modality)
+            if collection is None or not ids:
+                return []
+            found = collection.get(ids=list(ids[:_PAGE]), include=["metadatas"])
+        known = dict(zip(found["ids"], found["metadatas"], strict=True))
+        return [to_item(id_, known[id_]) for id_ in ids if id_ in known]
+
     def unfound(self, name: str, modality: Modality, table: VectorTable) -> list[str]:
         """Return the ids that are not stored, or whose own vector finds nothing that equals it.
 

@@ -6,14 +6,13 @@ import re
 
 import streamlit as st
 
-from engine.types import Modality
+from engine.types import PLURAL, Modality
 
-_PLURAL: dict[Modality, str] = {"text": "texts", "image": "pictures", "audio": "sounds", "video": "videos"}
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$:])")
 
 
 def plural(modality: Modality) -> str:
-    return _PLURAL[modality]
+    return PLURAL[modality]
 
 
 def plain(text: str) -> str:

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from engine.search.balance import crowding_words
+from engine.types import BALANCES
 from pages.ui import frame
 from pages.ui.ask import picture
 from pages.ui.jobs import show_jobs
+from pages.ui.wording import plain
 
 if TYPE_CHECKING:
     from engine.jobs.queue import Jobs
     from engine.storage.chroma import CollectionInfo
+    from engine.types import Balance, SearchTrace
     from engine.workspace import Workspace
 
 
@@ -71,6 +75,32 @@ def show_box(kinds: list[str]) -> str:
     return st.segmented_control(
         "Show", kinds, default=kinds[0], required=True, key="show", bind="query-params"
     )
+
+
+def balance_box(*, mixed: bool) -> Balance | None:
+    """Draw how kinds are merged; None where one kind is shown, and there is nothing to merge."""
+    asked = st.query_params.get("balance", "")
+    if asked and asked not in BALANCES:
+        allowed = ", ".join(BALANCES)
+        st.warning(plain(f"The order {asked[:40]!r} in this address is none of {allowed}; showing raw."))
+    chosen = st.selectbox(
+        "Order of kinds",
+        BALANCES,
+        key="balance",
+        bind="query-params",
+        width=150,
+        disabled=not mixed,
+        help="With all kinds in one list, those of the question's own kind crowd out the others. centred "
+        "takes the mean of each kind away; standardised counts deviations from unrelated items of each kind; "
+        "interleaved deals the kinds in turn. Stored vectors stay as they are.",
+    )
+    return chosen if mixed else None
+
+
+def crowding(trace: SearchTrace) -> None:
+    """Draw the crowding meter of a mixed list as one line."""
+    if trace.crowding:
+        st.caption(plain(crowding_words(trace.crowding, trace.query_modality)))
 
 
 def _forget_similar() -> None:

@@ -21,7 +21,7 @@ from pages.ui.wording import say_error
 if TYPE_CHECKING:
     from engine.search.search import Query
     from engine.storage.chroma import CollectionInfo
-    from engine.types import Filters, SearchTrace
+    from engine.types import Balance, Filters, SearchTrace
     from engine.workspace import Workspace
 
 
@@ -51,10 +51,17 @@ def need_model(workspace: Workspace, info: CollectionInfo) -> None:
         st.stop()
 
 
-def ask(workspace: Workspace, query: Query, collection: str, k: int, filters: Filters) -> SearchTrace:
+def ask(
+    workspace: Workspace,
+    query: Query,
+    collection: str,
+    k: int,
+    filters: Filters,
+    balance: Balance | None,
+) -> SearchTrace:
     """Search, or stop the page with what is wrong with the model and the ways out."""
     try:
-        return workspace.search(query, collection=collection, k=k, filters=filters)
+        return workspace.search(query, collection=collection, k=k, filters=filters, balance=balance)
     except (ModelError, CollectionModelError) as error:
         say_error(str(error))
         _ways_out(collection, error)

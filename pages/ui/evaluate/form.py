@@ -8,6 +8,8 @@ import streamlit as st
 
 from engine.errors import GapscopeError
 from engine.evaluation.questions import Direction, Truth
+from engine.search.balance import check_balance
+from engine.types import BALANCES
 from pages.ui import resources
 from pages.ui.models import picker, wording
 from pages.ui.wording import plural, say_error
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
 
     from engine.jobs.queue import Jobs
     from engine.storage.chroma import CollectionInfo
+    from engine.types import Balance
     from engine.workspace import Workspace
 
 NO_RERANKER = "none"
 TOPS = (10, 20, 50, 100, 200)
 ALL = 0
+_ONE_KIND = "the kind that answers"
 _ERRORS, _STARTED = "evaluate_errors", "evaluate_started"
 
 
@@ -54,9 +58,9 @@ def ask(workspace: Workspace, jobs: Jobs, infos: Mapping[str, CollectionInfo]) -
             format_func=lambda key: f"{in_words(*key)} ({questions[key]:,})",
             key=f"evaluate_questions_{'-'.join(collections)}",
         )
-        reranker, top, limit = _settings(workspace, questions[asked])
+        reranker, top, limit, mode = _settings(workspace, questions[asked])
         if st.button("Measure", key="evaluate_go", type="primary", icon=":material/play_arrow:"):
-            _start(jobs, collections, asked, reranker, top, limit)
+            _start(jobs, collections, asked, reranker, top, limit, mode)
     for error in st.session_state.pop(_ERRORS, ()):
         say_error(error)
     return collections
@@ -108,7 +112,7 @@ def _nothing(collections: Sequence[str]) -> None:
     )
 
 
-def _settings(workspace: Workspace, count: int) -> tuple[str, int, int | None]:
+def _settings(workspace: Workspace, count: int) -> tuple[str, int, int | None, Balance | None]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         reranker = st.selectbox(
             "Reranker",
@@ -137,7 +141,20 @@ def _settings(workspace: Workspace, count: int) -> tuple[str, int, int | None]:
             width=170,
             help="A random sample of the questions with seed 0: always the same ones.",
         )
-    return reranker or NO_RERANKER, top, limit or None
+        against = st.selectbox(
+            "Ranked against",
+            [_ONE_KIND, *BALANCES],
+            format_func=lambda one: one if one == _ONE_KIND else f"all kinds, {one}",
+            key="evaluate_balance",
+            width=220,
+            help="All kinds in one list, less what asks, in the order of this name on Search and Rerank.",
+        )
+    return (
+        reranker or NO_RERANKER,
+        top,
+        limit or None,
+        None if against == _ONE_KIND else check_balance(against),
+    )
 
 
 def _start(
@@ -147,6 +164,7 @@ def _start(
     reranker: str,
     top: int,
     limit: int | None,
+    balance: Balance | None,
 ) -> None:
     from engine.evaluation.results import Plan
     from engine.models.base import ModelChoice
@@ -155,7 +173,7 @@ def _start(
     errors = []
     for name in collections:
         try:
-            job = jobs.evaluate(Plan(name, *asked, reranker=choice, top=top, limit=limit))
+            job = jobs.evaluate(Plan(name, *asked, reranker=choice, top=top, limit=limit, balance=balance))
             st.session_state.setdefault(_STARTED, set()).add(job.spec.id)
         except GapscopeError as error:
             errors.append(str(error))

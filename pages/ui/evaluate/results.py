@@ -100,24 +100,31 @@ def _name(evaluation: Evaluation) -> str:
 
 
 def _system(evaluation: Evaluation) -> str:
-    """Return collection, model and reranker in short."""
-    system = f"{evaluation.plan.collection} · {wording.short(evaluation.made_by.model)}"
+    """Return collection, model, order and reranker in short."""
+    system = _first_stage(evaluation)
     if evaluation.reranked_by is None:
         return system
     return f"{system} + {wording.short(evaluation.reranked_by.model)} ({evaluation.plan.top:,})"
 
 
+def _first_stage(evaluation: Evaluation) -> str:
+    system = f"{evaluation.plan.collection} · {wording.short(evaluation.made_by.model)}"
+    return f"{system} · all kinds, {evaluation.plan.balance}" if evaluation.plan.balance else system
+
+
 def _facts(evaluation: Evaluation) -> None:
     summary, plan = evaluation.summary, evaluation.plan
     of_all = "" if summary.queries == evaluation.total else f" of {evaluation.total:,} (seed {plan.seed})"
+    kinds = "items of all kinds" if plan.balance else plural(evaluation.direction.answers)
     parts = [
-        f"{summary.queries:,}{of_all} questions against {evaluation.documents:,} "
-        f"{plural(evaluation.direction.answers)}",
+        f"{summary.queries:,}{of_all} questions against {evaluation.documents:,} {kinds}",
         f"vectors by {evaluation.made_by}",
         f"exact cosine, in {duration(evaluation.seconds)}",
     ]
+    if plan.balance:
+        parts.insert(1, f"order {plan.balance}")
     if evaluation.reranked_by:
-        parts.insert(2, f"first {plan.top:,} reranked by {evaluation.reranked_by.model}")
+        parts.insert(-1, f"first {plan.top:,} reranked by {evaluation.reranked_by.model}")
     st.caption(plain(" · ".join(parts)))
     if evaluation.unasked:
         first = evaluation.unasked[0]
@@ -215,11 +222,10 @@ def _others(workspace: Workspace, chosen: KeptEvaluation, kept: Sequence[KeptEva
 
 def _orders(evaluation: Evaluation, metric: str) -> list[tuple[str, Interval, bool]]:
     """Return the one or two orders that an evaluation measured, if they have this metric."""
-    summary, name = evaluation.summary, evaluation.plan.collection
+    summary = evaluation.summary
     if metric not in summary.before:
         return []
-    retrieved = f"{name} · {wording.short(evaluation.made_by.model)}"
-    found = [(retrieved, summary.before[metric], False)]
+    found = [(_first_stage(evaluation), summary.before[metric], False)]
     if summary.after:
         found.append((_system(evaluation), summary.after[metric], True))
     return found
@@ -315,7 +321,8 @@ def rerank_link(evaluation: Evaluation, answer: Answer) -> str:
             "q": answer.shown,
             "collection": evaluation.plan.collection,
             "reranker": evaluation.reranked_by.model if evaluation.reranked_by else "",
-            "show": _SHOW[evaluation.direction.answers],
+            "show": "All" if evaluation.plan.balance else _SHOW[evaluation.direction.answers],
+            "balance": evaluation.plan.balance or "raw",
             "k": max(top, 10),
             "top": top,
         }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.models.base import ModelChoice
     from engine.search.search import Query
     from engine.storage.chroma import CollectionInfo
-    from engine.types import Filters, Hit, Reranked, SearchTrace
+    from engine.types import Balance, Filters, Hit, Reranked, SearchTrace
     from engine.workspace import Workspace
 
 NONE = "None"
@@ -89,15 +89,21 @@ def _ways_out(error: GapscopeError, key: str) -> None:
 
 
 def traced(
-    workspace: Workspace, query: Query, question: str, info: CollectionInfo, k: int, filters: Filters
+    workspace: Workspace,
+    query: Query,
+    question: str,
+    info: CollectionInfo,
+    k: int,
+    filters: Filters,
+    balance: Balance | None,
 ) -> SearchTrace:
     """Return what is retrieved for a question, asked again only where something changed."""
     version = workspace.ledger.version(info.name)  # one deleted and one added leave the total as it was
-    key = (question, info.name, info.total, version, info.created_at, info.made_by, filters, k)
+    key = (question, info.name, info.total, version, info.created_at, info.made_by, filters, k, balance)
     kept = st.session_state.get(_TRACE)
     if kept and kept[0] == key:
         return kept[1]
-    trace = search.ask(workspace, query, info.name, k, filters)
+    trace = search.ask(workspace, query, info.name, k, filters, balance)
     st.session_state[_TRACE] = key, trace
     st.session_state[_RANKED] = {}
     return trace

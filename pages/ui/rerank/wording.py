@@ -124,7 +124,7 @@ def warnings(trace: SearchTrace, rerankers: Sequence[str], k: int) -> Iterator[s
     found = len(trace.retrieval)
     if found and found < k:
         yield f"All {found:,} there are ({searched}) were retrieved, fewer than the {k:,} asked for."
-    if len(trace.searched) > 1:
+    if len(trace.searched) > 1 and trace.balance == "raw":
         yield (
             "Cosine similarities of two modalities are not on one scale: texts crowd out pictures in the "
             "retrieved order. That is the modality gap."

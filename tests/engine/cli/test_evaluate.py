@@ -9,7 +9,7 @@ from tests.helpers.command_line import document
 EVALUATE = {
     *("collection", "model", "queries", "metrics", "reranked", "delta", "wins", "losses"),
     *("ties", "truth", "direction", "questions_in_all", "documents", "reranker", "rerank_top", "ceiling"),
-    *("captured", "pairs", "median_ms_per_question", "seconds", "worse", "unasked"),
+    *("captured", "pairs", "median_ms_per_question", "seconds", "worse", "unasked", "balance"),
 }
 
 
@@ -20,6 +20,17 @@ def test_evaluate(data_dir, cli):
     assert set(measured["metrics"]) == {"hit@1", "hit@12", "recall@1", "recall@12", "mrr", "ndcg@10"}
     assert measured["queries"] == 12 and measured["metrics"]["recall@12"] == 1
     assert measured["reranked"] is measured["delta"] is measured["wins"] is measured["losses"] is None
+
+
+def test_evaluate_with_a_treatment(data_dir, cli):
+    asked = ("evaluate", "--collection", "photos")
+    measured = document(cli(data_dir, *asked, "--balance", "interleaved", "--json"))
+    assert (measured["balance"], measured["documents"]) == ("interleaved", 24)
+    assert "modalities mixed, in the order: raw" in cli(data_dir, *asked, "--balance", "raw").stdout
+    done = cli(data_dir, *asked, "--balance", "sideways")
+    assert done.returncode == 2 and "interleaved" in done.stderr and "Traceback" not in done.stderr
+    done = cli(data_dir, *asked, "--balance", "centred")
+    assert done.returncode == 1 and "12 texts" in done.stderr and done.stdout == ""
 
 
 @pytest.mark.slow

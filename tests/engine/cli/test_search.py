@@ -7,11 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from engine.settings import load_settings
+from engine.types import BALANCES
+from engine.workspace import Workspace
 from tests.helpers.command_line import document, run_apart
 from tests.helpers.data import ROOT
+from tests.helpers.gapped import store
 from tests.helpers.workspaces import cli_env
 
-SEARCH = {"collection", "model", "query", "results", "timings_ms"}
+SEARCH = {"collection", "model", "query", "balance", "notes", "crowding", "results", "timings_ms"}
+STAGES = {"embed", "balance", "retrieve", "rerank", "total"}
 RESULT = {
     "rank",
     "id",
@@ -21,6 +28,7 @@ RESULT = {
     "score",
     "retrieval_rank",
     "rerank_score",
+    "balanced",
     "path",
     "pair",
     "start_seconds",
@@ -29,13 +37,54 @@ RESULT = {
 
 def test_search_by_text(data_dir):
     found = document(run_apart(data_dir, "search", "an animal", "--collection", "photos", "-k", 4, "--json"))
-    assert set(found) == SEARCH and set(found["timings_ms"]) == {"embed", "retrieve", "rerank", "total"}
+    assert set(found) == SEARCH and set(found["timings_ms"]) == STAGES
     assert (found["collection"], found["model"], found["query"]) == ("photos", "pocket", "an animal")
     assert [row["rank"] for row in found["results"]] == [1, 2, 3, 4]
     for row in found["results"]:
         assert set(row) == RESULT
         assert (row["path"] is None) == (row["modality"] == "text")
     assert all(Path(row["path"]).is_file() for row in found["results"] if row["path"])
+
+
+@pytest.fixture
+def gapped(tmp_path) -> Path:
+    """Return a data folder with a collection whose texts crowd out its pictures, made without a model."""
+    opened = Workspace.open(load_settings(data_dir=tmp_path, min_free_disk_mb=1))
+    store(opened)
+    opened.close()
+    return tmp_path
+
+
+def test_search_with_a_treatment(gapped, cli):
+    asked = ("search", "--like", f"{1_000:064x}", "--collection", "gapped")
+    found = {mode: json.loads(cli(gapped, *asked, "--balance", mode, "--json").stdout) for mode in BALANCES}
+    shares = {mode: one["crowding"]["share"]["image"] for mode, one in found.items()}
+    assert (
+        shares["raw"] == 0 < shares["centred"] and shares["interleaved"] == 0.5 and shares["standardised"] > 0
+    )
+    for mode, one in found.items():
+        assert set(one) == SEARCH and one["balance"] == mode
+        assert bool(one["notes"]) == (mode != "raw") and set(one["results"][0]) == RESULT
+        assert (one["results"][0]["balanced"] is None) == (mode in ("raw", "interleaved"))
+    assert found["raw"]["crowding"]["exposure"] == {"text": 2.0, "image": 0.0}
+    assert set(found["raw"]["crowding"]["outranked"]) == {"image"}
+    said = cli(gapped, *asked, "--balance", "standardised").stdout
+    assert "Not the raw order: scores standardised" in said and "Crowding: texts" in said
+    assert "Crowding" not in cli(gapped, *asked).stdout
+
+
+def test_a_treatment_that_is_none_or_cannot_be_had_is_said(data_dir, cli):
+    asked = ("search", "an animal", "--collection", "photos")
+    for bad in ("", "centered", "RAW", "x" * 300):
+        done = cli(data_dir, *asked, "--balance", bad)
+        assert done.returncode == 2 and done.stdout == ""
+        assert "standardised" in done.stderr and "Traceback" not in done.stderr
+    done = cli(data_dir, *asked, "--balance", "centred")
+    assert (
+        done.returncode == 0 and "The order is raw, not centred: the collection has 12 texts" in done.stdout
+    )
+    done = cli(data_dir, *asked, "--modality", "image", "--balance", "centred", "--json")
+    assert "only pictures can be found" in done.stderr and json.loads(done.stdout)["balance"] == "raw"
 
 
 def test_search_by_picture_and_by_item(data_dir, cli, tmp_path):

@@ -90,7 +90,7 @@ def test_the_trace_keeps_every_stage(shared):
     assert [hit.rank for hit in trace.results] == [1, 2, 3, 4, 5]
     merged = sorted((h.score for hits in trace.retrieved.values() for h in hits), reverse=True)[:5]
     assert [hit.score for hit in trace.results] == merged
-    assert set(trace.timings_ms) == {"embed", "retrieve", "rerank", "total"}
+    assert set(trace.timings_ms) == {"embed", "balance", "retrieve", "rerank", "total"}
     assert trace.timings_ms["total"] >= trace.timings_ms["embed"] + trace.timings_ms["retrieve"]
 
 
