@@ -23,14 +23,16 @@ UNEXPECTED = "An unexpected error; the server's log has it."
 class Work:
     """Some long work and how it stands.
 
-    `error` says why it failed. `stop` asks it to end; `ended` is set when it has. `changing` is held where
-    the state and something that belongs to it change together.
+    `error` says why it failed. `partial` is what there is of the result before the end, where that can be
+    looked at: whoever does the work adds to it, and nobody takes from it. `stop` asks it to end; `ended` is
+    set when it has. `changing` is held where the state and something that belongs to it change together.
     """
 
     title: str
     state: State = "waiting"
     progress: Progress = field(default_factory=lambda: Progress("Waiting", 0, 0))
     result: Any = None
+    partial: list[Any] = field(default_factory=list, repr=False)
     error: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)

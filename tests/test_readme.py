@@ -80,7 +80,7 @@ def test_every_page_of_docs_is_linked_from_the_readme():
 
 def test_every_page_is_named():
     for path in (ROOT / "pages").glob("*.py"):
-        assert f"**{path.stem.split('_', 1)[1]}**" in README
+        assert f"**{path.stem.split('_', 1)[1].replace('_', ' ')}**" in README
 
 
 def test_every_room_has_its_line_in_the_design():

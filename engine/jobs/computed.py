@@ -24,7 +24,8 @@ class Computation:
     """What to compute: `key` tells results apart, `title` names it to people, `items` how much it is.
 
     `compute` is given a callback for the share done and one that tells whether nobody wants it any more; it
-    may raise CancelledError. A `quick` one takes about a second, and does not wait for its turn.
+    may raise CancelledError. A `quick` one takes about a second, and does not wait for its turn. What it puts
+    into `partial` on the way, every visitor sees in the work.
     """
 
     key: Hashable
@@ -32,6 +33,7 @@ class Computation:
     items: int
     quick: bool
     compute: Callable[[Callable[[float], None], Callable[[], bool]], Any] = field(repr=False, compare=False)
+    partial: list[Any] = field(default_factory=list, repr=False, compare=False)
 
 
 class Computations:
@@ -56,7 +58,7 @@ class Computations:
             work = self._works.get(wanted.key)
             if work and work.state not in ("failed", "cancelled"):
                 return work
-            work = self._keep(wanted.key, Work(wanted.title))
+            work = self._keep(wanted.key, Work(wanted.title, partial=wanted.partial))
 
         def run(work: Work) -> Any:
             return wanted.compute(

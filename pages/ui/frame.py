@@ -15,15 +15,16 @@ from pages.ui.wording import say_error
 ICON = Path(__file__).with_name("icon.png")
 log = logging.getLogger(__name__)
 HOME = "streamlit_app.py"
-# Numbered in the order of the menu, for Streamlit's own one; 4 is left for the gap lab.
+# Numbered in the order of the menu, for Streamlit's own one.
 SEARCH, RERANK, MAP = "pages/1_Search.py", "pages/2_Rerank.py", "pages/3_Map.py"
-EVALUATE = "pages/5_Evaluate.py"
+GAP_LAB, EVALUATE = "pages/4_Gap_lab.py", "pages/5_Evaluate.py"
 LIBRARY, MODELS = "pages/6_Library.py", "pages/7_Models.py"
 _PAGES = (
     (HOME, "Home", ":material/home:"),
     (SEARCH, "Search", ":material/search:"),
     (RERANK, "Rerank", ":material/swap_vert:"),
     (MAP, "Map", ":material/scatter_plot:"),
+    (GAP_LAB, "Gap lab", ":material/science:"),
     (EVALUATE, "Evaluate", ":material/monitoring:"),
     (LIBRARY, "Library", ":material/photo_library:"),
     (MODELS, "Models", ":material/deployed_code:"),

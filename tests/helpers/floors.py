@@ -17,7 +17,7 @@ FLOORS = (
     ("pages.ui.frame", "pages.ui.resources"),
     ("pages.ui.jobs", "pages.ui.marks", "pages.ui.models"),
     ("pages.ui.cards", "pages.ui.ask"),
-    ("pages.ui.evaluate", "pages.ui.map", "pages.ui.home", "pages.ui.library"),
+    ("pages.ui.evaluate", "pages.ui.gap", "pages.ui.map", "pages.ui.home", "pages.ui.library"),
     ("pages.ui.rerank",),
     ("pages",),
     ("streamlit_app",),

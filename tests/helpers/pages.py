@@ -15,6 +15,7 @@ PAGES = [
     "pages/1_Search.py",
     "pages/2_Rerank.py",
     "pages/3_Map.py",
+    "pages/4_Gap_lab.py",
     "pages/5_Evaluate.py",
     "pages/6_Library.py",
     "pages/7_Models.py",

@@ -1,0 +1,57 @@
+"""Two clouds of points with a line from each picture to its text, at one scale for a whole series of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.figures.labels import CLEAR
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+IMAGE_INK, TEXT_INK, LINE_INK = "#d97706", "#0f9d8a", "rgba(128,128,128,0.35)"
+
+
+def cloud_chart(images: np.ndarray, texts: np.ndarray, *, limit: float, height_px: int = 380) -> Figure:
+    """Draw pictures as discs and texts as squares, row i joined with row i.
+
+    images and texts: (n, 2) float32; both axes run from -limit to limit, so that distances compare from one
+    figure to the next.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure(
+        [
+            go.Scatter(**_lines(images, texts)),
+            go.Scatter(**_points(images, "pictures", IMAGE_INK, "circle")),
+            go.Scatter(**_points(texts, "texts", TEXT_INK, "square")),
+        ]
+    )
+    axis = {"range": [-limit, limit], "showticklabels": False, "zeroline": False, "fixedrange": True}
+    figure.update_layout(
+        height=height_px,
+        margin={"l": 0, "r": 0, "t": 30, "b": 0},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        dragmode=False,
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        xaxis=axis,
+        yaxis={**axis, "scaleanchor": "x"},
+    )
+    return figure
+
+
+def _lines(images: np.ndarray, texts: np.ndarray) -> dict[str, Any]:
+    between = np.full((len(images), 3, 2), np.nan, np.float32)  # the gap ends each line
+    between[:, 0], between[:, 1] = images, texts
+    x, y = between.reshape(-1, 2).T
+    line = {"color": LINE_INK, "width": 1}
+    return {"x": x, "y": y, "mode": "lines", "line": line, "hoverinfo": "skip", "name": "pairs"}
+
+
+def _points(places: np.ndarray, name: str, ink: str, symbol: str) -> dict[str, Any]:
+    marker = {"color": ink, "symbol": symbol, "size": 6, "opacity": 0.85}
+    x, y = places.T
+    return {"x": x, "y": y, "mode": "markers", "marker": marker, "name": name, "hoverinfo": "name"}

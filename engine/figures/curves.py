@@ -1,0 +1,44 @@
+"""Numbers over the steps of a training, with a mark at the step that is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from engine.figures.labels import CLEAR
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_INKS = (("#c0392b", "solid"), ("#2c7fb8", "dash"), ("#0f9d8a", "dot"), ("#d97706", "dashdot"))
+
+
+def curve_chart(
+    steps: Sequence[int], lines: Mapping[str, Sequence[float]], *, at: int, last: int, height_px: int = 260
+) -> Figure:
+    """Draw at most four lines over steps 0 to last, each as long as steps; a vertical line stands at `at`."""
+    import plotly.graph_objects as go
+
+    traces = [
+        go.Scatter(
+            x=list(steps),
+            y=list(values),
+            mode="lines",
+            name=name,
+            line={"color": ink, "dash": dash, "width": 2},
+        )
+        for (name, values), (ink, dash) in zip(lines.items(), _INKS, strict=False)
+    ]
+    figure = go.Figure(traces)
+    figure.add_vline(x=at, line={"color": "rgba(128,128,128,0.7)", "width": 1})
+    figure.update_layout(
+        height=height_px,
+        margin={"l": 0, "r": 8, "t": 8, "b": 40},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        dragmode=False,
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        xaxis={"title": "step", "range": [0, last], "fixedrange": True, "zeroline": False},
+        yaxis={"rangemode": "tozero", "fixedrange": True, "automargin": True},
+    )
+    return figure

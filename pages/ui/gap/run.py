@@ -1,0 +1,134 @@
+"""One training of two towers, walked through step by step: clouds, cosines, curves, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from pages.ui.wording import plain
+
+if TYPE_CHECKING:
+    from engine.analysis.two_towers import Snapshot, TowerSettings
+    from engine.towers.train import TrainedTowers
+
+BEFORE = (
+    "Two linear heads turn Pocket's features of the pictures (1,280 numbers) and of the captions (384) into "
+    "64 numbers each, so that a picture is nearer to its own caption than to any other (InfoNCE, the loss "
+    "of CLIP). Say what you expect, then press Train."
+)
+WHY = (
+    "A gap needs two things here: a cone to start from, and a temperature so low that closing the gap is not "
+    "worth the loss (Liang et al. 2022). Take either away and none forms. Matching pairs may stay at a "
+    "cosine of a half and every rank be right all the same: only the order among the candidates counts."
+)
+TRAP = (
+    "The heads know the pairs they were trained on by heart and little else: compare R@1 on trained and on "
+    "held-out pairs. That there is a gap, or none, says nothing about what was learned."
+)
+_ISLANDS, _MIXED = 0.1, 0.4  # shares of neighbours of the other modality: below, above
+
+
+def title(collection: str, settings: TowerSettings) -> str:
+    """Return what was trained, in a line."""
+    wrong = f", {settings.mismatched:.0%} mismatched" if settings.mismatched else ""
+    return (
+        f"{collection}: temperature {settings.temperature:g}, {settings.start}{wrong}, seed {settings.seed}"
+    )
+
+
+def draw(trained: TrainedTowers, expected: str, *, name: str) -> None:
+    """Draw a training that has ended; the slider walks through it."""
+    snapshots = trained.snapshots
+    st.markdown(plain(_outcome(snapshots[-1], expected)))
+    if trained.features.unread:
+        st.warning(plain(f"{trained.features.unread:,} pairs could not be read: {trained.features.reason}"))
+    steps = [one.step for one in snapshots]
+    at = steps[-1]
+    if len(steps) > 1:
+        at = st.select_slider("Step", steps, value=steps[-1], key=f"towers_step_{name}")
+    shown = snapshots[steps.index(at)]
+    clouds(snapshots, steps.index(at), by=snapshots[-1], name=name)
+    numbers(shown)
+    _cosines(shown, name)
+    _curves(snapshots, at, name)
+    held = shown.held_out.n if shown.held_out else 0
+    st.caption(
+        plain(
+            f"n = {shown.trained.n:,} trained and {held:,} held-out pairs, of {trained.features.pairs:,}; "
+            f"64 dimensions, k = 15, seed {trained.settings.seed}. The plane of the clouds is that of the "
+            "last step for all steps: from left to right the line of its two centroids, whose distance there "
+            "is L2M."
+        )
+    )
+    with st.expander("Why, and the trap", icon=":material/lightbulb:"):
+        st.markdown(plain(WHY))
+        st.markdown(plain(TRAP))
+
+
+def clouds(snapshots: Sequence[Snapshot], at: int, *, by: Snapshot, name: str) -> None:
+    """Draw both clouds of one snapshot in the plane of `by`, at the scale that holds those of all."""
+    from engine.analysis.two_towers import places
+    from engine.figures.clouds import cloud_chart
+
+    found = places(snapshots, by)
+    reach = 1.05 * max(float(np.abs(part).max()) for both in found for part in both)
+    st.plotly_chart(cloud_chart(*found[at], limit=reach), key=f"towers_clouds_{name}")
+
+
+def numbers(shown: Snapshot) -> None:
+    """Say the numbers of one step."""
+    facts = {
+        "loss": f"{shown.loss:.2f}",
+        "L2M": f"{shown.l2m:.3f}",
+        "RMG": f"{shown.rmg:.3f}",
+        "neighbours of the other modality (mixed: 0.50)": f"{shown.cross_neighbours:.2f}",
+    }
+    for part, one in (("trained", shown.trained), ("held out", shown.held_out)):
+        if one:
+            facts[f"R@1 {part}, text to image (chance {1 / one.n:.3f})"] = f"{one.text_to_image:.2f}"
+    inner = "".join(f"<div><b>{value}</b>{label}</div>" for label, value in facts.items())
+    st.html(f'<div class="gs-facts">{inner}</div>')
+
+
+def _outcome(last: Snapshot, expected: str) -> str:
+    share = last.cross_neighbours
+    found = "two islands" if share < _ISLANDS else "one mixed cloud" if share > _MIXED else "partly mixed"
+    said = ""
+    if expected:
+        said = "As you expected: " if expected == found else f"You expected {expected}, and it is "
+    return (
+        f"{said}{found}. Of an item's 15 nearest neighbours {share:.0%} are of the other modality; matching "
+        f"pairs stand at a cosine of {last.paired.mean:.2f}, and {last.trained.text_to_image:.0%} of the "
+        "trained captions find their own picture first."
+    )
+
+
+def _cosines(shown: Snapshot, name: str) -> None:
+    from engine.analysis.two_towers import EDGES
+    from engine.figures.cosine_histograms import Histogram, cosine_chart
+
+    kinds = {
+        "matching pairs": shown.paired,
+        "other pairs": shown.unpaired,
+        "picture and picture": shown.image_image,
+        "text and text": shown.text_text,
+    }
+    rows = [Histogram(label, one.counts, one.mean) for label, one in kinds.items()]
+    st.plotly_chart(cosine_chart(rows, EDGES), key=f"towers_cosines_{name}")
+
+
+def _curves(snapshots: Sequence[Snapshot], at: int, name: str) -> None:
+    from engine.figures.curves import curve_chart
+
+    lines = {
+        "L2M": [one.l2m for one in snapshots],
+        "neighbours of the other modality": [one.cross_neighbours for one in snapshots],
+        "R@1 trained": [one.trained.text_to_image for one in snapshots],
+    }
+    if snapshots[-1].held_out:
+        lines["R@1 held out"] = [one.held_out.text_to_image if one.held_out else 0.0 for one in snapshots]
+    steps = [one.step for one in snapshots]
+    st.plotly_chart(curve_chart(steps, lines, at=at, last=steps[-1]), key=f"towers_curves_{name}")
