@@ -10,6 +10,7 @@ import streamlit as st
 
 from engine.errors import GapscopeError, QueryError
 from engine.ingest.samples import COLLECTION as SAMPLES
+from engine.ingest.samples import TOWERS
 from pages.ui import cards
 from pages.ui.models import picker
 from pages.ui.resources import labels_of
@@ -46,7 +47,7 @@ def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
             "or metadata.csv beside the files, with the columns file_name and caption.",
         )
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            own = [name for name in names if name != SAMPLES]
+            own = [name for name in names if name not in (SAMPLES, TOWERS)]
             target = st.selectbox("Add to", [*own, NEW], key="target", width=240)
             name = (
                 st.text_input(
