@@ -39,7 +39,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     The one that has the browser waits for servers and pages half of its time, so three fill two cores.
     """
     paths = {argument.split("::")[0] for argument in config.args}
-    return 0 if len(paths) == 1 and paths.pop().endswith(".py") else 3
+    if len(paths) == 1 and paths.pop().endswith(".py"):
+        return 0
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+    ):  # three processes are more than the cores already,
+        os.environ.setdefault(name, "1")  # and threads that wait for each other's turn burn it
+    return 3
 
 
 @pytest.hookimpl(optionalhook=True)
