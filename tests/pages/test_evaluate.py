@@ -63,9 +63,12 @@ def test_the_marks_of_a_collection_are_there(app_folder):
     assert "Nothing is judged yet" in words(page(EVALUATE))
 
 
-def test_a_question_has_its_address_on_the_rerank_page():
+@pytest.mark.parametrize(
+    ("balance", "show", "order"), [(None, "Pictures", "raw"), ("centred", "All", "centred")]
+)
+def test_a_question_has_its_address_on_the_rerank_page(balance, show, order):
     evaluation = SimpleNamespace(
-        plan=SimpleNamespace(top=50, collection="my photos"),
+        plan=SimpleNamespace(top=50, collection="my photos", balance=balance),
         reranked_by=SimpleNamespace(model="pocket-reranker"),
         direction=Direction("text", "image"),
     )
@@ -74,7 +77,8 @@ def test_a_question_has_its_address_on_the_rerank_page():
         "q": ['a "b" & <c>'],
         "collection": ["my photos"],
         "reranker": ["pocket-reranker"],
-        "show": ["Pictures"],
+        "show": [show],
+        "balance": [order],
         "k": ["50"],
         "top": ["50"],
     }
