@@ -47,6 +47,14 @@ def maps(page: Any, address: str) -> None:
     open_map(page, address)
 
 
+def gap_lab(page: Any, address: str) -> None:
+    """Gap lab: two towers trained on the samples at temperature 0.01, at the last step."""
+    page.goto(f"{address}/Gap_lab?temperature=0.01")
+    settled(page)
+    page.get_by_role("button", name="Train").click()
+    page.get_by_text("Why, and the trap").wait_for(timeout=JOB_MS)
+
+
 def evaluate(page: Any, address: str) -> None:
     """Evaluate: the samples by their captions, with and without Pocket's reranker."""
     page.goto(f"{address}/Evaluate")
@@ -77,6 +85,7 @@ SHOTS: dict[str, tuple[Callable[[Any, str], None], int]] = {
     "search": (search, 900),
     "rerank-loss": (rerank_loss, 1290),
     "map": (maps, 1130),
+    "gap-lab": (gap_lab, 1920),
     "evaluate": (evaluate, 1900),
     "models": (models, 900),
     "playground": (playground, 1250),

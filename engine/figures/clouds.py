@@ -11,7 +11,8 @@ from engine.figures.labels import CLEAR
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-IMAGE_INK, TEXT_INK, LINE_INK = "#d97706", "#0f9d8a", "rgba(128,128,128,0.35)"
+# Those of the map, so that a colour means the same on both.
+IMAGE_INK, TEXT_INK, LINE_INK = "#009e73", "#e69f00", "rgba(128,128,128,0.35)"
 
 
 def cloud_chart(images: np.ndarray, texts: np.ndarray, *, limit: float, height_px: int = 380) -> Figure:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 # Kinds differ in their dashes too, and not in colour alone.
-_INKS = (("#c0392b", "solid"), ("#7f8c8d", "dot"), ("#d97706", "dash"), ("#0f9d8a", "dashdot"))
+_INKS = (("#c0392b", "solid"), ("#7f8c8d", "dot"), ("#009e73", "dash"), ("#e69f00", "dashdot"))
 
 
 class Histogram(NamedTuple):

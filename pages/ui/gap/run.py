@@ -96,7 +96,7 @@ def numbers(shown: Snapshot) -> None:
 def _outcome(last: Snapshot, expected: str) -> str:
     share = last.cross_neighbours
     found = "two islands" if share < _ISLANDS else "one mixed cloud" if share > _MIXED else "partly mixed"
-    said = ""
+    said = "It is "
     if expected:
         said = "As you expected: " if expected == found else f"You expected {expected}, and it is "
     return (

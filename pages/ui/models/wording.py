@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.models.base import INGESTED
+from engine.models.catalog import TOWERS
 from pages.ui.wording import duration, plural
 
 if TYPE_CHECKING:
@@ -17,10 +18,10 @@ _ONE: dict[Modality, str] = {"text": "text", "image": "picture", "audio": "sound
 
 
 def short(id_: str) -> str:
-    """Return a model's name as a label: a folder's own name, a hub id without its organisation."""
+    """Return a model's name as a label: a folder's or towers' own name, a hub id without its organisation."""
     if id_ == "pocket":
         return "Pocket"
-    return Path(id_).name or id_
+    return Path(id_.removeprefix(TOWERS)).name or id_
 
 
 def size(bytes_: int | float | None) -> str:
