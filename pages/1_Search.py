@@ -87,8 +87,8 @@ with frame.errors():
     question.crowding(trace)
     if modality is None and trace.balance == "raw":
         st.caption(
-            "Cosine similarities of two modalities are not on one scale: texts crowd out pictures here, "
-            "although the pictures may be just as relevant. That is the modality gap. Choose another order."
+            "Cosine similarities of two modalities are not on one scale: one kind can crowd out the other, "
+            "which may be just as relevant. That is the modality gap. Choose another order."
         )
     if not trace.results:
         kind = plural(modality) if modality else "items"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from engine.analysis.pairwise import outranks
 from engine.types import Balance, Modality, VectorTable
 
 # With fewer the order hangs on which rows they are: of real CLIP vectors, standardised, six samples of 20
@@ -114,16 +115,6 @@ def standardise(scores: np.ndarray, spread: Spread) -> np.ndarray:
 def can_standardise(spread: Spread | None) -> bool:
     """Tell whether cosines spread at all: those of copies of one vector do not."""
     return spread is not None and spread.sd > _NO_LENGTH
-
-
-def outranks(unrelated: np.ndarray, partners: np.ndarray) -> float:
-    """Return P(unrelated > partner) + P(equal) / 2, in [0, 1], over all of both: an AUC.
-
-    unrelated (n,), partners (m,), of any float dtype, n and m above 0.
-    """
-    ordered = np.sort(partners)
-    below, up_to = (np.searchsorted(ordered, unrelated, side) for side in ("left", "right"))
-    return float((below + up_to).sum() / (2 * len(unrelated) * len(ordered)))
 
 
 def _nearest(asking: np.ndarray, rows: np.ndarray, same: bool) -> float:

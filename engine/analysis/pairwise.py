@@ -25,14 +25,22 @@ def crowding(x: np.ndarray, y: np.ndarray) -> float:
     check_paired(x, y)
     if len(x) < 2:
         raise ValueError("unrelated rows need two pairs")
-    paired, below = _rounded((x * y).sum(1)), 0
+    paired, found = _rounded((x * y).sum(1)), 0.0
     for start, block in _blocks(x):
-        scores = block @ x.T
-        np.fill_diagonal(scores[:, start:], -2)  # itself is no other, and below every cosine
-        others = np.sort(_rounded(scores), axis=None)
-        for side in ("left", "right"):
-            below += int(np.searchsorted(others, paired, side).sum()) - len(block) * len(paired)
-    return 1 - below / (2 * len(x) * len(x) * (len(x) - 1))
+        apart = np.ones((len(block), len(x)), bool)
+        np.fill_diagonal(apart[:, start:], False)  # itself is no other
+        found += outranks(_rounded((block @ x.T)[apart]), paired) * len(block)
+    return found / len(x)
+
+
+def outranks(unrelated: np.ndarray, partners: np.ndarray) -> float:
+    """Return P(unrelated > partner) + P(equal) / 2, in [0, 1], over all of both: an AUC.
+
+    unrelated (n,), partners (m,), of any float dtype, n and m above 0.
+    """
+    ordered = np.sort(partners)
+    below, up_to = (np.searchsorted(ordered, unrelated, side) for side in ("left", "right"))
+    return float((below + up_to).sum() / (2 * len(unrelated) * len(ordered)))
 
 
 def neighbour_agreement(x: np.ndarray, y: np.ndarray, *, k: int = 10) -> tuple[float, float] | None:

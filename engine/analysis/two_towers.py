@@ -1,9 +1,9 @@
 """Two linear heads trained on pairs of features: the modality gap made and unmade, step by step.
 
-Symmetric InfoNCE (Radford et al. 2021) over all pairs at once, at a fixed temperature, by Adam (Kingma and
-Ba 2015) with the gradient written out. What is told of a step is measured by `gap.py`. Pure NumPy: where
-features come from, and what becomes of the heads, is for others. Whether a gap is left depends on the
-temperature and on the cone the training starts from: Liang et al. 2022.
+Symmetric InfoNCE (Radford et al. 2021; `info_nce.py`) over all pairs at once, at a fixed temperature, by Adam
+(Kingma and Ba 2015). What is told of a step is measured by `gap.py`. Pure NumPy: where features come from,
+and what becomes of the heads, is for others. Whether a gap is left depends on the temperature and on the cone
+the training starts from: Liang et al. 2022.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from engine.analysis.gap import knn_purity, l2m, rmg, unit
+from engine.analysis.info_nce import loss_and_gradients
 from engine.errors import TowerError
 from engine.progress import Watch
 
@@ -217,31 +218,6 @@ def mismatch(pairs: int, settings: TowerSettings) -> np.ndarray:
     return partners
 
 
-def loss_and_gradients(
-    images: np.ndarray,
-    texts: np.ndarray,
-    image_weights: np.ndarray,
-    text_weights: np.ndarray,
-    temperature: float,
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return the symmetric InfoNCE loss in nats, and its gradients by both weights, float64.
-
-    L = -(1/2n) Σ_i [log softmax_j(x_i · y_j / τ)_i + log softmax_j(x_j · y_i / τ)_i], x and y the features
-    times weights at unit length. images (n, p), texts (n, q), image_weights (p, d), text_weights (q, d), all
-    float64; the gradients are (p, d) and (q, d). Radford et al. 2021.
-    """
-    (x, x_lengths), (y, y_lengths) = _projected(images, image_weights), _projected(texts, text_weights)
-    scores, n = x @ y.T / temperature, len(x)  # (n, n)
-    by_image, by_text = _log_softmax(scores), _log_softmax(scores.T)
-    loss = -(np.trace(by_image) + np.trace(by_text)) / (2 * n)
-    pull = (np.exp(by_image) + np.exp(by_text).T - 2 * np.eye(n)) / (2 * n * temperature)  # dL / d(x · y)
-    return (
-        float(loss),
-        images.T @ _through_length(pull @ y, x, x_lengths),
-        texts.T @ _through_length(pull.T @ x, y, y_lengths),
-    )
-
-
 def places(snapshots: Sequence[Snapshot], by: Snapshot) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return where the pairs of every snapshot lie in one plane: images (n, 2) and texts (n, 2) float32.
 
@@ -292,6 +268,7 @@ class _Tower:
         return unit(self.features[rows] @ self.weights)
 
     def head(self) -> Head:
+        """Return what has been learned, with the scale and the mean of the features in it."""
         weights, bias = self.weights / self._scale, -self._mean @ self.weights
         return Head(weights.astype(np.float32), bias.astype(np.float32))
 
@@ -311,23 +288,6 @@ class _Adam:
         self._square += (1 - second) * (gradient**2 - self._square)
         mean = self._mean / (1 - first**self._steps)
         self._weights -= _RATE * mean / (np.sqrt(self._square / (1 - second**self._steps)) + _EPSILON)
-
-
-def _projected(features: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the products (n, d) at unit length, and how long they were (n, 1)."""
-    raw = features @ weights
-    lengths = np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
-    return raw / lengths, lengths
-
-
-def _through_length(gradient: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return the gradient (n, d) by rows that were made unit length, from the one by the unit rows."""
-    return (gradient - (gradient * rows).sum(1, keepdims=True) * rows) / lengths
-
-
-def _log_softmax(scores: np.ndarray) -> np.ndarray:
-    shifted = scores - scores.max(1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
 
 
 def _cosines(values: np.ndarray) -> Cosines:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.figures.labels import CLEAR
+from engine.figures.layout import fixed_layout
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -32,12 +32,7 @@ def cloud_chart(images: np.ndarray, texts: np.ndarray, *, limit: float, height_p
     )
     axis = {"range": [-limit, limit], "showticklabels": False, "zeroline": False, "fixedrange": True}
     figure.update_layout(
-        height=height_px,
-        margin={"l": 0, "r": 0, "t": 30, "b": 0},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-        dragmode=False,
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        **fixed_layout(height_px, margin={"l": 0, "r": 0, "t": 30, "b": 0}),
         xaxis=axis,
         yaxis={**axis, "scaleanchor": "x"},
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from engine.figures.labels import CLEAR
+from engine.figures.layout import fixed_layout
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -43,12 +43,7 @@ def cosine_chart(kinds: Sequence[Histogram], edges: np.ndarray, *, height_px: in
         )
     figure = go.Figure(traces)
     figure.update_layout(
-        height=height_px,
-        margin={"l": 0, "r": 8, "t": 8, "b": 40},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-        dragmode=False,
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        **fixed_layout(height_px, margin={"l": 0, "r": 8, "t": 8, "b": 40}),
         xaxis={"title": "cosine", "range": [-1, 1], "fixedrange": True, "zeroline": False},
         yaxis={"tickformat": ".0%", "rangemode": "tozero", "fixedrange": True, "automargin": True},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from engine.figures.labels import CLEAR
+from engine.figures.layout import fixed_layout
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -32,12 +32,7 @@ def curve_chart(
     figure = go.Figure(traces)
     figure.add_vline(x=at, line={"color": "rgba(128,128,128,0.7)", "width": 1})
     figure.update_layout(
-        height=height_px,
-        margin={"l": 0, "r": 8, "t": 8, "b": 40},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-        dragmode=False,
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        **fixed_layout(height_px, margin={"l": 0, "r": 8, "t": 8, "b": 40}),
         xaxis={"title": "step", "range": [0, last], "fixedrange": True, "zeroline": False},
         yaxis={"rangemode": "tozero", "fixedrange": True, "automargin": True},
     )

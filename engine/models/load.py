@@ -119,9 +119,10 @@ class Loader:
         return PocketFeatures.load(self._settings.data_dir / "models", self._settings.threads, on_stage)
 
     def _load_pocket(self, spec: ModelSpec, choice: ModelChoice, on_stage: OnStage) -> Weights:
-        from engine.models.pocket.embedder import Pocket, PocketWeights
+        from engine.models.pocket.embedder import Pocket
         from engine.models.pocket.reranker.reranker import PocketReranker, PocketRerankerWeights
-        from engine.models.towers.embedder import TowersEmbedder, TowersWeights
+        from engine.models.single_view import SingleView
+        from engine.models.towers.embedder import TowersEmbedder
 
         data_dir, threads = self._settings.data_dir, self._settings.threads
         models_dir = data_dir / "models"
@@ -129,10 +130,10 @@ class Loader:
             raise _lacking(spec, missing)
         if spec.runner == "towers":
             revision = kept.find(data_dir, spec.id, choice.revision)
-            return TowersWeights(TowersEmbedder.load(spec, revision, data_dir, threads, on_stage))
+            return SingleView(TowersEmbedder.load(spec, revision, data_dir, threads, on_stage))
         if spec.kind == "reranker":
             return PocketRerankerWeights(PocketReranker.load(spec, models_dir, threads, on_stage))
-        return PocketWeights(Pocket.load(spec, models_dir, threads, on_stage))
+        return SingleView(Pocket.load(spec, models_dir, threads, on_stage))
 
     def _load_reranker(self, spec: ModelSpec, found: files.Checkpoint, device: Device, dtype: str) -> Weights:
         from engine.models.hub.opening import libraries, open_checkpoint

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from engine.models.base import ModelChoice
 from engine.models.catalog import POCKET
-from engine.models.pocket.embedder import Pocket, PocketWeights
+from engine.models.pocket.embedder import Pocket
+from engine.models.single_view import SingleView
 from engine.settings import Settings, load_settings
 from engine.types import Item
 from engine.workspace import Workspace
@@ -37,7 +38,7 @@ def give_model(workspace: Workspace, pocket: object) -> Workspace:
     load = workspace.models.loaded._load
 
     def given(choice, device, on_stage):
-        return PocketWeights(pocket) if choice.id == "pocket" else load(choice, device, on_stage)
+        return SingleView(pocket) if choice.id == "pocket" else load(choice, device, on_stage)
 
     workspace.models.loaded._load = given
     return workspace

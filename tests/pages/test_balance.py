@@ -88,10 +88,11 @@ def test_rerank_takes_the_order_for_its_first_stage(photos, monkeypatch):
     assert not app.exception
     said = words(app)
     assert "The order is raw, not centred: the collection has 3 texts" in said and "Crowding" in said
+    assert "can crowd out the other" in said
     monkeypatch.setattr("engine.search.balance.MIN_ROWS", 3)
     app.selectbox(key="balance").select("interleaved").run()
     assert not app.exception and "Not the raw order: interleaved" in words(app)
-    assert "texts crowd out pictures" not in words(app)
+    assert "can crowd out the other" not in words(app)
     app.selectbox(key="balance").select("centred").run()
     assert not app.exception and "Not the raw order: centred on the mean of each kind" in words(app)
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from engine.errors import ModalityError, ModelOptionError
-from engine.models.base import EncodingTask, Kind, ModelChoice, ModelSpec
+from engine.errors import ModalityError
+from engine.models.base import EncodingTask, ModelSpec
 from engine.models.pocket import image
 from engine.models.pocket.convert import ensure_converted
 from engine.models.pocket.recipe import PROVENANCE
 from engine.models.pocket.text import TextTower
-from engine.models.probes import probe
 from engine.types import Modality
 
 
@@ -71,37 +69,3 @@ class Pocket:
     def _check(self, modality: Modality) -> None:
         if modality not in self.spec.modalities:
             raise ModalityError(self.spec.id, modality, self.spec.modalities)
-
-
-class PocketWeights:
-    """Pocket as `loaded.LoadedModels` keeps it: there is one width and there are no prompts to choose."""
-
-    kind: Kind = "embedder"
-
-    def __init__(self, model: Pocket) -> None:
-        self._model, self.spec = model, model.spec
-        self.memory_bytes = int((model.spec.memory_gb or 0) * 1e9)
-        self.seconds_per_item: Mapping[Modality, float] = {
-            modality: _seconds(model, modality) for modality in model.modalities
-        }
-
-    def view(self, choice: ModelChoice) -> Pocket:
-        """Return Pocket. Raises ModelOptionError for a width, a prompt or a pixel limit it has not."""
-        made_by = self._model.provenance
-        for option in ("dim", "query_prompt", "document_prompt", "min_pixels", "max_pixels"):
-            wanted, only = getattr(choice, option), getattr(made_by, option)
-            if wanted is not None and wanted != only:
-                raise ModelOptionError(self.spec.id, option, repr(wanted), repr(only))
-        return self._model
-
-    def close(self) -> None:
-        """Let go of the towers."""
-        del self._model
-
-
-def _seconds(model: Pocket, modality: Modality) -> float:
-    """Return the seconds one item takes, after a first one that warms up."""
-    for _ in range(2):
-        started = time.perf_counter()
-        model.encode_query(modality, [probe(modality)])
-    return time.perf_counter() - started

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from engine.errors import ModalityError, ModelOptionError, WeightsError
-from engine.models.base import EncodingTask, Kind, ModelChoice, ModelSpec
+from engine.errors import ModalityError, WeightsError
+from engine.models.base import EncodingTask, ModelSpec
 from engine.models.pocket import image
 from engine.models.pocket.features import PocketFeatures
 from engine.models.pocket.recipe import FEATURES
-from engine.models.probes import probe
 from engine.models.towers.kept import Heads, read
 from engine.types import Modality
 from engine.vectors import normalise
-
-_OPTIONS = ("dim", "query_prompt", "document_prompt", "min_pixels", "max_pixels")
 
 
 class TowersEmbedder:
@@ -80,36 +76,3 @@ class TowersEmbedder:
     def _check(self, modality: Modality) -> None:
         if modality not in self.modalities:
             raise ModalityError(self.spec.id, modality, self.modalities)
-
-
-class TowersWeights:
-    """Kept heads as `in_memory.LoadedModels` keeps them: there is one width and there are no prompts."""
-
-    kind: Kind = "embedder"
-
-    def __init__(self, model: TowersEmbedder) -> None:
-        self._model, self.spec = model, model.spec
-        self.memory_bytes = int((model.spec.memory_gb or 0) * 1e9)
-        self.seconds_per_item: Mapping[Modality, float] = {
-            modality: _seconds(model, modality) for modality in model.modalities
-        }
-
-    def view(self, choice: ModelChoice) -> TowersEmbedder:
-        """Return the model. Raises ModelOptionError for a width, a prompt or a pixel limit it has not."""
-        for option in _OPTIONS:
-            wanted, only = getattr(choice, option), getattr(self._model.provenance, option)
-            if wanted is not None and wanted != only:
-                raise ModelOptionError(self.spec.id, option, repr(wanted), repr(only))
-        return self._model
-
-    def close(self) -> None:
-        """Let go of the networks."""
-        del self._model
-
-
-def _seconds(model: TowersEmbedder, modality: Modality) -> float:
-    """Return the seconds one item takes, after a first one that warms up."""
-    for _ in range(2):
-        started = time.perf_counter()
-        model.encode_query(modality, [probe(modality)])
-    return time.perf_counter() - started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -60,8 +61,10 @@ def ask(
     balance: Balance | None,
 ) -> SearchTrace:
     """Search, or stop the page with what is wrong with the model and the ways out."""
+    wait = st.spinner("Measuring how the kinds crowd each other, once after each change …")
     try:
-        return workspace.search(query, collection=collection, k=k, filters=filters, balance=balance)
+        with wait if balance else nullcontext():
+            return workspace.search(query, collection=collection, k=k, filters=filters, balance=balance)
     except (ModelError, CollectionModelError) as error:
         say_error(str(error))
         _ways_out(collection, error)

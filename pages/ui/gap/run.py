@@ -52,7 +52,7 @@ def draw(trained: TrainedTowers, expected: str, *, name: str) -> None:
     shown = snapshots[steps.index(at)]
     clouds(snapshots, steps.index(at), by=snapshots[-1], name=name)
     numbers(shown)
-    _cosines(shown, name)
+    cosines(shown, name)
     _curves(snapshots, at, name)
     held = shown.held_out.n if shown.held_out else 0
     st.caption(
@@ -106,7 +106,8 @@ def _outcome(last: Snapshot, expected: str) -> str:
     )
 
 
-def _cosines(shown: Snapshot, name: str) -> None:
+def cosines(shown: Snapshot, name: str) -> None:
+    """Draw the cosines of four kinds of pairs at one step."""
     from engine.analysis.two_towers import EDGES
     from engine.figures.cosine_histograms import Histogram, cosine_chart
 

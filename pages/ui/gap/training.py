@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.workspace import Workspace
     from pages.ui.gap.settings import Asked
 
-_LIVE_SECONDS = 0.5  # between two drawings of a training that runs
+_LIVE_SECONDS = 0.7  # between two drawings of a training that runs
 _RUNS = "tower_runs"  # in the session: what was trained last, and before
 
 
@@ -76,6 +76,7 @@ def _live(works: Computations, work: Work, name: str) -> None:
             if seen := list(work.partial):
                 run.clouds(seen, -1, by=seen[0], name=name)
                 run.numbers(seen[-1])
+                run.cosines(seen[-1], name)
 
     show()
 

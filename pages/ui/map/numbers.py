@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.jobs import map_computations
+from pages.ui import frame
 from pages.ui.frame import errors
 from pages.ui.map import sentences, waiting
 from pages.ui.wording import plain, plural
@@ -40,6 +41,7 @@ def draw_section(workspace: Workspace, drawn: DrawnMap, other: DrawnMap | None) 
             *found, gap = measured
             _say(found, gap)
             st.caption(NOT_THE_GAP)
+            st.page_link(frame.GAP_LAB, label="Make a gap, and watch it", icon=":material/science:")
             with st.expander(
                 "All numbers, and what they mean", icon=":material/straighten:", key="map_tables"
             ):

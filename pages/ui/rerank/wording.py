@@ -126,8 +126,8 @@ def warnings(trace: SearchTrace, rerankers: Sequence[str], k: int) -> Iterator[s
         yield f"All {found:,} there are ({searched}) were retrieved, fewer than the {k:,} asked for."
     if len(trace.searched) > 1 and trace.balance == "raw":
         yield (
-            "Cosine similarities of two modalities are not on one scale: texts crowd out pictures in the "
-            "retrieved order. That is the modality gap."
+            "Cosine similarities of two modalities are not on one scale: one kind can crowd out the other in "
+            "the retrieved order. That is the modality gap."
         )
     ours = {DEFAULT_MODEL: "Pocket", DEFAULT_RERANKER: DEFAULT_RERANKER}
     names = [ours[one] for one in (trace.model, *rerankers) if one in ours]

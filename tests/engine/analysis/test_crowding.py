@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.analysis.crowding import Spread, calibrate, centre, outranks, standardise
+from engine.analysis.crowding import Spread, calibrate, centre, standardise
+from engine.analysis.pairwise import outranks
 from engine.types import VectorTable
 from tests.helpers.golden import golden
 

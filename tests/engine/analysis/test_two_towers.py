@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from engine.analysis.gap import cone, unit
+from engine.analysis.info_nce import loss_and_gradients
 from engine.analysis.two_towers import (
     DIM,
     EDGES,
     TowerSettings,
     Training,
-    loss_and_gradients,
     mismatch,
     places,
     split,

@@ -1,0 +1,19 @@
+"""What the figures of a training share in their layout: no background, no dragging, the legend above."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.figures.labels import CLEAR
+
+
+def fixed_layout(height_px: int, *, margin: dict[str, int]) -> dict[str, Any]:
+    """Return plotly's layout of a figure that stays as it is; axes are added by each figure."""
+    return {
+        "height": height_px,
+        "margin": margin,
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "dragmode": False,
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+    }
