@@ -1,7 +1,7 @@
-"""Computing what takes long about a map: each once for everybody, one at a time, with progress and cancel.
+"""Computing what takes long for a page: each once for everybody, one at a time, with progress and cancel.
 
 Results and errors are kept in the memory of the process, the ones asked for last. Draws nothing
-(`pages/ui/map/waiting.py` does); `engine/background.py` runs it.
+(`pages/ui/waiting.py` does); `engine/background.py` runs it.
 """
 
 from __future__ import annotations

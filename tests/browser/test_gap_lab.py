@@ -33,7 +33,7 @@ def numbers(page) -> list[str]:
 
 
 def test_a_gap_is_made_looked_back_at_compared_and_kept(page, server):
-    page.goto(f"{server}/Gap_lab?temperature=0.01")
+    page.goto(f"{server}/Gap_lab?view=Train&temperature=0.01")
     page.get_by_role("radio", name="one mixed cloud").or_(page.get_by_text("one mixed cloud")).first.click()
     train(page)
     page.get_by_text(re.compile("You expected one mixed cloud, and it is")).wait_for()
@@ -48,14 +48,14 @@ def test_a_gap_is_made_looked_back_at_compared_and_kept(page, server):
     box.press("Enter")
     begun = page.get_by_text("See how far the new collection is")
     press(page, page.get_by_role("button", name="Keep", exact=True), begun)
-    page.goto(f"{server}/Gap_lab?temperature=0.2&start=centred&steps=100")
+    page.goto(f"{server}/Gap_lab?view=Train&temperature=0.2&start=centred&steps=100")
     train(page)
     page.goto(f"{server}/Search?collection=islands&q=a+bird")
     page.locator('[class*="st-key-grid_hit"] .gs-card').first.wait_for(timeout=JOB_MS)
 
 
 def test_two_runs_stand_side_by_side(page, server):
-    page.goto(f"{server}/Gap_lab?temperature=0.01")
+    page.goto(f"{server}/Gap_lab?view=Train&temperature=0.01")
     train(page)
     page.get_by_role("spinbutton", name="Mismatched share").fill("0.5")
     train(page)
@@ -67,7 +67,7 @@ def test_two_runs_stand_side_by_side(page, server):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_overflows(page, server, width):
     page.set_viewport_size({"width": width, "height": 844})
-    page.goto(f"{server}/Gap_lab?steps=20")
+    page.goto(f"{server}/Gap_lab?view=Train&steps=20")
     train(page)
     page.wait_for_timeout(500)
     assert overflow(page) <= 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.gap.settings import refused
+from pages.ui.gap.address import refused
+from pages.ui.gap.settings import ONE_OF, RANGES
 from tests.helpers.data import real_photos
 from tests.helpers.pages import page, texts
 from tests.helpers.workspaces import fill
@@ -32,7 +33,7 @@ def filled(app_folder):
 
 @pytest.mark.usefixtures("filled")
 def test_what_is_expected_is_asked_before_and_told_after_and_every_step_can_be_looked_at():
-    app = page(LAB, temperature="0.01")
+    app = page(LAB, view="Train", temperature="0.01")
     assert not app.error and "Say what you expect" in texts(app)
     app.segmented_control(key="expected").set_value("one mixed cloud")
     app = trained(app)
@@ -52,7 +53,7 @@ def test_what_is_expected_is_asked_before_and_told_after_and_every_step_can_be_l
 
 @pytest.mark.usefixtures("filled")
 def test_a_second_run_stands_beside_the_first_and_the_last_can_be_kept():
-    app = trained(page(LAB, temperature="0.01", steps="20"))
+    app = trained(page(LAB, view="Train", temperature="0.01", steps="20"))
     app.selectbox(key="temperature").set_value(0.2)
     app = trained(app)
     assert [one.value.split("temperature ")[1][:4] for one in app.subheader] == ["0.2,"]
@@ -76,13 +77,13 @@ def test_an_empty_folder_is_said():
 
 def test_too_few_pairs_are_said(app_folder):
     fill(app_folder, real_photos(app_folder / "real", 4))
-    app = trained(page(LAB))
+    app = trained(page(LAB, view="Train"))
     assert "too few" in " ".join(one.value for one in app.error)
 
 
 @pytest.mark.usefixtures("filled")
 def test_an_address_that_asks_for_what_cannot_be_is_answered_in_words():
-    app = page(LAB, temperature="0", steps="-3", seed="x", collection="gone")
+    app = page(LAB, view="Train", temperature="0", steps="-3", seed="x", collection="gone")
     said = " ".join(one.value for one in app.warning).replace("\\", "")
     assert not app.exception
     assert "temperature '0'" in said and "steps '-3'" in said and "seed 'x'" in said
@@ -90,5 +91,6 @@ def test_an_address_that_asks_for_what_cannot_be_is_answered_in_words():
 
 
 def test_what_the_page_itself_writes_into_the_address_is_never_refused():
-    assert refused({"temperature": "0.01", "start": "centred", "steps": "300", "mismatched": "0.5"}) == []
-    assert len(refused({"temperature": "nan", "held_out": "0.95", "mismatched": "nan"})) == 3
+    written = {"temperature": "0.01", "start": "centred", "steps": "300", "mismatched": "0.5"}
+    assert refused(written, RANGES, ONE_OF) == []
+    assert len(refused({"temperature": "nan", "held_out": "0.95", "mismatched": "nan"}, RANGES, ONE_OF)) == 3

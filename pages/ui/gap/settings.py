@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from engine.analysis.two_towers import STARTS, TowerSettings
+from pages.ui.gap.address import refused
 from pages.ui.wording import plain
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ EXPECTED = ("two islands", "partly mixed", "one mixed cloud")
 
 
 # What an address may ask for: between two numbers, or one of some.
-_RANGES = {"mismatched": (0.0, 1.0), "steps": (1, 5_000), "seed": (0, 2**32 - 1), "held_out": (0.0, 0.9)}
-_ONE_OF: dict[str, list[str]] = {"temperature": [f"{one:g}" for one in TEMPERATURES], "start": [*STARTS]}
+RANGES = {"mismatched": (0.0, 1.0), "steps": (1, 5_000), "seed": (0, 2**32 - 1), "held_out": (0.0, 0.9)}
+ONE_OF: dict[str, list[str]] = {"temperature": [f"{one:g}" for one in TEMPERATURES], "start": [*STARTS]}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def collections(workspace: Workspace) -> list[str]:
 
 def ask(names: list[str]) -> Asked:
     """Draw the choices and return them; says what an address asks for and cannot be."""
-    for words in refused(st.query_params.to_dict()):
+    for words in refused(st.query_params.to_dict(), RANGES, ONE_OF):
         st.warning(plain(words))
     if (asked := st.query_params.get("collection")) and asked not in names:
         st.warning("The collection in this address has no pictures with texts here; showing another one.")
@@ -83,26 +83,6 @@ def ask(names: list[str]) -> Asked:
         )
         pressed = st.form_submit_button("Train", type="primary", icon=":material/play_arrow:")
     return Asked(collection or names[0], settings, expected or "", pressed)
-
-
-def refused(address: Mapping[str, str]) -> list[str]:
-    """Return what an address asks for and cannot be, a sentence each; widgets take their defaults."""
-    found = [
-        f"The address asks for {name} {address[name]!r}; it can be {', '.join(allowed)}."
-        for name, allowed in _ONE_OF.items()
-        if name in address and address[name] not in allowed
-    ]
-    for name, (low, high) in _RANGES.items():
-        if name in address and not _within(address[name], low, high):
-            found.append(f"The address asks for {name} {address[name]!r}; it can be {low:,} to {high:,}.")
-    return found
-
-
-def _within(text: str, low: float, high: float) -> bool:
-    try:
-        return low <= float(text) <= high
-    except ValueError:
-        return False
 
 
 def _more(temperature: float, start: str, mismatched: float) -> TowerSettings:

@@ -9,7 +9,8 @@ import streamlit as st
 
 from engine.jobs import map_computations
 from engine.storage.columns import Category
-from pages.ui.map import paint, waiting
+from pages.ui import waiting
+from pages.ui.map import paint
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ import streamlit as st
 
 from engine.jobs import map_computations
 from engine.storage.columns import read_items
-from pages.ui import cards, resources
+from pages.ui import cards, resources, waiting
 from pages.ui.frame import errors
-from pages.ui.map import waiting
 from pages.ui.map.selected import chosen
 from pages.ui.wording import plural
 

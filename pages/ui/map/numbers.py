@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.jobs import map_computations
-from pages.ui import frame
+from pages.ui import frame, waiting
 from pages.ui.frame import errors
-from pages.ui.map import sentences, waiting
+from pages.ui.map import sentences
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Waiting for what is computed of a map: the button that begins it, its progress with cancel, its error."""
+"""Waiting for what is computed for a page: the button that begins it, its progress with cancel, its error."""
 
 from __future__ import annotations
 

@@ -1,0 +1,7 @@
+"""The lessons in the order in which they are walked."""
+
+from __future__ import annotations
+
+from pages.ui.gap.lessons import histograms
+
+LESSONS = (histograms.LESSON,)

@@ -1,0 +1,91 @@
+"""Lesson 2: four histograms; matching pairs may lie left of unrelated captions and be ranked first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
+from pages.ui.gap.lessons.words import about
+from pages.ui.wording import plural
+
+if TYPE_CHECKING:
+    from engine.lessons.histograms import FourHistograms
+    from engine.lessons.pairs import Pairs
+    from engine.progress import Watch
+    from engine.storage.data_folder import DataFolder
+
+_CLOSER, _FARTHER, _SAME = "closer", "farther apart", "about the same"
+_NEAR = 0.05  # a difference of median cosines below it is none that can be seen
+
+
+def _compute(folder: DataFolder, collection: str, watch: Watch) -> tuple[Pairs, FourHistograms]:
+    from engine.lessons.histograms import four_histograms
+    from engine.lessons.pairs import read_pairs
+
+    pairs = read_pairs(folder, collection)
+    return pairs, four_histograms(pairs)
+
+
+def _draw(stage: Stage) -> Answer | None:
+    found = stage.computed(_compute, title="Comparing every vector with every other")
+    if found is None:
+        return None
+    pairs, four = found
+    kinds = {
+        "matching pairs": four.paired,
+        "other pairs across": four.unpaired,
+        f"{plural(pairs.a)} and {plural(pairs.a)}": four.within_a,
+        f"{plural(pairs.b)} and {plural(pairs.b)}": four.within_b,
+    }
+    chosen = st.pills(
+        "Histograms", list(kinds), default=list(kinds), selection_mode="multi", key=stage.key("shown")
+    )
+    from engine.figures.cosine_histograms import Histogram, cosine_chart
+    from engine.lessons.histograms import EDGES
+
+    rows = [Histogram(name, kinds[name].counts, kinds[name].mean) for name in kinds if name in chosen]
+    st.plotly_chart(cosine_chart(rows, EDGES), key=stage.key("chart"))
+    apart = four.paired.median - four.within_b.median
+    word = _SAME if abs(apart) < _NEAR else _CLOSER if apart > 0 else _FARTHER
+    return Answer(
+        word,
+        f"A caption and its picture have a median cosine of {four.paired.median:.2f}, two unrelated captions "
+        f"{four.within_b.median:.2f}. An unrelated caption beats the true picture in {four.beaten:.0%} of "
+        f"all draws, and yet a true pair beats another pair of picture and caption in {four.auc:.1%}"
+        f"{_found_first(four)}.",
+        about(pairs),
+    )
+
+
+def _found_first(four: FourHistograms) -> str:
+    if four.b_to_a is None:
+        return ""
+    first, chance = four.b_to_a.hits["1"].mean, four.b_to_a.chance_hits["1"]
+    return f"; {first:.0%} of the captions find their own picture first (chance {chance:.1%})"
+
+
+LESSON = Lesson(
+    number=2,
+    slug="histograms",
+    title="Four histograms",
+    question="A caption and its own picture beside two captions of different pictures: are the first closer?",
+    choices=(_CLOSER, _FARTHER, _SAME),
+    draw=_draw,
+    why=(
+        "A cosine across modalities carries the gap: everything of the other modality is farther away by "
+        "about as much.",
+        "A search across modalities compares only pictures with pictures, and what all of them share "
+        "changes no order.",
+        "So a cosine of 0.5 may be the best there is, and 0.6 may be nothing: the number means something "
+        "only beside others of its kind.",
+    ),
+    paper="Liang et al. 2022, Mind the Gap (NeurIPS): the gap is there, and retrieval across it works.",
+    trap="A threshold on the cosine (“above 0.5 is a match”) that was set within one modality finds nothing "
+    "across, and is wrong again with another model.",
+    notes="Let people draw the four curves on paper first. Then switch all off but two captions and "
+    "matching pairs: the room sees that the match is the smaller number. Switch on other pairs across: the "
+    "match is the larger one of what it competes with.",
+    home=TOWERS,
+)

@@ -1,0 +1,84 @@
+"""What a lesson is: its question, what can be expected, its words, and the function that draws its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from engine.jobs.lesson_computation import lesson_of
+from pages.ui import waiting
+
+if TYPE_CHECKING:
+    from engine.progress import Watch
+    from engine.storage.data_folder import DataFolder
+    from engine.workspace import Workspace
+
+SAMPLES, TOWERS = "samples", "two-towers"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came out: `found` is one of the lesson's choices, "" where none is the right one.
+
+    `said` tells it with its numbers, `about` what they were computed from: n, k, model, seed.
+    """
+
+    found: str
+    said: str
+    about: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a lesson plays: a workspace, a collection, and the prefix of the keys of its controls."""
+
+    workspace: Workspace
+    collection: str
+    slug: str
+
+    def key(self, name: str) -> str:
+        """Return the key of a control, which is its name in the address too."""
+        return f"{self.slug}_{name}"
+
+    def computed(
+        self,
+        compute: Callable[[DataFolder, str, Watch], T],
+        *settings: Hashable,
+        title: str,
+        quick: bool = True,
+    ) -> T | None:
+        """Return what is computed of the collection under these settings, or None while it is not there.
+
+        `title` names to people what they wait for.
+        """
+        task = lesson_of(
+            self.workspace, self.collection, (self.slug, *settings), compute, title=title, quick=quick
+        )
+        found = waiting.results([task], label=title, key=self.key("compute"))
+        return None if found is None else found[0]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson. `draw` draws controls and figures once the answer is asked for, and returns the answer.
+
+    It returns None where there is none yet. `why` are three sentences, `notes` are for who speaks.
+    `home` is the collection it plays on unless another is chosen; one that needs none has "". What an address
+    may ask for: `ranges` and `one_of` by the names of the controls.
+    """
+
+    number: int
+    slug: str
+    title: str
+    question: str
+    choices: tuple[str, ...]
+    draw: Callable[[Stage], Answer | None]
+    why: tuple[str, str, str]
+    paper: str
+    trap: str
+    notes: str
+    home: str = SAMPLES
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    one_of: Mapping[str, Sequence[str]] = field(default_factory=dict)

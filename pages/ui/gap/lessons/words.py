@@ -1,0 +1,22 @@
+"""Words that lessons share: what was computed from what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pages.ui.wording import plural
+
+if TYPE_CHECKING:
+    from engine.lessons.pairs import Pairs
+
+
+def about(pairs: Pairs, *more: str) -> str:
+    """Return what an answer was computed from: n, collection, model, seed, and more of the kind."""
+    drawn = "" if len(pairs) == pairs.there else f" of {pairs.there:,}, drawn by seed {pairs.seed}"
+    facts = [
+        f"n = {len(pairs):,} pairs of {plural(pairs.a)} and {plural(pairs.b)}{drawn}",
+        f"collection {pairs.collection}",
+        f"model {pairs.model}",
+        *more,
+    ]
+    return f"{', '.join(facts)}. {' '.join(pairs.notes)}".strip()

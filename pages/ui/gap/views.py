@@ -1,0 +1,38 @@
+"""The views of the gap lab, one at a time; which one is in the address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.ui.gap import settings, training
+from pages.ui.gap.lessons import walk
+from pages.ui.wording import plain
+
+if TYPE_CHECKING:
+    from engine.jobs.queue import Jobs
+    from engine.workspace import Workspace
+
+LESSONS, TRAIN = "Lessons", "Train"
+VIEWS = (LESSONS, TRAIN)
+
+
+def draw(workspace: Workspace, jobs: Jobs) -> None:
+    """Ask which view is wanted, and draw it."""
+    if (asked := st.query_params.get("view")) and asked not in VIEWS:
+        st.warning(plain(f"There is no view {asked!r}; there are {', '.join(VIEWS)}."))
+    default = LESSONS if "lesson" in st.query_params else VIEWS[0]
+    view = st.segmented_control(
+        "View",
+        VIEWS,
+        default=default,
+        required=True,
+        key="view",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if view == TRAIN:
+        training.draw(workspace, jobs, settings.ask(settings.collections(workspace)))
+    else:
+        walk.draw(workspace)

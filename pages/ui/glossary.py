@@ -1,0 +1,60 @@
+"""The terms of the field in a sentence each, and text whose terms tell their meaning on hover or focus."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+TERMS = {
+    "embedding": "A list of numbers that a model makes of an item, here of length 1: a point on a sphere. "
+    "Items that the model finds alike lie close together.",
+    "modality gap": "Embeddings of one modality lie together, apart from those of another, even where they "
+    "show the same things.",
+    "modality": "A kind of item: text, picture, sound or video.",
+    "cosine": "How alike two unit vectors are: 1 for the same direction, 0 for none in common, -1 for "
+    "opposite ones. Not comparable from one model to another.",
+    "centroid": "The mean of all vectors of a modality. It lies inside the sphere: the nearer to the "
+    "surface, the narrower the cone.",
+    "cone": "Vectors of a modality that all point roughly one way: their mean cosine is well above 0.",
+    "L2M": "The distance between the centroids of two modalities, 0 to 2. 0 says that the centroids are one, "
+    "not that the modalities are mixed.",
+    "RMG": "Relative modality gap: the distance of pairs compared with that of items of one modality; at 0.5 "
+    "a pair is as far apart as two items drawn at random.",
+    "recall": "Recall@k, any-hit: the share of questions that find what belongs to them in the first k.",
+    "R@1": "Recall at 1: the share of questions whose first hit is what belongs to them.",
+    "MRR": "Mean reciprocal rank: the mean of 1 / rank of the first right hit.",
+    "InfoNCE": "The loss of CLIP: each picture must pick its own caption out of all, and each caption its "
+    "picture.",
+    "temperature": "What cosines are divided by before the softmax of the loss. Low: small differences count "
+    "a lot. It never changes a rank.",
+    "hub": "An item that is among the nearest of far more questions than its share.",
+    "separability": "How well a linear classifier tells the modality from the vector alone, on items it has "
+    "not seen; 0.5 is guessing.",
+    "purity": "The share of an item's nearest neighbours that are of its own modality.",
+    "PCA": "Principal component analysis: a flat view along the directions in which vectors differ most. "
+    "Distances are true or too short, never too long.",
+    "UMAP": "A map that keeps neighbours together. Distances and sizes of its islands mean little.",
+    "calibration": "Means and spreads are taken from one part of the items and used on the other, so that "
+    "nothing is measured on what it was fitted on.",
+    "reranker": "A model that reads a question and an item together and gives the two a score. It has no "
+    "shared space, hence no gap, and costs one run for each pair.",
+    "pair": "Two items that belong together, such as a picture and its caption.",
+    "seed": "The number that random draws start from: the same seed, the same result.",
+}
+_FORMS = {term: rf"{re.escape(term)}s?" for term in TERMS}
+_ANY = re.compile(rf"\b(?:{'|'.join(_FORMS[term] for term in sorted(TERMS, key=len, reverse=True))})\b", re.I)
+_BY_LOWER = {term.lower(): term for term in TERMS}
+
+
+def explained(text: str) -> str:
+    """Return text as HTML in which the first mention of each term of TERMS tells its meaning on hover."""
+    seen: set[str] = set()
+
+    def marked(found: re.Match[str]) -> str:
+        term = _BY_LOWER.get(found[0].lower()) or _BY_LOWER[found[0].lower().removesuffix("s")]
+        if term in seen:
+            return found[0]
+        seen.add(term)
+        return f'<abbr title="{escape(TERMS[term])}" tabindex="0">{found[0]}</abbr>'
+
+    return _ANY.sub(marked, escape(text, quote=False))

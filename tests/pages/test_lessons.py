@@ -1,0 +1,50 @@
+"""The lessons in Streamlit's own harness: predict, reveal, change, reset, and addresses that cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+from pages.ui.gap.lessons.catalog import LESSONS
+from tests.helpers.data import real_photos
+from tests.helpers.pages import page, texts
+from tests.helpers.workspaces import fill
+
+pytestmark = pytest.mark.usefixtures("app_folder")
+LAB = "pages/4_Gap_lab.py"
+
+
+@pytest.fixture
+def filled(app_folder):
+    fill(app_folder, real_photos(app_folder / "real", 24))
+
+
+@pytest.mark.usefixtures("filled")
+def test_every_lesson_asks_first_answers_when_asked_and_begins_again():
+    for lesson in LESSONS:
+        walked(lesson)
+
+
+def walked(lesson):
+    """Predict, reveal and reset one lesson."""
+    app = page(LAB, view="Lessons", lesson=str(lesson.number))
+    assert not app.exception and lesson.why[0] not in texts(app)
+    app.segmented_control(key=f"{lesson.slug}_expected").set_value(lesson.choices[0])
+    app = app.button(key=f"{lesson.slug}_reveal").click().run()
+    assert not app.exception and not app.error
+    told = texts(app)
+    assert "expected" in told and "Trap: " in told
+    app = app.button(key="lesson_reset").click().run()
+    assert app.segmented_control(key=f"{lesson.slug}_expected").value is None and "Trap: " not in texts(app)
+
+
+def test_lessons_are_numbered_in_their_order_and_their_keys_do_not_mix():
+    assert [one.number for one in LESSONS] == sorted({one.number for one in LESSONS})
+    assert len({one.slug for one in LESSONS}) == len(LESSONS)
+    assert not [one.slug for one in LESSONS if "_" in one.slug]
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_lesson_that_is_none_is_said():
+    app = page(LAB, lesson="99")
+    said = " ".join(one.value for one in app.warning).replace("\\", "")
+    assert not app.exception and "no lesson '99'" in said
