@@ -49,7 +49,7 @@ def maps(page: Any, address: str) -> None:
 
 def gap_lab(page: Any, address: str) -> None:
     """Gap lab: two towers trained on the samples at temperature 0.01, at the last step."""
-    page.goto(f"{address}/Gap_lab?temperature=0.01")
+    page.goto(f"{address}/Gap_lab?view=Train&temperature=0.01")
     settled(page)
     page.get_by_role("button", name="Train").click()
     page.get_by_text("Why, and the trap").wait_for(timeout=JOB_MS)

@@ -26,8 +26,8 @@ class Kind:
 class FourHistograms:
     """Cosines of matching and other pairs across modalities, and within each; i = i is left out.
 
-    `auc` is P(matching > other pair across), `beaten` P(other item of b > matching pair), both in [0, 1].
-    `b_to_a` tells how well items of b find theirs among a.
+    `auc` is P(matching > other pair across), `beaten` P(two other items of a > matching pair), both in
+    [0, 1]. `a_to_b` tells how well items of a find theirs among b.
     """
 
     paired: Kind
@@ -36,7 +36,7 @@ class FourHistograms:
     within_b: Kind
     auc: float
     beaten: float
-    b_to_a: Retrieval | None
+    a_to_b: Retrieval | None
 
 
 def four_histograms(pairs: Pairs) -> FourHistograms:
@@ -52,8 +52,8 @@ def four_histograms(pairs: Pairs) -> FourHistograms:
         within_a=_kind(within_a),
         within_b=_kind(within_b),
         auc=1 - outranks(unpaired, paired),
-        beaten=outranks(within_b, paired),
-        b_to_a=retrieval(y, x, keys, keys, seed=pairs.seed),
+        beaten=outranks(within_a, paired),
+        a_to_b=retrieval(x, y, keys, keys, seed=pairs.seed),
     )
 
 

@@ -41,6 +41,8 @@ TERMS = {
     "pair": "Two items that belong together, such as a picture and its caption.",
     "seed": "The number that random draws start from: the same seed, the same result.",
 }
+ABBR_STYLE = """<style>abbr[title] {text-decoration: underline dotted; text-underline-offset: .18em;
+  cursor: help;}</style>"""
 _FORMS = {term: rf"{re.escape(term)}s?" for term in TERMS}
 _ANY = re.compile(rf"\b(?:{'|'.join(_FORMS[term] for term in sorted(TERMS, key=len, reverse=True))})\b", re.I)
 _BY_LOWER = {term.lower(): term for term in TERMS}

@@ -48,7 +48,9 @@ def draw() -> None:
         "they stay.",
     )
     _question()
-    st.page_link(frame.GAP_LAB, label="Make a modality gap, and watch it", icon=":material/science:")
+    st.page_link(
+        frame.GAP_LAB, label="Show me the gap", icon=":material/science:", query_params={"view": "See"}
+    )
     state = resources.boot()
     busy = not state.ended or (state.jobs is not None and state.jobs.active() is not None)
     st.fragment(_status, run_every=POLL_SECONDS if busy else None)(busy)

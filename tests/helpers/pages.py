@@ -111,3 +111,12 @@ def put(vectors, modality="image", collection="mine", start=0, *, paired=True, *
     open_.ledger.put(collection, items, table)
     open_.store.upsert(collection, made_by, modality, items, table)
     return table
+
+
+def until_computed(app):
+    """Draw the page again once all that is computed for pages has ended, as its polling does in a browser."""
+    from pages.ui import resources
+
+    for work in list(resources.works()._works.values()):
+        assert work.ended.wait(120)
+    return app.run()

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from pages.ui.gap.address import refused
 from pages.ui.gap.settings import ONE_OF, RANGES
 from tests.helpers.data import real_photos
-from tests.helpers.pages import page, texts
+from tests.helpers.pages import page, texts, until_computed
 from tests.helpers.workspaces import fill
 
 pytestmark = pytest.mark.usefixtures("app_folder")
@@ -17,13 +17,8 @@ LAB = "pages/4_Gap_lab.py"
 
 def trained(app: AppTest) -> AppTest:
     """Press Train, and draw the page once its training has ended."""
-    from pages.ui import resources
-
     next(one for one in app.button if one.label == "Train").click()
-    app.run()
-    for work in list(resources.works()._works.values()):
-        assert work.ended.wait(120)
-    return app.run()
+    return until_computed(app.run())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from pages.ui.gap.lessons.catalog import LESSONS
 from tests.helpers.data import real_photos
-from tests.helpers.pages import page, texts
+from tests.helpers.pages import page, texts, until_computed
 from tests.helpers.workspaces import fill
 
 pytestmark = pytest.mark.usefixtures("app_folder")
@@ -30,7 +30,8 @@ def walked(lesson):
     assert not app.exception and lesson.why[0] not in texts(app)
     app.segmented_control(key=f"{lesson.slug}_expected").set_value(lesson.choices[0])
     app = app.button(key=f"{lesson.slug}_reveal").click().run()
-    assert not app.exception and not app.error
+    app = until_computed(app)
+    assert not app.exception and not app.error, lesson.slug
     told = texts(app)
     assert "expected" in told and "Trap: " in told
     app = app.button(key="lesson_reset").click().run()

@@ -28,7 +28,6 @@ TRAP = (
     "The heads know the pairs they were trained on by heart and little else: compare R@1 on trained and on "
     "held-out pairs. That there is a gap, or none, says nothing about what was learned."
 )
-_ISLANDS, _MIXED = 0.1, 0.4  # shares of neighbours of the other modality: below, above
 
 
 def title(collection: str, settings: TowerSettings) -> str:
@@ -53,7 +52,7 @@ def draw(trained: TrainedTowers, expected: str, *, name: str) -> None:
     clouds(snapshots, steps.index(at), by=snapshots[-1], name=name)
     numbers(shown)
     cosines(shown, name)
-    _curves(snapshots, at, name)
+    curves(snapshots, at, name)
     held = shown.held_out.n if shown.held_out else 0
     st.caption(
         plain(
@@ -94,13 +93,19 @@ def numbers(shown: Snapshot) -> None:
 
 
 def _outcome(last: Snapshot, expected: str) -> str:
-    share = last.cross_neighbours
-    found = "two islands" if share < _ISLANDS else "one mixed cloud" if share > _MIXED else "partly mixed"
+    from engine.lessons.picture import form_of
+
+    found = form_of(last.cross_neighbours)
     said = "It is "
     if expected:
         said = "As you expected: " if expected == found else f"You expected {expected}, and it is "
+    return f"{said}{found}. {told(last)}"
+
+
+def told(last: Snapshot) -> str:
+    """Return what a training has come to, in a sentence."""
     return (
-        f"{said}{found}. Of an item's 15 nearest neighbours {share:.0%} are of the other modality; matching "
+        f"Of an item's 15 nearest neighbours {last.cross_neighbours:.0%} are of the other modality; matching "
         f"pairs stand at a cosine of {last.paired.mean:.2f}, and {last.trained.text_to_image:.0%} of the "
         "trained captions find their own picture first."
     )
@@ -121,7 +126,8 @@ def cosines(shown: Snapshot, name: str) -> None:
     st.plotly_chart(cosine_chart(rows, EDGES), key=f"towers_cosines_{name}")
 
 
-def _curves(snapshots: Sequence[Snapshot], at: int, name: str) -> None:
+def curves(snapshots: Sequence[Snapshot], at: int, name: str) -> None:
+    """Draw what changes over the steps of a training, with a mark at one of them."""
     from engine.figures.curves import curve_chart
 
     lines = {

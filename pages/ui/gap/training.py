@@ -52,7 +52,7 @@ def _one(workspace: Workspace, collection: str, settings: TowerSettings, expecte
     if work is None:
         st.info("The collection has changed since, or too much was computed since: train again to see it.")
     elif work.active:
-        _live(works, work, name)
+        live(works, work, name)
     elif work.state == "done":
         run.draw(work.result, expected, name=name)
     elif work.error:
@@ -62,7 +62,7 @@ def _one(workspace: Workspace, collection: str, settings: TowerSettings, expecte
     return work is not None and work.state == "done"
 
 
-def _live(works: Computations, work: Work, name: str) -> None:
+def live(works: Computations, work: Work, name: str) -> None:
     """Draw the newest snapshot again and again until the training has ended, then the page once."""
 
     @st.fragment(run_every=_LIVE_SECONDS)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui.gap import settings, training
+from pages.ui.gap import see, settings, training
 from pages.ui.gap.lessons import walk
 from pages.ui.wording import plain
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from engine.jobs.queue import Jobs
     from engine.workspace import Workspace
 
-LESSONS, TRAIN = "Lessons", "Train"
-VIEWS = (LESSONS, TRAIN)
+SEE, LESSONS, TRAIN = "See", "Lessons", "Train"
+VIEWS = (SEE, LESSONS, TRAIN)
 
 
 def draw(workspace: Workspace, jobs: Jobs) -> None:
@@ -34,5 +34,7 @@ def draw(workspace: Workspace, jobs: Jobs) -> None:
     )
     if view == TRAIN:
         training.draw(workspace, jobs, settings.ask(settings.collections(workspace)))
-    else:
+    elif view == LESSONS:
         walk.draw(workspace)
+    else:
+        see.draw(workspace)

@@ -41,7 +41,12 @@ def draw_section(workspace: Workspace, drawn: DrawnMap, other: DrawnMap | None) 
             *found, gap = measured
             _say(found, gap)
             st.caption(NOT_THE_GAP)
-            st.page_link(frame.GAP_LAB, label="Make a gap, and watch it", icon=":material/science:")
+            st.page_link(
+                frame.GAP_LAB,
+                label="Show me the gap",
+                icon=":material/science:",
+                query_params={"view": "See"},
+            )
             with st.expander(
                 "All numbers, and what they mean", icon=":material/straighten:", key="map_tables"
             ):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from pages.ui.gap.lessons import histograms
+from pages.ui.gap.lessons import histograms, towers
 
-LESSONS = (histograms.LESSON,)
+LESSONS = (
+    histograms.LESSON,
+    towers.LESSON,
+)

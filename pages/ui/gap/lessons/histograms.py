@@ -1,4 +1,4 @@
-"""Lesson 2: four histograms; matching pairs may lie left of unrelated captions and be ranked first."""
+"""Lesson 2: four histograms; matching pairs may lie left of unrelated pictures and be ranked first."""
 
 from __future__ import annotations
 
@@ -47,30 +47,30 @@ def _draw(stage: Stage) -> Answer | None:
 
     rows = [Histogram(name, kinds[name].counts, kinds[name].mean) for name in kinds if name in chosen]
     st.plotly_chart(cosine_chart(rows, EDGES), key=stage.key("chart"))
-    apart = four.paired.median - four.within_b.median
+    apart = four.paired.median - four.within_a.median
     word = _SAME if abs(apart) < _NEAR else _CLOSER if apart > 0 else _FARTHER
     return Answer(
         word,
-        f"A caption and its picture have a median cosine of {four.paired.median:.2f}, two unrelated captions "
-        f"{four.within_b.median:.2f}. An unrelated caption beats the true picture in {four.beaten:.0%} of "
-        f"all draws, and yet a true pair beats another pair of picture and caption in {four.auc:.1%}"
-        f"{_found_first(four)}.",
+        f"A picture and its caption have a median cosine of {four.paired.median:.2f}, two unrelated pictures "
+        f"{four.within_a.median:.2f}. Two unrelated pictures are nearer than a matching pair in "
+        f"{four.beaten:.0%} of all draws; a matching pair is nearer than a picture and another caption in "
+        f"{four.auc:.1%}{_found_first(four)}.",
         about(pairs),
     )
 
 
 def _found_first(four: FourHistograms) -> str:
-    if four.b_to_a is None:
+    if four.a_to_b is None:
         return ""
-    first, chance = four.b_to_a.hits["1"].mean, four.b_to_a.chance_hits["1"]
-    return f"; {first:.0%} of the captions find their own picture first (chance {chance:.1%})"
+    first, chance = four.a_to_b.hits["1"].mean, four.a_to_b.chance_hits["1"]
+    return f"; {first:.0%} of the pictures find their own caption first (chance {chance:.1%})"
 
 
 LESSON = Lesson(
     number=2,
     slug="histograms",
     title="Four histograms",
-    question="A caption and its own picture beside two captions of different pictures: are the first closer?",
+    question="A picture and its own caption beside two unrelated pictures: are the first two closer?",
     choices=(_CLOSER, _FARTHER, _SAME),
     draw=_draw,
     why=(
@@ -84,7 +84,7 @@ LESSON = Lesson(
     paper="Liang et al. 2022, Mind the Gap (NeurIPS): the gap is there, and retrieval across it works.",
     trap="A threshold on the cosine (“above 0.5 is a match”) that was set within one modality finds nothing "
     "across, and is wrong again with another model.",
-    notes="Let people draw the four curves on paper first. Then switch all off but two captions and "
+    notes="Let people draw the four curves on paper first. Then switch all off but two pictures and "
     "matching pairs: the room sees that the match is the smaller number. Switch on other pairs across: the "
     "match is the larger one of what it competes with.",
     home=TOWERS,

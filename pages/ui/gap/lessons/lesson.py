@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.jobs.lesson_computation import lesson_of
-from pages.ui import waiting
+from pages.ui import resources, waiting
 
 if TYPE_CHECKING:
     from engine.progress import Watch
@@ -56,6 +56,8 @@ class Stage:
         task = lesson_of(
             self.workspace, self.collection, (self.slug, *settings), compute, title=title, quick=quick
         )
+        if resources.works().find(task) is None:  # asked for by revealing; what failed waits for "Try again"
+            resources.works().begin(task)
         found = waiting.results([task], label=title, key=self.key("compute"))
         return None if found is None else found[0]
 

@@ -16,7 +16,7 @@ from pages.ui.gap.address import refused
 from pages.ui.gap.lessons.catalog import LESSONS
 from pages.ui.gap.lessons.lesson import Lesson, Stage
 from pages.ui.gap.settings import collections
-from pages.ui.glossary import explained
+from pages.ui.glossary import ABBR_STYLE, explained
 from pages.ui.wording import plain
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ _STYLE = """<style>
 .gs-lesson {max-width: 52rem; line-height: 1.55;} .gs-lesson p {margin: .35rem 0;}
 .gs-lesson .gs-ask {font-size: 1.35rem; line-height: 1.4; font-weight: 600;}
 .gs-lesson .gs-out {font-size: 1.12rem;}
-abbr[title] {text-decoration: underline dotted; text-underline-offset: .18em; cursor: help;}
 </style>"""
 _LARGE = """<style>
 [data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stExpandSidebarButton"] {display: none;}
 [data-testid="stMainBlockContainer"] {padding-top: 1.2rem; max-width: 100rem;}
+h1, .gs-lead, .st-key-view {display: none;}
 .gs-lesson {max-width: 76rem; font-size: 1.45rem;} .gs-lesson .gs-ask {font-size: 2.3rem;}
 .gs-lesson .gs-out {font-size: 1.7rem;} h2 {font-size: 2.6rem !important;}
 [data-testid="stMainBlockContainer"] label p, [data-testid="stMainBlockContainer"] button p
@@ -43,7 +43,7 @@ _LARGE = """<style>
 def draw(workspace: Workspace) -> None:
     """Draw the lesson of the address, with what leads to the others."""
     teaching = st.query_params.get("teach") == "yes"
-    st.html(_STYLE + (_LARGE if teaching else ""))
+    st.html(ABBR_STYLE + _STYLE + (_LARGE if teaching else ""))
     lesson = _chosen()
     _ways(lesson, teaching)
     for said in refused(st.query_params.to_dict(), lesson.ranges, lesson.one_of):
