@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from pages.ui.gap.lessons import histograms
+from pages.ui.gap.lessons import closed, cone, four, histograms, islands
 
-LESSONS = (histograms.LESSON,)
+LESSONS = (
+    four.LESSON,
+    histograms.LESSON,
+    islands.LESSON,
+    cone.LESSON,
+    closed.LESSON,
+)
