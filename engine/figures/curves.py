@@ -1,4 +1,4 @@
-"""Numbers over the steps of a training, with a mark at the step that is looked at."""
+"""Numbers over steps, of a training or of layers, with a mark at the one that is looked at."""
 
 from __future__ import annotations
 
@@ -14,9 +14,18 @@ _INKS = (("#c0392b", "solid"), ("#2c7fb8", "dash"), ("#0f9d8a", "dot"), ("#d9770
 
 
 def curve_chart(
-    steps: Sequence[int], lines: Mapping[str, Sequence[float]], *, at: int, last: int, height_px: int = 260
+    steps: Sequence[int],
+    lines: Mapping[str, Sequence[float]],
+    *,
+    at: int,
+    last: int,
+    step: str = "step",
+    height_px: int = 260,
 ) -> Figure:
-    """Draw at most four lines over steps 0 to last, each as long as steps; a vertical line stands at `at`."""
+    """Draw at most four lines over steps 0 to last, each as long as steps; a vertical line stands at `at`.
+
+    `step` names what is counted.
+    """
     import plotly.graph_objects as go
 
     traces = [
@@ -33,7 +42,7 @@ def curve_chart(
     figure.add_vline(x=at, line={"color": "rgba(128,128,128,0.7)", "width": 1})
     figure.update_layout(
         **fixed_layout(height_px, margin={"l": 0, "r": 8, "t": 8, "b": 40}),
-        xaxis={"title": "step", "range": [0, last], "fixedrange": True, "zeroline": False},
+        xaxis={"title": step, "range": [0, last], "fixedrange": True, "zeroline": False},
         yaxis={"rangemode": "tozero", "fixedrange": True, "automargin": True},
     )
     return figure
