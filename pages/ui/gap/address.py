@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import streamlit as st
+
+from pages.ui.wording import plain
+
+
+def say_refused(ranges: Mapping[str, tuple[float, float]], one_of: Mapping[str, Sequence[str]]) -> None:
+    """Say what the address asks for and cannot be."""
+    for words in refused(st.query_params.to_dict(), ranges, one_of):
+        st.warning(plain(words))
+
 
 def refused(
     address: Mapping[str, str],

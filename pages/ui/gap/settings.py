@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.analysis.two_towers import STARTS, TowerSettings
-from pages.ui.gap.address import refused
-from pages.ui.wording import plain
+from pages.ui.gap.address import say_refused
 
 if TYPE_CHECKING:
     from engine.workspace import Workspace
@@ -42,8 +41,7 @@ def collections(workspace: Workspace) -> list[str]:
 
 def ask(names: list[str]) -> Asked:
     """Draw the choices and return them; says what an address asks for and cannot be."""
-    for words in refused(st.query_params.to_dict(), RANGES, ONE_OF):
-        st.warning(plain(words))
+    say_refused(RANGES, ONE_OF)
     if (asked := st.query_params.get("collection")) and asked not in names:
         st.warning("The collection in this address has no pictures with texts here; showing another one.")
     with st.form("towers", border=True):

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from pages.ui import frame
-from pages.ui.gap.address import refused
+from pages.ui.gap.address import say_refused
 from pages.ui.gap.lessons.catalog import LESSONS
 from pages.ui.gap.lessons.lesson import Lesson, Stage
 from pages.ui.gap.settings import collections
@@ -46,8 +46,7 @@ def draw(workspace: Workspace) -> None:
     st.html(ABBR_STYLE + _STYLE + (_LARGE if teaching else ""))
     lesson = _chosen()
     _ways(lesson, teaching)
-    for said in refused(st.query_params.to_dict(), lesson.ranges, lesson.one_of):
-        st.warning(plain(said))
+    say_refused(lesson.ranges, lesson.one_of)
     st.header(f"{lesson.number} · {lesson.title}", anchor=False)
     _text("gs-ask", lesson.question)
     stage = _stage(workspace, lesson)
