@@ -88,5 +88,9 @@ def read_pairs(
     (x, note_x), (y, note_y) = (
         unit_rows(kind, tables[kind].take(ids)) for kind, ids in ((a, ids_x), (b, ids_y))
     )
-    notes = tuple(note for note in (note_x, note_y) if note)
+    trained = info.made_by.training and (
+        f"The model was {info.made_by.training}. What it was trained on may be among these pairs, and is "
+        f"found more easily than anything new."
+    )
+    notes = tuple(note for note in (note_x, note_y, trained) if note)
     return Pairs(collection, info.made_by.model, a, b, ids_x, ids_y, x, y, len(both), seed, notes)

@@ -31,7 +31,7 @@ def store(workspace: Workspace, count: int = COUNT, *, name: str = "gapped", mod
         workspace.ledger.set_provenance(name, made_by)
     tables = {}
     for modality in modalities:
-        start = 1_000 if modality == "text" else 0
+        start = {"text": 1_000, "audio": 2_000}.get(modality, 0)
         table = VectorTable(tuple(f"{start + n:064x}" for n in range(count)), rows(modality, count))
         items = [
             Item(id_, modality, f"{modality} {n}", "", f"{n:064x}", caption=f"caption {n}")
