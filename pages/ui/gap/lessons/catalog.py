@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from pages.ui.gap.lessons import closed, cone, four, histograms, islands, towers
+from pages.ui.gap.lessons import (
+    anchored,
+    closed,
+    cone,
+    four,
+    histograms,
+    islands,
+    many,
+    mixed,
+    rerank,
+    towers,
+)
 
 LESSONS = (
     four.LESSON,
@@ -11,4 +22,8 @@ LESSONS = (
     cone.LESSON,
     towers.LESSON,
     closed.LESSON,
+    mixed.LESSON,
+    many.LESSON,
+    rerank.LESSON,
+    anchored.LESSON,
 )

@@ -1,0 +1,149 @@
+"""Lesson 9: a mixed search that shows only texts, and three treatments with the question each fails most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
+from pages.ui.gap.lessons.words import about
+from pages.ui.wording import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.lessons.mixed import Mixed, Order
+    from engine.progress import Watch
+    from engine.storage.data_folder import DataFolder
+
+_NONE, _FEW, _HALF, _MOST = "hardly any", "fewer than half", "about half", "most of them"
+_STEPS = ((0.05, _NONE), (0.4, _FEW), (0.6, _HALF))  # of the share of pictures in the first places
+_PICTURE, _TEXT = "● picture", "■ text"  # the map's marks
+_QUESTIONS = 500  # half of the most pairs that a lesson takes
+
+
+def _compute(folder: DataFolder, collection: str, watch: Watch) -> tuple[Mixed, dict[str, str]]:
+    from engine.lessons.mixed import mixed, words_of
+    from engine.lessons.pairs import read_pairs
+
+    found = mixed(read_pairs(folder, collection))
+    return found, words_of(folder, found.held)
+
+
+def _draw(stage: Stage) -> Answer | None:
+    computed = stage.computed(_compute, title="Asking with every caption, in four orders")
+    if computed is None:
+        return None
+    found, words = computed
+    n, k = len(found.held), found.k
+    st.dataframe([_row(one, k) for one in found.orders], hide_index=True, width="stretch")
+    question = _question(stage, n)
+    st.markdown(f"**{plain(words[found.held.ids_y[question]])}**")
+    st.dataframe(_lists(found, words, question), width="stretch")
+    st.caption(plain(_alone(found, question)))
+    st.markdown("**The question that each order fails most**")
+    st.dataframe([_failed(found, one, words) for one in found.orders], hide_index=True, width="stretch")
+    raw = found.orders[0]
+    word = next((word for most, word in _STEPS if raw.share < most), _MOST)
+    return Answer(
+        word,
+        f"{n / (2 * n - 1):.0%} of what is searched are pictures, and of the first {k} by cosine "
+        f"{raw.share:.0%}; {raw.recall:.0%} of the captions find their own picture there. {_treated(found)}",
+        about(
+            found.held,
+            f"k = {k}",
+            f"every caption of one half asks that half, calibrated on the {found.fitted:,} pairs of the "
+            f"other",
+        )
+        + "".join(f" {note}" for note in found.notes),
+    )
+
+
+def _row(one: Order, k: int) -> dict[str, str]:
+    return {
+        "order": one.mode,
+        f"pictures in the first {k}": f"{one.share:.0%}",
+        f"R@{k} of the own picture": f"{one.recall:.3f}",
+        f"nDCG@{k} of the own picture": f"{one.ndcg:.3f}",
+        "pictures where no picture is right": f"{one.unasked:.0%}",
+    }
+
+
+def _question(stage: Stage, n: int) -> int:
+    """Ask which question is shown, and return its row; says where the address asks for one beyond them."""
+    key = stage.key("question")
+    asked = st.query_params.get(key, "")
+    if asked.isdigit() and n < int(asked) <= _QUESTIONS:
+        st.warning(f"The address asks for question {int(asked)}; there are {n:,} here.")
+    chosen = st.number_input(f"Question, 1 to {n:,}", 1, n, 1, key=key, bind="query-params", width=180)
+    return int(chosen or 1) - 1
+
+
+def _lists(found: Mixed, words: Mapping[str, str], question: int) -> dict[str, list[str]]:
+    """Return the first places of one question in every order, each with its mark."""
+    held, n = found.held, len(found.held)
+
+    def cell(column: int) -> str:
+        if column < n:
+            return f"{_TEXT}: {words[held.ids_y[column]]}"
+        own = " ← its own picture" if column - n == question else ""
+        return f"{_PICTURE}: {words[held.ids_x[column - n]]}{own}"
+
+    return {one.mode: [cell(column) for column in one.first[question].tolist()] for one in found.orders}
+
+
+def _alone(found: Mixed, question: int) -> str:
+    n = len(found.held)
+    counts = [f"{int((one.without[question] >= n).sum())} {one.mode}" for one in found.orders]
+    return (
+        f"Take this question's own picture away, and no picture is right; in the first "
+        f"{found.orders[0].without.shape[1]} there are all the same: {', '.join(counts)}."
+    )
+
+
+def _failed(found: Mixed, one: Order, words: Mapping[str, str]) -> dict[str, str]:
+    raw = found.orders[0].ranks
+    return {
+        "order": one.mode,
+        "question": words[found.held.ids_y[one.worst]],
+        "rank of its own picture": f"{one.ranks[one.worst]:g}",
+        "rank by cosine": f"{raw[one.worst]:g}",
+    }
+
+
+def _treated(found: Mixed) -> str:
+    """Return what every treatment does, and what it puts there where no picture is right."""
+    told = [f"{one.mode} {one.share:.0%} and {one.recall:.0%}" for one in found.orders[1:]]
+    alone = [f"{one.unasked:.0%} {one.mode}" for one in found.orders[1:]]
+    return (
+        f"Treated: {', '.join(told)}. The price: where the own picture is taken away, so that none is right, "
+        f"pictures still take {', '.join(alone)} of the first places."
+    )
+
+
+LESSON = Lesson(
+    number=9,
+    slug="mixed",
+    title="The search that shows only texts",
+    question="A caption asks a collection of as many pictures as other captions. How many of the first ten "
+    "are pictures?",
+    choices=(_NONE, _FEW, _HALF, _MOST),
+    draw=_draw,
+    why=(
+        "A list of both kinds compares cosines within a modality with cosines across, and under a gap the "
+        "first are mostly larger, whatever the content.",
+        "Centring takes away the distance of the centroids, but cosines within a modality may still spread "
+        "wider than those across; standardising divides by that spread, and interleaving ignores scores.",
+        "Each fix decides how many pictures come up before it knows whether one is right: what they gain for "
+        "one question they cost another.",
+    ),
+    paper="GR-CLIP (the bias, and centring on the means); arXiv 2511.22141 (z-scores by modality).",
+    trap="Means and spreads fitted on the very items that are then searched flatter the result. And balance "
+    "is no aim in itself: a list that is half pictures may hold none that is right.",
+    notes="Show the four lists of one question before the table. Then ask who would want pictures where no "
+    "picture is right, and read out the last column. Cosines of two modalities are two scales: a search that "
+    "shows one list has to choose an exchange rate, and none of them is free.",
+    home=TOWERS,
+    ranges={"mixed_question": (1, _QUESTIONS)},
+)
