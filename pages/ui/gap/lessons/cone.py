@@ -41,7 +41,8 @@ def _draw(stage: Stage) -> Answer | None:
 
 
 def _said(relu: Cones, depth: int, at: dict[str, float]) -> str:
-    others = " and ".join(f"{round(value, 2) + 0.0:.2f} with {one}" for one, value in at.items() if one != "ReLU")
+    rounded = {one: round(value, 2) + 0.0 for one, value in at.items() if one != "ReLU"}  # no "-0.00"
+    others = " and ".join(f"{value:.2f} with {one}" for one, value in rounded.items())
     layers = "no layer" if depth == 0 else "1 layer" if depth == 1 else f"{depth} layers"
     return (
         f"After {layers} two outputs have a mean cosine of {at['ReLU']:.2f} with ReLU, {others}. A second "
