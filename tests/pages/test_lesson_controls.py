@@ -1,76 +1,33 @@
-"""Lessons 1, 3, 4 and 8: what their controls change, and what an address may not ask of them."""
+"""What controls of the lessons change, and addresses that ask for what is not there."""
 
 from __future__ import annotations
 
 import pytest
 
-from pages.ui import resources
-from tests.helpers.gapped import store
-from tests.helpers.pages import page, texts, workspace
+from tests.helpers.data import real_photos
+from tests.helpers.pages import page, texts, until_computed
+from tests.helpers.workspaces import fill
 
 pytestmark = pytest.mark.usefixtures("app_folder")
 LAB = "pages/4_Gap_lab.py"
 
 
-@pytest.fixture
-def filled(app_folder):
-    store(workspace(), 24)
+def revealed(number: int, slug: str, **address: str):
+    app = page(LAB, view="Lessons", lesson=str(number), **address)
+    return until_computed(app.button(key=f"{slug}_reveal").click().run())
 
 
-def revealed(number, slug, **query):
-    app = page(LAB, lesson=str(number), **query)
-    return app.button(key=f"{slug}_reveal").click().run()
+def said(app) -> str:
+    return " ".join(one.value for one in app.warning).replace("\\", "")
 
 
-@pytest.mark.usefixtures("filled")
-def test_lesson_1_takes_its_two_pictures_from_the_address_and_compares_others():
-    names = revealed(1, "four").selectbox(key="four_first").options
-    app = revealed(1, "four", four_first=names[3], four_second=names[5])
-    assert not app.exception and not app.warning
-    assert app.selectbox(key="four_first").value == names[3] and f"{names[3]} has a " in texts(app)
-    app = app.selectbox(key="four_first").set_value(names[7]).run()
-    assert f"{names[7]} has a " in texts(app)
-    app = app.selectbox(key="four_second").set_value(names[7]).run()
-    assert not app.exception and "the same picture: choose two" in texts(app)
-    app = revealed(1, "four", four_first="no such picture.jpg")
-    assert not app.exception and "no picture 'no such picture.jpg'" in texts(app)
-    assert " has a " in texts(app)
-
-
-@pytest.mark.usefixtures("filled")
-def test_lesson_3_shows_its_pca_at_once_and_fits_a_umap_when_asked():
-    app = revealed(3, "islands", islands_seed="77")
-    assert "asks for islands_seed '77'" in texts(app)
-    assert "it looks like" in texts(app) and len(app.get("plotly_chart")) == 2
-    assert "; on this" not in texts(app)
-    app = app.segmented_control(key="islands_neighbors").set_value(5).run()
-    app.button(key="islands_compute").click().run()
-    for work in list(resources.works()._works.values()):
-        assert work.ended.wait(120)
-    app = app.run()
-    assert not app.exception and not app.error and len(app.get("plotly_chart")) == 3
-    assert "; on this" in texts(app) and "n_neighbors = 5 and seed" in texts(app).replace("\\", "")
-
-
-@pytest.mark.usefixtures("filled")
-def test_lesson_8_measures_another_treatment_and_refuses_one_that_there_is_not():
-    app = revealed(8, "closed", closed_edit="project-out")
-    assert not app.exception and "With “project-out”" in texts(app)
-    app = app.segmented_control(key="closed_edit").set_value("centre").run()
-    assert "With “centre”" in texts(app) and "12 pairs" in texts(app)
-    app = revealed(8, "closed", closed_edit="whiten")
-    assert not app.exception and "asks for closed_edit 'whiten'" in texts(app)
-
-
-@pytest.mark.usefixtures("filled")
-def test_lesson_4_needs_no_collection_and_its_cone_goes_with_depth_and_bias():
-    app = revealed(4, "cone", cone_depth="1")
-    assert not app.exception and "After 1 layer" in texts(app) and "of 0.32 with ReLU" in texts(app)
-    app = app.slider(key="cone_depth").set_value(0).run()
-    assert "After no layer" in texts(app) and "of 0.00 with ReLU" in texts(app)
-    app = app.toggle(key="cone_bias").set_value(True).run()
-    assert "biases of spread 0.5" in texts(app)
-    app = revealed(4, "cone", cone_bias="true")
-    assert app.toggle(key="cone_bias").value and not app.warning
-    app = revealed(4, "cone", cone_depth="99")
-    assert not app.exception and "asks for cone_depth '99'" in texts(app)
+def test_controls_come_from_the_address_and_what_it_cannot_be_is_said(app_folder):
+    fill(app_folder, real_photos(app_folder / "real", 24))
+    refused = page(LAB, view="Lessons", lesson="11", rerank_k="7")
+    assert "rerank_k '7'; it can be 5, 10, 20, 50, 100." in said(refused)
+    perfect = revealed(11, "rerank", rerank_quality="perfect")
+    assert "after the perfect one" in texts(perfect) and "0 lost" in texts(perfect)
+    beyond = revealed(9, "mixed", mixed_question="99")
+    assert not beyond.exception and "no question 99; there are 12 here" in said(beyond)
+    none = revealed(10, "many", many_least="200")
+    assert not none.exception and "there is no dot" in texts(none)

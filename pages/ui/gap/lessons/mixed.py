@@ -71,13 +71,14 @@ def _row(one: Order, k: int) -> dict[str, str]:
 
 
 def _question(stage: Stage, n: int) -> int:
-    """Ask which question is shown, and return its row; says where the address asks for one beyond them."""
-    key = stage.key("question")
-    asked = st.query_params.get(key, "")
-    if asked.isdigit() and n < int(asked) <= _QUESTIONS:
-        st.warning(f"The address asks for question {int(asked)}; there are {n:,} here.")
-    chosen = st.number_input(f"Question, 1 to {n:,}", 1, n, 1, key=key, bind="query-params", width=180)
-    return int(chosen or 1) - 1
+    """Ask which question is shown, and return its row; says where there are not as many."""
+    label = f"Question, 1 to {n:,}"
+    chosen = st.number_input(
+        label, 1, _QUESTIONS, 1, key=stage.key("question"), bind="query-params", width=180
+    )
+    if chosen and chosen > n:
+        st.warning(f"There is no question {chosen:,}; there are {n:,} here. This is the last one.")
+    return min(int(chosen or 1), n) - 1
 
 
 def _lists(found: Mixed, words: Mapping[str, str], question: int) -> dict[str, list[str]]:
@@ -131,8 +132,8 @@ LESSON = Lesson(
     choices=(_NONE, _FEW, _HALF, _MOST),
     draw=_draw,
     why=(
-        "A list of both kinds compares cosines within a modality with cosines across, and under a gap the "
-        "first are mostly larger, whatever the content.",
+        "A list of both kinds compares cosines within a modality with cosines across, which are two scales: "
+        "where those within run higher, as they do with CLIP, texts crowd the list whatever they say.",
         "Centring takes away the distance of the centroids, but cosines within a modality may still spread "
         "wider than those across; standardising divides by that spread, and interleaving ignores scores.",
         "Each fix decides how many pictures come up before it knows whether one is right: what they gain for "
