@@ -1,4 +1,4 @@
-"""Lesson 9: a mixed search that shows only texts, and three treatments with the question each fails most."""
+"""Lesson 9: one list of both kinds, which one may fill alone, and three treatments with what each fails."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _treated(found: Mixed) -> str:
 LESSON = Lesson(
     number=9,
     slug="mixed",
-    title="The search that shows only texts",
+    title="One list of words and pictures",
     question="A caption asks a collection of as many pictures as other captions. How many of the first ten "
     "are pictures?",
     choices=(_NONE, _FEW, _HALF, _MOST),

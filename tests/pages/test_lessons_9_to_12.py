@@ -1,4 +1,4 @@
-"""What controls of the lessons change, and addresses that ask for what is not there."""
+"""Lessons 9 to 12: what their controls change, and addresses that ask for what is not there."""
 
 from __future__ import annotations
 
