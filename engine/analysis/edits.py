@@ -76,10 +76,10 @@ class Edit:
         x (n, d), y (m, d): float64 unit rows, which stay as they are. Returns (n, d) and (m, d) float64.
         Raises GapError where nothing is left of a row.
         """
-        return self._applied(x, 0), self._applied(y, 1)
+        return self.applied(x, 0), self.applied(y, 1)
 
-    def _applied(self, rows: np.ndarray, side: int) -> np.ndarray:
-        """Return rows (n, d) float64 of the first or the second modality after the edit, likewise."""
+    def applied(self, rows: np.ndarray, side: int) -> np.ndarray:
+        """Return rows (n, d) float64 of the first (0) or the second modality (1) after the edit, likewise."""
         moved = ((rows - self.offsets[side]) / self.scales[side]) * self.kept
         if self.direction is not None:
             moved -= np.outer(moved @ self.direction, self.direction)

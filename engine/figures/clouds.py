@@ -15,19 +15,26 @@ if TYPE_CHECKING:
 IMAGE_INK, TEXT_INK, LINE_INK = "#009e73", "#e69f00", "rgba(128,128,128,0.35)"
 
 
-def cloud_chart(images: np.ndarray, texts: np.ndarray, *, limit: float, height_px: int = 380) -> Figure:
+def cloud_chart(
+    images: np.ndarray,
+    texts: np.ndarray,
+    *,
+    limit: float,
+    height_px: int = 380,
+    names: tuple[str, str] = ("pictures", "texts"),
+) -> Figure:
     """Draw pictures as discs and texts as squares, row i joined with row i.
 
     images and texts: (n, 2) float32; both axes run from -limit to limit, so that distances compare from one
-    figure to the next.
+    figure to the next. `names` are for the legend, where they are two other modalities.
     """
     import plotly.graph_objects as go
 
     figure = go.Figure(
         [
             go.Scatter(**_lines(images, texts)),
-            go.Scatter(**_points(images, "pictures", IMAGE_INK, "circle")),
-            go.Scatter(**_points(texts, "texts", TEXT_INK, "square")),
+            go.Scatter(**_points(images, names[0], IMAGE_INK, "circle")),
+            go.Scatter(**_points(texts, names[1], TEXT_INK, "square")),
         ]
     )
     axis = {"range": [-limit, limit], "showticklabels": False, "zeroline": False, "fixedrange": True}

@@ -1,4 +1,4 @@
-"""Numbers over steps, of a training or of layers, with a mark at the one that is looked at."""
+"""Numbers over steps, of a training, of layers or of a setting, with a mark at the one that is looked at."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ _INKS = (("#c0392b", "solid"), ("#2c7fb8", "dash"), ("#0f9d8a", "dot"), ("#d9770
 
 
 def curve_chart(
-    steps: Sequence[int],
+    steps: Sequence[float],
     lines: Mapping[str, Sequence[float]],
     *,
-    at: int,
-    last: int,
+    at: float,
+    last: float,
+    first: float = 0,
     step: str = "step",
     height_px: int = 260,
 ) -> Figure:
-    """Draw at most four lines over steps 0 to last, each as long as steps; a vertical line stands at `at`.
+    """Draw at most four lines over steps first to last, each as long as steps; a vertical line is at `at`.
 
     `step` names what is counted.
     """
@@ -42,7 +43,7 @@ def curve_chart(
     figure.add_vline(x=at, line={"color": "rgba(128,128,128,0.7)", "width": 1})
     figure.update_layout(
         **fixed_layout(height_px, margin={"l": 0, "r": 8, "t": 8, "b": 40}),
-        xaxis={"title": step, "range": [0, last], "fixedrange": True, "zeroline": False},
+        xaxis={"title": step, "range": [first, last], "fixedrange": True, "zeroline": False},
         yaxis={"rangemode": "tozero", "fixedrange": True, "automargin": True},
     )
     return figure

@@ -47,16 +47,17 @@ def four_histograms(pairs: Pairs) -> FourHistograms:
     within_a, within_b = (x @ x.T)[other], (y @ y.T)[other]
     keys = range(len(pairs))
     return FourHistograms(
-        paired=_kind(paired),
-        unpaired=_kind(unpaired),
-        within_a=_kind(within_a),
-        within_b=_kind(within_b),
+        paired=kind_of(paired),
+        unpaired=kind_of(unpaired),
+        within_a=kind_of(within_a),
+        within_b=kind_of(within_b),
         auc=1 - outranks(unpaired, paired),
         beaten=outranks(within_a, paired),
         a_to_b=retrieval(x, y, keys, keys, seed=pairs.seed),
     )
 
 
-def _kind(cosines: np.ndarray) -> Kind:
+def kind_of(cosines: np.ndarray) -> Kind:
+    """Return cosines (n,) of any float dtype, n above 0, as counts between EDGES with mean and median."""
     counts = np.histogram(np.clip(cosines, -1, 1), EDGES)[0]
     return Kind(counts, float(cosines.mean()), float(np.median(cosines)))

@@ -28,6 +28,10 @@ TERMS = {
     "temperature": "What cosines are divided by before the softmax of the loss. Low: small differences count "
     "a lot. It never changes a rank.",
     "hub": "An item that is among the nearest of far more questions than its share.",
+    "V-measure": "How well clusters agree with labels, 0 to 1: at 1 a cluster has one label, and a label "
+    "one cluster.",
+    "hub skew": "How unequally items are found: about 0 where all are found as often, high where a few hubs "
+    "are found by very many questions.",
     "separability": "How well a linear classifier tells the modality from the vector alone, on items it has "
     "not seen; 0.5 is guessing.",
     "purity": "The share of an item's nearest neighbours that are of its own modality.",

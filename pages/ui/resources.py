@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from engine.jobs.boot import Boot
     from engine.jobs.computed import Computations
     from engine.jobs.queue import Jobs
+    from engine.lessons.split import Split
     from engine.models.base import Kind
     from engine.models.readiness import Readiness
     from engine.storage.columns import Category
-    from engine.types import Item, VectorTable
+    from engine.types import Item, Modality, VectorTable
     from engine.workspace import Workspace
 
 
@@ -193,3 +194,15 @@ def question_vector(_workspace: Workspace, collection: str, made_by: str, text: 
     modality, content = query_content(Query(text=text))
     with _workspace.models.embedder(_workspace.folder.choice_of(collection)) as embedder:
         return embedder.encode_query(modality, [content])[0]
+
+
+@st.cache_resource(show_spinner="Reading the vectors …", max_entries=2)
+def split_of(_workspace: Workspace, collection: str, a: Modality, b: Modality, version: str) -> Split:
+    """Return at most 10,000 pairs in halves, shared and not to be changed; `version` renews them.
+
+    Raises GapError, StoreError, FolderError, CollectionNotFoundError.
+    """
+    from engine.evaluation.gap_matrix import MOST_ROWS
+    from engine.lessons.split import read_split
+
+    return read_split(_workspace.folder, collection, a=a, b=b, most=MOST_ROWS)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui.gap import see, settings, training
+from pages.ui.gap import change, see, settings, training
 from pages.ui.gap.lessons import walk
 from pages.ui.wording import plain
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from engine.jobs.queue import Jobs
     from engine.workspace import Workspace
 
-SEE, LESSONS, TRAIN = "See", "Lessons", "Train"
-VIEWS = (SEE, LESSONS, TRAIN)
+SEE, LESSONS, TRAIN, CHANGE = "See", "Lessons", "Train", "Change"
+VIEWS = (SEE, LESSONS, TRAIN, CHANGE)
 
 
 def draw(workspace: Workspace, jobs: Jobs) -> None:
@@ -34,6 +34,8 @@ def draw(workspace: Workspace, jobs: Jobs) -> None:
     )
     if view == TRAIN:
         training.draw(workspace, jobs, settings.ask(settings.collections(workspace)))
+    elif view == CHANGE:
+        change.draw(workspace)
     elif view == LESSONS:
         walk.draw(workspace)
     else:

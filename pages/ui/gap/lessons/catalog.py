@@ -6,12 +6,14 @@ from pages.ui.gap.lessons import (
     anchored,
     closed,
     cone,
+    edits,
     four,
     histograms,
     islands,
     many,
     mixed,
     rerank,
+    slider,
     towers,
 )
 
@@ -21,6 +23,8 @@ LESSONS = (
     islands.LESSON,
     cone.LESSON,
     towers.LESSON,
+    slider.LESSON,
+    edits.LESSON,
     closed.LESSON,
     mixed.LESSON,
     many.LESSON,
