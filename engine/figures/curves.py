@@ -35,6 +35,7 @@ def curve_chart(
             y=list(values),
             mode="lines",
             name=name,
+            showlegend=True,  # of one line too, which plotly would leave unnamed
             line={"color": ink, "dash": dash, "width": 2},
         )
         for (name, values), (ink, dash) in zip(lines.items(), _INKS, strict=False)

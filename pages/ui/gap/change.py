@@ -15,6 +15,7 @@ from engine.types import MODALITIES, Modality
 from pages.ui import resources, waiting
 from pages.ui.gap import readings
 from pages.ui.gap.address import say_refused
+from pages.ui.gap.lessons.lesson import TOWERS
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def draw(workspace: Workspace) -> None:
 
 
 def _collections(workspace: Workspace) -> dict[str, CollectionInfo]:
-    """Return the collections that have two modalities, the samples first."""
-    infos = sorted(workspace.store.collections(), key=lambda info: info.name != "samples")
+    """Return the collections that have two modalities, first the towers, whose gap is plain to see."""
+    infos = sorted(workspace.store.collections(), key=lambda info: info.name != TOWERS)
     return {info.name: info for info in infos if len(_there(info)) > 1}
 
 
