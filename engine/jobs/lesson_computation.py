@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
+from engine.blas import one_thread
 from engine.jobs.computed import Computation
 from engine.storage.columns import last_change
 
@@ -32,7 +33,8 @@ def lesson_of(
     def run(on_progress: Callable[[float], None], cancelled: Callable[[], bool]) -> object:
         from engine.progress import Watch
 
-        return compute(workspace.folder, collection, Watch(on_progress, cancelled))
+        with one_thread():
+            return compute(workspace.folder, collection, Watch(on_progress, cancelled))
 
     key = ("lesson", collection, info.created_at, last_change(workspace.folder, collection), *settings)
     return Computation(key, title, info.total, quick, run)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from threadpoolctl import threadpool_limits
-
 from engine.analysis.two_towers import EVERY, Snapshot, TowerSettings, Training
+from engine.blas import one_thread
 from engine.errors import CollectionError
 from engine.ingest.reembed import check_reembedding, reembed
 from engine.models.base import ModelChoice
@@ -58,7 +57,7 @@ def train(
     watch = Watch(lambda share: on_progress(Progress.of_share("Training", share)), cancelled)
     # Matrices this small gain little by a second thread, which waits by spinning: on two cores, beside a page
     # that draws what is trained, a training took three times as long.
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread():
         for snapshot in training.run(every=every, watch=watch):
             snapshots.append(snapshot)
             on_snapshot(snapshot)

@@ -4,7 +4,7 @@
 # not know each other. docs/design.md draws the same.
 FLOORS = (
     ("engine", "engine.types", "engine.errors", "engine.text"),
-    ("engine.vectors", "engine.settings", "engine.progress", "engine.disk"),
+    ("engine.vectors", "engine.settings", "engine.progress", "engine.disk", "engine.blas"),
     ("engine.background", "engine.media"),
     ("engine.models", "engine.analysis"),
     ("engine.storage",),
