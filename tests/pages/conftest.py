@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.models.pocket.embedder import Pocket
 from tests.helpers.workspaces import cli_env
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_read_once() -> Iterator[None]:
+    """Look for Streamlit components among the installed packages once: every `AppTest` reads all of them."""
+    from streamlit.components.v2 import manifest_scanner
+
+    with pytest.MonkeyPatch.context() as patch:
+        scan = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture
