@@ -178,6 +178,7 @@ def media_files(data_dir: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2000)
 def test_a_cluster_stores_what_one_machine_stores(cluster, server, tmp_path, models_dir, pocket):
     folder = photos_with_trouble(tmp_path / "in")
     plain = open_on(server, tmp_path / "one", models_dir, pocket)
@@ -186,7 +187,7 @@ def test_a_cluster_stores_what_one_machine_stores(cluster, server, tmp_path, mod
     command = ["ingest", folder, "--collection", "spread", "--ray", "--ray-address", cluster]
     env = {"GAPSCOPE_CHROMA_URL": server.url, "GAPSCOPE_BATCH_FILES": "4", **_RAY}
 
-    done = run_apart(tmp_path / "two", *command, "--ray-workers", "2", "--json", **env)
+    done = run_apart(tmp_path / "two", *command, "--ray-workers", "2", "--json", seconds=900, **env)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)  # exactly one: Ray prints to standard output by itself
     assert (document["stored"], document["skipped"]) == (report.stored, report.skipped) == (50, 1)
@@ -195,7 +196,7 @@ def test_a_cluster_stores_what_one_machine_stores(cluster, server, tmp_path, mod
     assert_same(stored(plain, "plain"), stored(plain, "spread"))
     assert media_files(tmp_path / "one") == media_files(tmp_path / "two")
 
-    again = run_apart(tmp_path / "two", *command, "--json", **env)
+    again = run_apart(tmp_path / "two", *command, "--json", seconds=900, **env)
     assert again.returncode == 0, again.stderr
     document = json.loads(again.stdout)
     assert (document["stored"], document["skipped"], len(document["failed"])) == (0, 51, 3)
