@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -30,6 +32,23 @@ def _no_gapscope_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own GAPSCOPE_ variables out of the tests."""
     for key in [key for key in os.environ if key.startswith("GAPSCOPE_")]:
         monkeypatch.delenv(key)
+
+
+_counted = 0  # modules at the last freeze
+
+
+@pytest.fixture(autouse=True)
+def _imports_out_of_the_collector() -> None:
+    """Let no garbage collection look again at what was imported since the last one.
+
+    Every closing of a workspace collects, and a process that has imported all models has a million
+    objects that stay for good.
+    """
+    global _counted
+    if len(sys.modules) >= _counted + 100:
+        gc.collect()
+        gc.freeze()
+        _counted = len(sys.modules)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -42,8 +42,8 @@ def run_here(pocket: Pocket, data_dir: Path, *arguments: object, **env: str) -> 
     return Done(arguments, code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
 
-def run_apart(data_dir: Path, *arguments: object, **env: str) -> Done:
-    """Run a command as `python -m engine ...`, a process of its own."""
+def run_apart(data_dir: Path, *arguments: object, seconds: float = 280, **env: str) -> Done:
+    """Run a command as `python -m engine ...`, a process of its own that has so many seconds."""
     return subprocess.run(
         [sys.executable, "-m", "engine", *map(str, arguments)],
         cwd=ROOT,
@@ -51,7 +51,7 @@ def run_apart(data_dir: Path, *arguments: object, **env: str) -> Done:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=280,
+        timeout=seconds,
     )
 
 

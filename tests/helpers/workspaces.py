@@ -1,4 +1,4 @@
-"""Data folders to test on: their settings, their environment, and a Pocket that is loaded once."""
+"""Data folders to test on: their settings, their environment, and Pocket's models, loaded once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 from engine.models.base import ModelChoice
-from engine.models.catalog import POCKET
+from engine.models.catalog import POCKET, POCKET_RERANKER
 from engine.models.pocket.embedder import Pocket
+from engine.models.pocket.reranker.reranker import PocketReranker, PocketRerankerWeights
 from engine.models.single_view import SingleView
 from engine.settings import Settings, load_settings
 from engine.types import Item
@@ -26,6 +27,31 @@ def _pocket_in(models_dir: Path) -> Pocket:
     return Pocket.load(POCKET, models_dir, 2, lambda stage: None)
 
 
+class Shared(SingleView):
+    """Pocket as workspaces keep it, measured once: it outlives each of them."""
+
+    def close(self) -> None:
+        pass
+
+
+class SharedReranker(PocketRerankerWeights):
+    """Pocket's reranker in the same way."""
+
+    def close(self) -> None:
+        pass
+
+
+@functools.cache
+def shared_view(pocket: Pocket) -> Shared:
+    return Shared(pocket)
+
+
+@functools.cache
+def shared_reranker(models_dir: Path) -> PocketRerankerWeights:
+    """Return Pocket's reranker as workspaces keep it, loaded and measured once."""
+    return SharedReranker(PocketReranker.load(POCKET_RERANKER, models_dir, 2, lambda stage: None))
+
+
 def make_settings(data_dir: Path, models_dir: Path, **overrides: object) -> Settings:
     data_dir.mkdir(parents=True, exist_ok=True)
     if not (data_dir / "models").exists():
@@ -38,7 +64,9 @@ def give_model(workspace: Workspace, pocket: object) -> Workspace:
     load = workspace.models.loaded._load
 
     def given(choice, device, on_stage):
-        return SingleView(pocket) if choice.id == "pocket" else load(choice, device, on_stage)
+        if choice.id != "pocket":
+            return load(choice, device, on_stage)
+        return shared_view(pocket) if isinstance(pocket, Pocket) else SingleView(pocket)
 
     workspace.models.loaded._load = given
     return workspace

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from engine.models.catalog import POCKET, POCKET_RERANKER
+from engine.models.load import Loader
 from engine.models.pocket.embedder import Pocket
-from tests.helpers.workspaces import cli_env
+from tests.helpers.workspaces import cli_env, shared_reranker, shared_view
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_read_once() -> Iterator[None]:
+    """Look for Streamlit components among the installed packages once: every `AppTest` reads all of them."""
+    from streamlit.components.v2 import manifest_scanner
+
+    with pytest.MonkeyPatch.context() as patch:
+        scan = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture
@@ -20,7 +35,17 @@ def app_folder(tmp_path: Path, models_dir: Path, pocket: Pocket, monkeypatch: py
     for key, value in cli_env(tmp_path).items():
         if key.startswith("GAPSCOPE_"):
             monkeypatch.setenv(key, value)
-    monkeypatch.setattr(Pocket, "load", lambda *_: pocket)  # loaded once, for all pages of this process
+    load = Loader._load_pocket
+
+    def loaded_once(self, spec, choice, on_stage):
+        """Give all pages of this process the same models of Pocket."""
+        given = {
+            POCKET.id: lambda: shared_view(pocket),
+            POCKET_RERANKER.id: lambda: shared_reranker(models_dir),
+        }
+        return given[spec.id]() if spec.id in given else load(self, spec, choice, on_stage)
+
+    monkeypatch.setattr(Loader, "_load_pocket", loaded_once)
     monkeypatch.setattr("engine.jobs.queue.Jobs.ingest_samples", lambda self: None)
     resources.boot.clear()
     resources.works.clear()
