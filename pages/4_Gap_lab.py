@@ -10,8 +10,8 @@ from pages.ui.jobs import show_jobs
 
 frame.start(
     "Gap lab",
-    lead="See where words and pictures end up: on two islands or in one cloud. Make a gap, change it, and "
-    "find out what it does to a search.",
+    lead="A model turns every item into a point. Often pictures gather in one place and texts in another, "
+    "even where they show the same things: that is the modality gap.",
 )
 workspace, jobs = resources.opened()
 

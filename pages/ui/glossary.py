@@ -10,23 +10,30 @@ TERMS = {
     "Items that the model finds alike lie close together.",
     "modality gap": "Embeddings of one modality lie together, apart from those of another, even where they "
     "show the same things.",
+    "gap": "Here the modality gap: embeddings of one modality lie together, apart from those of another.",
     "modality": "A kind of item: text, picture, sound or video.",
     "cosine": "How alike two unit vectors are: 1 for the same direction, 0 for none in common, -1 for "
     "opposite ones. Not comparable from one model to another.",
-    "centroid": "The mean of all vectors of a modality. It lies inside the sphere: the nearer to the "
-    "surface, the narrower the cone.",
+    "centroid": "The middle of a cloud: the mean of all vectors of a modality.",
     "cone": "Vectors of a modality that all point roughly one way: their mean cosine is well above 0.",
-    "L2M": "The distance between the centroids of two modalities, 0 to 2. 0 says that the centroids are one, "
+    "L2M": "The distance between the middles of two clouds, 0 to 2. 0 says that the middles are one, "
     "not that the modalities are mixed.",
     "RMG": "Relative modality gap: the distance of pairs compared with that of items of one modality; at 0.5 "
-    "a pair is as far apart as two items drawn at random.",
+    "a pair is as far apart as two items of one modality drawn at random.",
     "recall": "Recall@k, any-hit: the share of questions that find what belongs to them in the first k.",
     "R@1": "Recall at 1: the share of questions whose first hit is what belongs to them.",
     "MRR": "Mean reciprocal rank: the mean of 1 / rank of the first right hit.",
     "InfoNCE": "The loss of CLIP: each picture must pick its own caption out of all, and each caption its "
     "picture.",
+    "R@10": "The share of questions that find what belongs to them among the first ten.",
+    "nDCG@10": "How high what belongs to a question stands among the first ten: 1 first, 0 not there.",
+    "loss": "What a training makes small; here how badly pictures and captions pick each other.",
+    "held-out": "Not used in training or fitting, so that what was learned by heart does not count.",
+    "towers": "Two small networks, one for pictures and one for texts, that end in the same space.",
+    "heads": "The last layers of the towers, here one matrix each: all that is trained.",
     "temperature": "What cosines are divided by before the softmax of the loss. Low: small differences count "
-    "a lot. It never changes a rank.",
+    "a lot. Dividing finished scores by it changes no rank; training "
+    "with it makes another model.",
     "hub": "An item that is among the nearest of far more questions than its share.",
     "V-measure": "How well clusters agree with labels, 0 to 1: at 1 a cluster has one label, and a label "
     "one cluster.",

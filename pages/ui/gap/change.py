@@ -119,7 +119,7 @@ def _change() -> Change:
     )
     if edit == "shift":
         share = st.slider(
-            "Share of the line of centroids",
+            "Shift: -1 wider, 0 as it is, 1 middles together",
             *RANGES["change_share"],
             0.0,
             0.05,

@@ -31,8 +31,9 @@ ANCHORED = (
     "it. So pictures lie among the texts and have many as neighbours, even where the centroids differ."
 )
 _PLANE = (
-    "Grey lines join a picture with its own caption. Along the gap, distances from left to right are true; "
-    "UMAP keeps neighbours together, and how far its islands lie apart means little."
+    "Grey lines join a picture with its own caption. Along the gap, distances from left to right are those "
+    "of the vectors; UMAP keeps neighbours together, and how far its islands lie apart means little. Draw both "
+    "sides the same way to see what is the model's and what the drawing's."
 )
 
 
@@ -135,7 +136,8 @@ def _say(pairs: Pairs, found: GapNumbers) -> None:
     }
     if found.b_to_a:
         first, chance = found.b_to_a.hits["1"].mean, found.b_to_a.chance_hits["1"]
-        facts[f"R@1, text to picture (chance {chance:.3f})"] = f"{first:.2f}"
+        learned = ", learned pairs among them" if pairs.model.startswith("towers:") else ""
+        facts[f"R@1, text to picture (chance {chance:.3f}{learned})"] = f"{first:.2f}"
     inner = "".join(f"<div><b>{value}</b>{explained(label)}</div>" for label, value in facts.items())
     st.html(f'<div class="gs-facts">{inner}</div>')
     why = _why(pairs.model, found.form)

@@ -74,16 +74,16 @@ LESSON = Lesson(
     choices=(_CLOSER, _FARTHER, _SAME),
     draw=_draw,
     why=(
-        "A cosine across modalities carries the gap: everything of the other modality is farther away by "
-        "about as much.",
-        "A search across modalities compares only pictures with pictures, and what all of them share "
-        "changes no order.",
+        "A cosine across modalities carries the gap: everything of the other modality is farther away, all "
+        "by about the same.",
+        "A search across compares one picture with captions only, and what all captions share changes no "
+        "order: what counts is that matching pairs lie right of other pairs across.",
         "So a cosine of 0.5 may be the best there is, and 0.6 may be nothing: the number means something "
         "only beside others of its kind.",
     ),
     paper="Liang et al. 2022, Mind the Gap (NeurIPS): the gap is there, and retrieval across it works.",
-    trap="A threshold on the cosine (“above 0.5 is a match”) that was set within one modality finds nothing "
-    "across, and is wrong again with another model.",
+    trap="A threshold on the cosine (“above 0.5 is a match”) that was set within one modality misses "
+    "matches across, and is wrong again with another model.",
     notes="Let people draw the four curves on paper first. Then switch all off but two pictures and "
     "matching pairs: the room sees that the match is the smaller number. Switch on other pairs across: the "
     "match is the larger one of what it competes with.",

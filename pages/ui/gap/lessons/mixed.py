@@ -40,7 +40,7 @@ def _draw(stage: Stage) -> Answer | None:
     st.dataframe([_row(one, k) for one in found.orders], hide_index=True, width="stretch")
     question = _question(stage, n)
     st.markdown(f"**{plain(words[found.held.ids_y[question]])}**")
-    st.dataframe(_lists(found, words, question), width="stretch")
+    _draw_lists(_lists(found, words, question))
     st.caption(plain(_alone(found, question)))
     st.markdown("**The question that each order fails most**")
     st.dataframe([_failed(found, one, words) for one in found.orders], hide_index=True, width="stretch")
@@ -66,7 +66,7 @@ def _row(one: Order, k: int) -> dict[str, str]:
         f"pictures in the first {k}": f"{one.share:.0%}",
         f"R@{k} of the own picture": f"{one.recall:.3f}",
         f"nDCG@{k} of the own picture": f"{one.ndcg:.3f}",
-        "pictures where no picture is right": f"{one.unasked:.0%}",
+        "pictures shown where the right one is missing": f"{one.unasked:.0%}",
     }
 
 
@@ -94,12 +94,20 @@ def _lists(found: Mixed, words: Mapping[str, str], question: int) -> dict[str, l
     return {one.mode: [cell(column) for column in one.first[question].tolist()] for one in found.orders}
 
 
+def _draw_lists(lists: Mapping[str, list[str]]) -> None:
+    """Draw the lists beside each other, two by two, so that none is cut off."""
+    names = list(lists)
+    for start in range(0, len(names), 2):
+        for column, name in zip(st.columns(2), names[start : start + 2], strict=False):
+            column.dataframe({name: lists[name]}, width="stretch")
+
+
 def _alone(found: Mixed, question: int) -> str:
     n = len(found.held)
     counts = [f"{int((one.without[question] >= n).sum())} {one.mode}" for one in found.orders]
     return (
         f"Take this question's own picture away, and no picture is right; in the first "
-        f"{found.orders[0].without.shape[1]} there are all the same: {', '.join(counts)}."
+        f"{found.orders[0].without.shape[1]} there are still so many pictures: {', '.join(counts)}."
     )
 
 
@@ -114,12 +122,12 @@ def _failed(found: Mixed, one: Order, words: Mapping[str, str]) -> dict[str, str
 
 
 def _treated(found: Mixed) -> str:
-    """Return what every treatment does, and what it puts there where no picture is right."""
-    told = [f"{one.mode} {one.share:.0%} and {one.recall:.0%}" for one in found.orders[1:]]
-    alone = [f"{one.unasked:.0%} {one.mode}" for one in found.orders[1:]]
+    """Return what the best treatment does, and what it puts there where no picture is right."""
+    best = max(found.orders[1:], key=lambda one: one.recall)
     return (
-        f"Treated: {', '.join(told)}. The price: where the own picture is taken away, so that none is right, "
-        f"pictures still take {', '.join(alone)} of the first places."
+        f"The treatment that finds most here, {best.mode}, finds {best.recall:.0%}. The price is in the last "
+        f"column: where the own picture is taken away, so that none is right, pictures still take "
+        f"{best.unasked:.0%} of the first places."
     )
 
 
@@ -133,7 +141,7 @@ LESSON = Lesson(
     draw=_draw,
     why=(
         "A list of both kinds compares cosines within a modality with cosines across, which are two scales: "
-        "where those within run higher, as they do with CLIP, texts crowd the list whatever they say.",
+        "where the nearest of many unrelated texts are nearer than the one right picture, texts crowd it.",
         "Centring takes away the distance of the centroids, but cosines within a modality may still spread "
         "wider than those across; standardising divides by that spread, and interleaving ignores scores.",
         "Each fix decides how many pictures come up before it knows whether one is right: what they gain for "
@@ -141,7 +149,8 @@ LESSON = Lesson(
     ),
     paper="GR-CLIP (the bias, and centring on the means); arXiv 2511.22141 (z-scores by modality).",
     trap="Means and spreads fitted on the very items that are then searched flatter the result. And balance "
-    "is no aim in itself: a list that is half pictures may hold none that is right.",
+    "is no aim in itself: a list that is half pictures may hold none that is right. Where two lists will "
+    "do, show two; where it must be one, measure the orders on your own questions (Evaluate).",
     notes="Show the four lists of one question before the table. Then ask who would want pictures where no "
     "picture is right, and read out the last column. Cosines of two modalities are two scales: a search that "
     "shows one list has to choose an exchange rate, and none of them is free.",

@@ -35,7 +35,7 @@ def _draw(stage: Stage) -> Answer | None:
         return None
     split, before, closed, curve = found
     share = st.slider(
-        "Share of the line of centroids",
+        "Shift: -1 wider, 0 as it is, 1 middles together, 2 crossed",
         *_RANGE,
         1.0,
         0.05,
@@ -61,11 +61,12 @@ def _draw(stage: Stage) -> Answer | None:
     change = closed.b_to_a.change(before.b_to_a, seed=split.measured.seed)
     return Answer(
         _word(change),
-        f"With the gap closed, L2M goes from {before.l2m:.2f} to {closed.l2m:.2f} and RMG from "
+        f"With the middles brought together, L2M goes from {before.l2m:.2f} to {closed.l2m:.2f} and RMG from "
         f"{before.rmg:.2f} to {closed.rmg:.2f}, while {closed.b_to_a.recall(1):.0%} of the {b} find their "
         f"own among the {a} first instead of {before.b_to_a.recall(1):.0%}: a change of "
-        f"{100 * change.mean:+.0f} points (95 %: {100 * change.low:+.0f} to {100 * change.high:+.0f}). "
-        f"At {share:g} L2M is {here.l2m:.2f} and that share {here.b_to_a.recall(1):.0%}.",
+        f"{100 * change.mean:+.1f} points (95 %: {100 * change.low:+.1f} to {100 * change.high:+.1f}). "
+        f"At {share:g} on the slider matching pairs have a mean cosine of {here.paired.mean:.2f}, and that "
+        f"share is {here.b_to_a.recall(1):.0%}.",
         about(split.measured, f"fitted on {len(split.fitted):,} other pairs", "k = 1"),
     )
 
@@ -89,7 +90,8 @@ LESSON = Lesson(
         "after it, and that moves each by another amount.",
         "So ranks change in both directions, although what a model knows of pictures and texts is the same "
         "as before.",
-        "The loss at CLIP's low temperature has its own best place, which need not be a closed gap.",
+        "All this is a search among one kind; in one list of both kinds a treatment decides which kind comes "
+        "first, and may change everything there (lesson 9).",
     ),
     paper="Liang et al. 2022, Mind the Gap (NeurIPS), figure 3 and table 1: which gap is best depends on the "
     "task, in both directions.",

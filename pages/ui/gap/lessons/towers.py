@@ -33,6 +33,11 @@ def _draw(stage: Stage) -> Answer | None:
     return _shown(work.result, stage)
 
 
+def _expect_anew(stage: Stage) -> None:
+    """Forget what was expected of other settings."""
+    st.session_state.pop(stage.key("expected"), None)
+
+
 def _begin(task: Computation) -> None:
     resources.works().begin(task)
 
@@ -40,9 +45,23 @@ def _begin(task: Computation) -> None:
 def _settings(stage: Stage) -> TowerSettings:
     with st.container(horizontal=True):
         temperature = st.selectbox(
-            "Temperature", TEMPERATURES, key=stage.key("temperature"), bind="query-params", width=150
+            "Temperature",
+            TEMPERATURES,
+            key=stage.key("temperature"),
+            bind="query-params",
+            width=150,
+            on_change=_expect_anew,
+            args=(stage,),
         )
-        start = st.selectbox("Features", STARTS, key=stage.key("start"), bind="query-params", width=150)
+        start = st.selectbox(
+            "Features",
+            STARTS,
+            key=stage.key("start"),
+            bind="query-params",
+            width=150,
+            on_change=_expect_anew,
+            args=(stage,),
+        )
     return TowerSettings(temperature=float(temperature or TEMPERATURES[0]), start=start or STARTS[0])
 
 
@@ -73,8 +92,8 @@ LESSON = Lesson(
     number=5,
     slug="towers",
     title="Make a gap",
-    question="Two towers learn which caption belongs to which picture, at temperature 0.01. What will the "
-    "pictures and the texts form?",
+    question="Two towers learn which caption belongs to which picture, at a low temperature first. What will "
+    "the pictures and the texts form?",
     choices=EXPECTED,
     draw=_draw,
     why=(
