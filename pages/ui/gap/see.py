@@ -32,8 +32,8 @@ ANCHORED = (
 )
 _PLANE = (
     "Grey lines join a picture with its own caption. Along the gap, distances from left to right are those "
-    "of the vectors; UMAP keeps neighbours together, and how far its islands lie apart means little. Draw both "
-    "sides the same way to see what is the model's and what the drawing's."
+    "of the vectors; UMAP keeps neighbours together, and how far its islands lie apart means little. Draw "
+    "both sides the same way to see what is the model's and what the drawing's."
 )
 
 
