@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from engine.jobs.boot import Boot
 from engine.models.catalog import POCKET, POCKET_RERANKER
 from engine.models.load import Loader
 from engine.models.pocket.embedder import Pocket
@@ -47,11 +49,26 @@ def app_folder(tmp_path: Path, models_dir: Path, pocket: Pocket, monkeypatch: py
 
     monkeypatch.setattr(Loader, "_load_pocket", loaded_once)
     monkeypatch.setattr("engine.jobs.queue.Jobs.ingest_samples", lambda self: None)
+    begun: list[Boot] = []
+    start = Boot.start
+    monkeypatch.setattr(Boot, "start", lambda self: begun.append(self) or start(self))
     resources.boot.clear()
     resources.works.clear()
     yield tmp_path
-    state = resources.boot()
+    for work in list(resources.works()._works.values()):  # or it reads a store that is closed
+        work.cancel()
+        work.ended.wait(240)
+    for state in begun:
+        ended(state)
+    resources.boot.clear()
+
+
+def ended(state: Boot) -> None:
+    """Close what a test has opened, with nothing left that still works on it."""
     state.wait(240)
+    for thread in threading.enumerate():
+        if thread.name == "Warm up":  # it would load a Pocket of its own, and be cut off in it at the end
+            thread.join(240)
     for job in state.jobs.list() if state.jobs else ():  # the Map page begins a fit by itself
         if job.active:
             state.jobs.cancel(job.spec.id)
@@ -60,4 +77,3 @@ def app_folder(tmp_path: Path, models_dir: Path, pocket: Pocket, monkeypatch: py
         time.sleep(0.05)
     if state.workspace:
         state.workspace.close()
-    resources.boot.clear()
