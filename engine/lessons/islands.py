@@ -8,12 +8,10 @@ import numpy as np
 
 from engine.analysis.gap import knn_purity, l2m, purity_baseline
 from engine.lessons.pairs import Pairs
-from engine.maps.projection import ProjectionSettings, fit
+from engine.lessons.picture import NEIGHBOURS, Places, places_of
 from engine.progress import Watch
-from engine.types import Modality, VectorTable
 
 MOST_PAIRS = 400  # a UMAP of so many pairs takes seconds
-NEIGHBOURS = 15
 BINS = 40
 _UNHEARD = Watch()
 
@@ -59,7 +57,7 @@ def islands(pairs: Pairs) -> Islands:
     Raises ProjectionError where the centroids are in one place.
     """
     x, y = pairs.x, pairs.y
-    flat = _flat(pairs, ProjectionSettings(method="pca", gap_axis=(pairs.a, pairs.b)), _UNHEARD)
+    flat = _flat(places_of(pairs, "PCA along the gap", _UNHEARD))
     reach = float(max(np.abs(flat.x[:, 0]).max(), np.abs(flat.y[:, 0]).max()))
     edges = np.linspace(-reach, reach, BINS + 1)
     k = min(NEIGHBOURS, len(pairs) - 1)  # no more than an item has others of its own modality
@@ -84,7 +82,7 @@ def umap(pairs: Pairs, *, n_neighbors: int, seed: int, watch: Watch = _UNHEARD) 
 
     Raises ProjectionError for settings that cannot be, and CancelledError where the watch hears a cancel.
     """
-    return _flat(pairs, ProjectionSettings(n_neighbors=n_neighbors, seed=seed), watch)
+    return _flat(places_of(pairs, "UMAP", watch, n_neighbors=n_neighbors, seed=seed))
 
 
 def distance_over_spread(x: np.ndarray, y: np.ndarray) -> float | None:
@@ -102,11 +100,7 @@ def _spread(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.sqrt((x.var(0).sum() + y.var(0).sum()) / 2))
 
 
-def _flat(pairs: Pairs, settings: ProjectionSettings, watch: Watch) -> Flat:
-    n = len(pairs)
-    table = VectorTable(pairs.ids_x + pairs.ids_y, np.concatenate([pairs.x, pairs.y]).astype(np.float32))
-    kinds: list[Modality] = [pairs.a] * n + [pairs.b] * n
-    found = fit(table, kinds, settings, on_progress=watch.at, cancelled=watch.cancelled)
-    places = found.places.astype(np.float64)
-    places -= places.mean(0)
-    return Flat(places[:n], places[n:], distance_over_spread(places[:n], places[n:]))
+def _flat(places: Places) -> Flat:
+    x, y = places.x.astype(np.float64), places.y.astype(np.float64)
+    middle = np.concatenate([x, y]).mean(0)
+    return Flat(x - middle, y - middle, distance_over_spread(x, y))

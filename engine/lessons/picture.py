@@ -67,12 +67,14 @@ def gap_numbers(pairs: Pairs) -> GapNumbers:
     )
 
 
-def places_of(pairs: Pairs, projected: Projected, watch: Watch, *, seed: int = SEED) -> Places:
+def places_of(
+    pairs: Pairs, projected: Projected, watch: Watch, *, n_neighbors: int = 15, seed: int = SEED
+) -> Places:
     """Return the places of pairs, both modalities fitted together. Raises CancelledError, ProjectionError."""
     n = len(pairs)
     settings = ProjectionSettings("pca", gap_axis=(pairs.a, pairs.b))
     if projected == "UMAP":
-        settings = ProjectionSettings("umap", seed=seed)
+        settings = ProjectionSettings("umap", n_neighbors=n_neighbors, seed=seed)
     rows = np.concatenate([pairs.x, pairs.y]).astype(np.float32)
     # An id may stand for both sides: what is imported names a pair's items alike.
     ids = tuple(f"{side} {id_}" for side, some in (("x", pairs.ids_x), ("y", pairs.ids_y)) for id_ in some)
@@ -80,7 +82,7 @@ def places_of(pairs: Pairs, projected: Projected, watch: Watch, *, seed: int = S
         VectorTable(ids, rows),
         [pairs.a] * n + [pairs.b] * n,
         settings,
-        on_progress=watch.on_progress,
+        on_progress=watch.at,
         cancelled=watch.cancelled,
     )
     return Places(found.places[:n], found.places[n:], found.note)

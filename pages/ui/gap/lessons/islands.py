@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
 from pages.ui.gap.lessons.words import about
+from pages.ui.gap.settings import EXPECTED
 
 if TYPE_CHECKING:
     from engine.lessons.islands import Flat, Islands
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from engine.progress import Watch
     from engine.storage.data_folder import DataFolder
 
-_TWO, _PARTLY, _ONE = "two islands", "partly mixed", "one mixed cloud"
-_APART, _MIXED = 0.2, 0.8  # of the share of neighbours across that there is where modality does not matter
 _NEIGHBOURS = (5, 15, 50)
 _LAST_SEED = 9
 
@@ -65,13 +64,12 @@ def _draw(stage: Stage) -> Answer | None:
         if flat:
             _cloud(flat, stage.key("flat"))
     from engine.figures.axis_histograms import axis_chart
+    from engine.lessons.picture import form_of
 
     along = axis_chart(found.counts_x, found.counts_y, found.edges, axis="place along the line of centroids")
     st.plotly_chart(along, key=stage.key("along"))
-    share = found.crossing / found.mixed
-    word = _TWO if share < _APART else _ONE if share > _MIXED else _PARTLY
     more = [f"UMAP with n_neighbors = {n_neighbors} and seed {seed}"] if flat else []
-    return Answer(word, _said(pairs, found, flat), about(pairs, f"k = {found.k}", *more))
+    return Answer(form_of(found.crossing), _said(pairs, found, flat), about(pairs, f"k = {found.k}", *more))
 
 
 def _asked(stage: Stage) -> tuple[int, int]:
@@ -120,7 +118,7 @@ LESSON = Lesson(
     slug="islands",
     title="The islands, and whether they are real",
     question="All pictures and all texts on one map: what will they form?",
-    choices=(_TWO, _PARTLY, _ONE),
+    choices=EXPECTED,
     draw=_draw,
     why=(
         "A PCA along the gap keeps the distance of the two centroids and loses spread in all other "

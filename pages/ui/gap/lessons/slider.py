@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from engine.storage.columns import last_change
+from pages.ui import resources
 from pages.ui.gap import readings as shown
 from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
 from pages.ui.gap.lessons.words import about
@@ -15,25 +17,25 @@ if TYPE_CHECKING:
     from engine.evaluation.metrics import Interval
     from engine.lessons.readings import Curve, Readings
     from engine.lessons.split import Split
-    from engine.progress import Watch
-    from engine.storage.data_folder import DataFolder
 
 _BETTER, _WORSE, _SAME = "better", "worse", "no difference to be told"
 
 
-def _compute(folder: DataFolder, collection: str, watch: Watch) -> tuple[Split, Readings, Readings, Curve]:
+def _compute(split: Split) -> tuple[Readings, Readings, Curve]:
     from engine.lessons.readings import curve, readings
-    from engine.lessons.split import Change, read_split
+    from engine.lessons.split import Change
 
-    split = read_split(folder, collection)
-    return split, readings(split), readings(split, Change("shift", 1.0)), curve(split)
+    return readings(split), readings(split, Change("shift", 1.0)), curve(split)
 
 
 def _draw(stage: Stage) -> Answer | None:
-    found = stage.computed(_compute, title="Shifting both modalities")
+    workspace, name = stage.workspace, stage.collection
+    # Shared with the view Change, and not kept with every answer: it holds all vectors.
+    split = resources.split_of(workspace, name, "image", "text", last_change(workspace.folder, name))
+    found = stage.computed(lambda *_: _compute(split), title="Shifting both modalities")
     if found is None:
         return None
-    split, before, closed, curve = found
+    before, closed, curve = found
     share = st.slider(
         "Shift: -1 wider, 0 as it is, 1 middles together, 2 crossed",
         *_RANGE,
