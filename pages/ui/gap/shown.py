@@ -1,0 +1,15 @@
+"""What a view of the gap lab has shown, so that it can be taken away: collections, seed and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The collections a view showed, the seed of its draws (None: it draws none), and its numbers by name."""
+
+    collections: tuple[str, ...]
+    seed: int | None
+    numbers: Mapping[str, float | int | str | None]
