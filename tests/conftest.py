@@ -53,48 +53,56 @@ def _imports_out_of_the_collector() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return three processes for the suite, and none beside this one for a single file.
+    """Return four processes for the suite, and none beside this one for a single file.
 
-    The one that has the browser waits for servers and pages half of its time, so three fill two cores.
+    The two that have a browser wait for servers and pages half of their time, so four fill two cores.
     """
     paths = {argument.split("::")[0] for argument in config.args}
     if len(paths) == 1 and paths.pop().endswith(".py"):
         return 0
-    for name in (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-    ):  # three processes are more than the cores already,
-        os.environ.setdefault(name, "1")  # and threads that wait for each other's turn burn it
-    return 3
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # threads of more processes than cores only wait for each other
+    return 4
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Run a file in one process, and all that starts a browser in the same one.
+    """Run a file in one process, and all that starts a browser in two.
 
-    Two browsers, each with its server, would be more than a small machine holds. This is no `--dist
-    loadgroup`, for which xdist 3.8 renames tests in a way that pytest 9.2 does not see.
+    Three browsers, each with its server, would be more than a small machine holds; one would be waited for
+    alone. This is no `--dist loadgroup`, for which xdist 3.8 renames tests in a way that pytest 9.2 does
+    not see.
     """
     from xdist.scheduler import LoadFileScheduling
 
-    class OneBrowser(LoadFileScheduling):
+    class TwoBrowsers(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "browser" if nodeid.startswith(_LONGEST[0]) else super()._split_scope(nodeid)
+            return _lane(nodeid) or super()._split_scope(nodeid)
 
-    return OneBrowser(config, log)
+    return TwoBrowsers(config, log)
 
 
-# One process has the browser for about half of the whole time; Ray, begun last, would be waited for alone.
-_LONGEST = ("tests/browser/", "tests/engine/ingest/ray/")
+# Each holds a browser for about as long as the other.
+_LANES = {
+    "browser 1": ("tests/browser/test_app", "tests/browser/test_map"),
+    "browser 2": ("tests/browser/",),
+}
+
+
+def _lane(nodeid: str) -> str | None:
+    return next((lane for lane, files in _LANES.items() if nodeid.startswith(files)), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
+    """Begin with what takes longest: both browsers, and Ray, which would be waited for alone."""
     items.sort(key=lambda item: _rank(item.nodeid))
 
 
 def _rank(nodeid: str) -> int:
-    return next((rank for rank, folder in enumerate(_LONGEST) if nodeid.startswith(folder)), len(_LONGEST))
+    lanes = list(_LANES)
+    if lane := _lane(nodeid):
+        return lanes.index(lane)
+    return len(lanes) if nodeid.startswith("tests/engine/ingest/ray/") else len(lanes) + 1
 
 
 @pytest.fixture(scope="session")
