@@ -7,7 +7,7 @@ import streamlit as st
 from engine.evaluation.judgements import question_key
 from engine.search.search import Query
 from engine.types import BALANCES, Filters, Modality, SearchTrace
-from pages.ui import cards, frame, marks, resources
+from pages.ui import cards, frame, glossary, marks, resources
 from pages.ui.ask import picture, question, search
 from pages.ui.wording import plain, plural
 
@@ -86,7 +86,7 @@ with frame.errors():
     )
     question.crowding(trace)
     if modality is None and trace.balance == "raw":
-        st.caption(
+        glossary.caption(
             "Cosine similarities of two modalities are not on one scale: one kind can crowd out the other, "
             "which may be just as relevant. That is the modality gap. Choose another order."
         )

@@ -8,10 +8,10 @@ import streamlit as st
 
 from engine.evaluation.judgements import question_key
 from engine.types import Filters, Modality
-from pages.ui import frame, resources
+from pages.ui import frame, glossary, resources
 from pages.ui.ask import picture, question, search
 from pages.ui.rerank import models, summary, wording
-from pages.ui.wording import plain, plural
+from pages.ui.wording import plural
 
 SHOWN: dict[str, Modality | None] = {"Pictures": "image", "Texts": "text", "All": None}
 DEPTHS = [10, 20, 50, 100, 200]
@@ -50,7 +50,7 @@ with frame.errors():
     filters = Filters((modality,) if modality else ())
     trace = models.traced(workspace, query, asked_key, infos[collection], k, filters, mode)
     for note in (*trace.notes, *wording.warnings(trace, chosen, k)):
-        st.caption(plain(note))
+        glossary.caption(note)
     question.crowding(trace)
     if not trace.retrieval:
         st.info(f"This collection has no {plural(modality) if modality else 'items'}. Choose another kind.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from engine.errors import GapscopeError
+from pages.ui import glossary
 from pages.ui.wording import say_error
 
 ICON = Path(__file__).with_name("icon.png")
@@ -29,13 +30,14 @@ _PAGES = (
     (LIBRARY, "Library", ":material/photo_library:"),
     (MODELS, "Models", ":material/deployed_code:"),
 )
-_STYLE = """<style>
+_STYLE = """
 [data-testid="stMainBlockContainer"] {padding: 2.6rem 2.5rem 3rem; max-width: 80rem;}
 [data-testid="stSidebarHeader"] {height: 2.2rem;}
 @media (max-width: 640px) {[data-testid="stMainBlockContainer"] {padding: 3.4rem 1rem 2rem;}}
 .gs-brand {font-weight: 700; font-size: 1.25rem; letter-spacing: -.01em; padding: .25rem 0 .5rem;}
 .gs-brand span {opacity: .55; font-weight: 400; font-size: .8rem; display: block; letter-spacing: 0;}
-.gs-lead {font-size: 1.12rem; opacity: .8; max-width: 44rem; margin: -.4rem 0 .4rem; line-height: 1.5;}
+.gs-lead {font-size: 1.12rem; color: color-mix(in srgb, currentColor 80%, transparent); max-width: 44rem;
+  margin: -.4rem 0 .4rem; line-height: 1.5;}
 [class*="st-key-grid_"] {display: grid !important; gap: .9rem !important;
   grid-template-columns: repeat(auto-fill, minmax(min(205px, 44%), 1fr));}
 [class*="st-key-grid_"] > [data-testid="stLayoutWrapper"],
@@ -73,21 +75,21 @@ _STYLE = """<style>
 .gs-facts div {opacity: .85;} .gs-facts b {display: block; font-size: 1.7rem; font-weight: 600;
   line-height: 1.2; font-variant-numeric: tabular-nums;}
 .gs-note {margin-top: .7rem; font-size: .85rem; opacity: .7; line-height: 1.45;}
-</style>"""
+"""
 
 
 def start(title: str, *, lead: str = "") -> None:
     """Set the page up: browser title, style, navigation and heading."""
     name = "Gapscope" if title == "Gapscope" else f"{title} · Gapscope"
     st.set_page_config(page_title=name, page_icon=str(ICON), layout="wide", initial_sidebar_state=220)
-    st.html(_STYLE)
+    st.html(f"<style>{_STYLE}{glossary.STYLE}</style>")
     with st.sidebar:
         st.html('<div class="gs-brand">Gapscope<span>see the modality gap</span></div>')
         for path, label, icon in _PAGES:
             st.page_link(path, label=label, icon=icon, width="stretch")
     st.title(title, anchor=False)
     if lead:
-        st.html(f'<p class="gs-lead">{lead}</p>')
+        st.html(f'<p class="gs-lead">{glossary.explained(lead)}</p>')
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from html import escape
 
+import streamlit as st
+
 TERMS = {
     "embedding": "A list of numbers that a model makes of an item, here of length 1: a point on a sphere. "
     "Items that the model finds alike lie close together.",
@@ -50,13 +52,37 @@ TERMS = {
     "reranker": "A model that reads a question and an item together and gives the two a score. It has no "
     "shared space, hence no gap, and costs one run for each pair.",
     "pair": "Two items that belong together, such as a picture and its caption.",
+    "hit@k": "The share of questions with a right answer among the first k.",
+    "recall@k": "The share of all right answers that are among the first k.",
+    "bootstrap": "Measuring again on questions drawn with replacement, many times: how far the number "
+    "hangs on which questions were asked.",
+    "Kendall's tau": "How far two orders agree: 1 for the same, 0 for nothing in common, -1 for the reverse.",
+    "trustworthiness": "1 where what lies close together on a map is close in the vectors too; it falls with "
+    "every false neighbour.",
+    "continuity": "1 where what is close in the vectors lies close together on the map too; it falls where "
+    "neighbours are torn apart.",
+    "crowding": "Items of the question's own modality take the first places, because their cosines are on a "
+    "higher scale.",
+    "null": "What the number would be by chance alone.",
     "seed": "The number that random draws start from: the same seed, the same result.",
 }
-ABBR_STYLE = """<style>abbr[title] {text-decoration: underline dotted; text-underline-offset: .18em;
-  cursor: help;}</style>"""
+# The browser's own note is for a pointer that rests; who clicks, touches or comes by keyboard reads it below.
+STYLE = """
+abbr[title] {text-decoration: underline dotted; text-underline-offset: .18em; cursor: help;}
+abbr[title]:focus::after {content: attr(title); position: fixed; left: 1rem; right: 1rem; bottom: 1rem;
+  z-index: 1000000; max-width: 40rem; margin: 0 auto; padding: .7rem .9rem; border-radius: .5rem;
+  background: #22282b; color: #fff; font-size: .95rem; font-weight: 400; line-height: 1.45;}
+.gs-said {margin: 0; font-size: .875rem; line-height: 1.5; overflow-wrap: anywhere;
+  color: color-mix(in srgb, currentColor 65%, transparent);}
+"""
 _FORMS = {term: rf"{re.escape(term)}s?" for term in TERMS}
 _ANY = re.compile(rf"\b(?:{'|'.join(_FORMS[term] for term in sorted(TERMS, key=len, reverse=True))})\b", re.I)
 _BY_LOWER = {term.lower(): term for term in TERMS}
+
+
+def caption(text: str) -> None:
+    """Draw text as a caption whose terms tell their meaning."""
+    st.html(f'<p class="gs-said">{explained(text)}</p>')
 
 
 def explained(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from html import unescape
 
 import numpy as np
 from streamlit.testing.v1 import AppTest
@@ -33,7 +35,14 @@ def page(path: str, **query: str) -> AppTest:
 
 def words(app: AppTest) -> str:
     parts = [*app.info, *app.error, *app.warning, *app.caption, *app.markdown, *app.text]
-    return "\n".join(str(part.value) for part in parts).replace("\\", "")
+    read = [str(part.value).replace("\\", "") for part in parts]
+    return "\n".join([*read, *explained_captions(app)])
+
+
+def explained_captions(app: AppTest) -> list[str]:
+    """Return the captions that `glossary.caption` has drawn, as one reads them."""
+    drawn = [block.proto.body for block in app.get("html") if 'class="gs-said"' in block.proto.body]
+    return [unescape(re.sub(r"<[^>]+>", "", body)) for body in drawn]
 
 
 def until_loaded(app: AppTest) -> AppTest:

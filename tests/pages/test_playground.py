@@ -17,6 +17,7 @@ from engine.models.base import LoadedModel, ModelChoice
 from engine.types import Provenance
 from pages.ui.models import playground
 from tests.helpers.data import jpeg
+from tests.helpers.pages import explained_captions
 
 POCKET = ModelChoice("pocket")
 JUDGE = ModelChoice("org/judge")
@@ -80,7 +81,8 @@ def html(app: AppTest) -> str:
 
 def words(app: AppTest) -> str:
     parts = [*app.info, *app.error, *app.warning, *app.caption, *app.text]
-    return "\n".join(str(part.value) for part in parts).replace("\\", "")
+    read = [str(part.value).replace("\\", "") for part in parts]
+    return "\n".join([*read, *explained_captions(app)])
 
 
 def size(chart: dict) -> tuple[int, int]:

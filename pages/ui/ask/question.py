@@ -8,7 +8,7 @@ import streamlit as st
 
 from engine.search.balance import crowding_words
 from engine.types import BALANCES
-from pages.ui import frame
+from pages.ui import frame, glossary
 from pages.ui.ask import picture
 from pages.ui.jobs import show_jobs
 from pages.ui.wording import plain
@@ -100,7 +100,7 @@ def balance_box(*, mixed: bool) -> Balance | None:
 def crowding(trace: SearchTrace) -> None:
     """Draw the crowding meter of a mixed list as one line."""
     if trace.crowding:
-        st.caption(plain(crowding_words(trace.crowding, trace.query_modality)))
+        glossary.caption(crowding_words(trace.crowding, trace.query_modality))
 
 
 def _forget_similar() -> None:

@@ -14,6 +14,7 @@ import streamlit as st
 from engine.errors import EvaluationError
 from engine.ingest.samples import COLLECTION
 from engine.models.catalog import DEFAULT_RERANKER
+from pages.ui import glossary
 from pages.ui.evaluate import form
 from pages.ui.frame import EVALUATE
 from pages.ui.models import wording
@@ -80,7 +81,7 @@ def draw(workspace: Workspace, chosen: KeptEvaluation, kept: Sequence[KeptEvalua
     if evaluation.reranked_by:
         _verdict(evaluation)
     _metrics(evaluation)
-    st.caption(_HELP)
+    glossary.caption(_HELP)
     _others(workspace, chosen, kept)
     if evaluation.reranked_by:
         _worse(evaluation)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from engine.errors import GapError
 from pages.ui.gap.lessons.words import about
-from pages.ui.glossary import ABBR_STYLE, explained
+from pages.ui.glossary import explained
 from pages.ui.wording import plain, plural, say_error
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _MODGAP = (
 
 def draw(split: Split, info: CollectionInfo, before: Readings, after: Readings, curve: Curve | None) -> None:
     """Draw map, cosines, numbers and curve; what was computed of what stands below."""
-    st.html(_STYLE + ABBR_STYLE)
+    st.html(_STYLE)
     left, right = st.columns(2)
     with left:
         clouds(split, after, key="change_map")

@@ -10,7 +10,7 @@ import streamlit as st
 from pages.ui import frame
 from pages.ui.gap.lessons.lesson import SAMPLES, TOWERS, Stage
 from pages.ui.gap.settings import collections
-from pages.ui.glossary import ABBR_STYLE, explained
+from pages.ui.glossary import explained
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ _PLANE = (
 def draw(workspace: Workspace) -> None:
     """Draw two collections beside each other, each as a map with what its vectors say."""
     names = collections(workspace)
-    st.html(ABBR_STYLE)
     left, right = st.columns(2, gap="large")
     with left:
         _one(workspace, names, TOWERS, "PCA along the gap", side="left")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.jobs import map_computations
-from pages.ui import frame, waiting
+from pages.ui import frame, glossary, waiting
 from pages.ui.frame import errors
 from pages.ui.map import sentences
 from pages.ui.wording import plain, plural
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.workspace import Workspace
 
 K, SEED = 15, 0
+_TOLD = ("L2M", "RMG", "separability", "purity")  # columns whose heads tell their meaning
 NOT_THE_GAP = (
     "Distances on the map are not the gap: a map may draw one where there is none, or hide one. The gap is "
     "measured here from the vectors."
@@ -36,11 +37,11 @@ def draw_section(workspace: Workspace, drawn: DrawnMap, other: DrawnMap | None) 
             tasks.append(map_computations.gaps_of(workspace, drawn, K, SEED))
             measured = waiting.results(tasks, label="Measure the map and the gap", key="map_measure")
             if measured is None:
-                st.caption(NOT_THE_GAP)
+                glossary.caption(NOT_THE_GAP)
                 return
             *found, gap = measured
             _say(found, gap)
-            st.caption(NOT_THE_GAP)
+            glossary.caption(NOT_THE_GAP)
             st.page_link(
                 frame.GAP_LAB,
                 label="Show me the gap",
@@ -94,7 +95,7 @@ def _quality(drawn: list[DrawnMap], found: list[MapQuality]) -> None:
                 f"seed {one.seed}, model {drawn[names.index(name)].map.made_by.model}. {one.note}"
             )
         )
-    st.caption(
+    glossary.caption(
         "Trustworthiness falls where the map shows false neighbours, continuity where it tears true "
         "neighbours apart (1 is best). Overlap is the share of the k nearest in the original space that "
         "are among the k nearest on the map."
@@ -144,16 +145,15 @@ def _gaps(found: list[PairGap], model: str) -> None:
     if not found:
         st.info("One modality alone has no gap: add captions or texts to see one.")
         return
-    st.dataframe(rows, hide_index=True, width="stretch")
+    told = {term: st.column_config.TextColumn(help=glossary.TERMS[term]) for term in _TOLD}
+    st.dataframe(rows, hide_index=True, width="stretch", column_config=told)
     one = found[0]
-    st.caption(
-        plain(
-            f"Model {model}, k = {one.k}, seed {one.seed}, 200 permutations; null, separability and purity "
-            f"on {one.sample_a:,} + {one.sample_b:,} items. L2M is the distance between the centroids (0 to "
-            f"2); RMG, the relative modality gap, compares pairs with random rows (0.5: a pair is as far "
-            f"apart as those); separability is the held-out accuracy of a linear classifier of the "
-            f"modality; purity is the share of the k nearest neighbours that have an item's own modality."
-        )
+    glossary.caption(
+        f"Model {model}, k = {one.k}, seed {one.seed}, 200 permutations; null, separability and purity "
+        f"on {one.sample_a:,} + {one.sample_b:,} items. L2M is the distance between the centroids (0 to "
+        f"2); RMG, the relative modality gap, compares pairs with random rows (0.5: a pair is as far "
+        f"apart as those); separability is the held-out accuracy of a linear classifier of the "
+        f"modality; purity is the share of the k nearest neighbours that have an item's own modality."
     )
     for note in dict.fromkeys(note for one in found for note in one.notes):
         st.caption(plain(note))

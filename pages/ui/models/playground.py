@@ -18,6 +18,7 @@ import streamlit as st
 from engine.errors import MediaError
 from engine.models.base import ModelChoice, slowest_ingested
 from engine.models.catalog import DEFAULT_MODEL
+from pages.ui import glossary
 from pages.ui.frame import errors
 from pages.ui.resources import sample_uri
 from pages.ui.wording import plain, plural, say_error
@@ -372,7 +373,7 @@ def _cosines(matrix: Matrix, handful: Handful, *, with_firsts: bool) -> None:
 def _scores(matrix: Matrix, handful: Handful) -> None:
     _map(matrix, handful, title="Reranker", label="the reranker's own scale", key="scores")
     if matrix.read:
-        st.text("These scores share no scale with the cosines: compare the order, not the numbers.")
+        glossary.caption("These scores share no scale with the cosines: compare the order, not the numbers.")
         _firsts(matrix, handful)
 
 

@@ -16,7 +16,7 @@ from pages.ui.gap.address import say_refused
 from pages.ui.gap.lessons.catalog import LESSONS
 from pages.ui.gap.lessons.lesson import Lesson, Stage
 from pages.ui.gap.settings import collections
-from pages.ui.glossary import ABBR_STYLE, explained
+from pages.ui.glossary import explained
 from pages.ui.wording import plain
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ h1, .gs-lead, .st-key-view {display: none;}
 def draw(workspace: Workspace) -> None:
     """Draw the lesson of the address, with what leads to the others."""
     teaching = st.query_params.get("teach") == "yes"
-    st.html(ABBR_STYLE + _STYLE + (_LARGE if teaching else ""))
+    st.html(_STYLE + (_LARGE if teaching else ""))
     lesson = _chosen()
     _ways(lesson, teaching)
     say_refused(lesson.ranges, lesson.one_of)
