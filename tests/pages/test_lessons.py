@@ -6,7 +6,7 @@ import pytest
 
 from pages.ui.gap.lessons.catalog import LESSONS
 from tests.helpers.data import real_photos
-from tests.helpers.pages import page, texts, until_computed
+from tests.helpers.pages import page, texts, until_computed, workspace
 from tests.helpers.workspaces import fill
 
 pytestmark = pytest.mark.usefixtures("app_folder")
@@ -49,3 +49,20 @@ def test_a_lesson_that_is_none_is_said():
     app = page(LAB, lesson="99")
     said = " ".join(one.value for one in app.warning).replace("\\", "")
     assert not app.exception and "no lesson '99'" in said
+
+
+def test_a_collection_deleted_under_a_lesson_is_said_and_another_takes_its_place(app_folder):
+    photos = real_photos(app_folder / "real", 24)
+    fill(app_folder, photos, "mine")
+    fill(app_folder, photos, "other")
+    app = page(LAB, lesson="2", histograms_collection="mine")
+    app = until_computed(app.button(key="histograms_reveal").click().run())
+    assert "collection mine" in texts(app)
+    workspace().delete_collection("mine")
+    left = until_computed(app.run())
+    assert not left.exception and "collection other" in texts(left)
+    again = page(LAB, lesson="2", histograms_collection="mine")
+    assert "in this address has no pictures with texts" in again.warning[0].value
+    workspace().delete_collection("other")
+    none = left.run()
+    assert not none.exception and "there are none yet" in " ".join(one.value for one in none.info)

@@ -50,7 +50,7 @@ def _draw(stage: Stage) -> Answer | None:
     lost = [one.name for one in could if not one.keeps]
     word = "" if not could else _ALL if not lost else _SOME if kept else _NONE
     losing = f"R@1 falls, one way or both, by more than chance after {', '.join(lost)}. " if lost else ""
-    keeping = f"No loss can be told from chance after {', '.join(kept)}. " if kept else ""
+    keeping = f"No fall of R@1 can be told from chance after {', '.join(kept)}. " if kept else ""
     return Answer(
         word,
         f"{losing}{keeping}As it is, L2M is {before.l2m:.2f}; after the edits it is "

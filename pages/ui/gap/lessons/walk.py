@@ -33,8 +33,9 @@ _LARGE = """<style>
 [data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stExpandSidebarButton"] {display: none;}
 [data-testid="stMainBlockContainer"] {padding-top: 1.2rem; max-width: 100rem;}
 h1, .gs-lead, .st-key-view {display: none;}
-.gs-lesson {max-width: 76rem; font-size: 1.45rem;} .gs-lesson .gs-ask {font-size: 2.3rem;}
-.gs-lesson .gs-out {font-size: 1.7rem;} h2 {font-size: 2.6rem !important;}
+.gs-lesson {max-width: 76rem;} .gs-lesson p {font-size: 1.45rem;} .gs-lesson .gs-ask {font-size: 2.3rem;}
+.gs-lesson .gs-out {font-size: 1.7rem;} [data-testid="stCaptionContainer"] p {font-size: 1.15rem;}
+h2 {font-size: 2.6rem !important;}
 [data-testid="stMainBlockContainer"] label p, [data-testid="stMainBlockContainer"] button p
   {font-size: 1.25rem;}
 </style>"""
