@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 MAX_CHARS = 200
 MAX_QUERY_CHARS = 4_096
 # Cf holds the bidirectional overrides that show "gpj.exe" as "exe.jpg", but also the joiners that
 # emoji and several scripts need to be written at all.
 _JOINERS = {"\u200c", "\u200d"}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet computes begins with one of them
 _DROPPED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -39,3 +41,8 @@ def clean_name(path: str) -> str:
     if len(name) > MAX_CHARS:
         name = f"{name[: MAX_CHARS - 16]}…{name[-15:]}"
     return name if name.strip(".\u200c\u200d ") else "unnamed"
+
+
+def csv_cell(value: Any) -> Any:
+    """Return text that no spreadsheet takes for a formula, and anything else as it is."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value

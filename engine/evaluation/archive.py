@@ -26,6 +26,7 @@ from engine.evaluation.metrics import Interval
 from engine.evaluation.questions import Direction
 from engine.evaluation.results import Answer, Evaluation, Plan, Summary
 from engine.evaluation.trec import write_qrels, write_run, write_topics
+from engine.text import csv_cell
 from engine.types import Failure, Provenance
 
 log = logging.getLogger(__name__)
@@ -198,18 +199,13 @@ def _row(answer: Answer) -> dict[str, Any]:
 def _csv_row(answer: Answer) -> dict[str, Any]:
     return {
         "qid": answer.qid,
-        "question": _cell(answer.shown),
+        "question": csv_cell(answer.shown),
         "right_answers": len(answer.gains),
         "rank_before": answer.rank_before,
         "rank_after": answer.rank_after,
         **{f"before {name}": value for name, value in answer.before.items()},
         **{f"after {name}": value for name, value in answer.after.items()},
     }
-
-
-def _cell(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
 
 
 def _run(

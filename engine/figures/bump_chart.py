@@ -60,6 +60,7 @@ def _bumps(way: str, moves: Sequence[Move], thick: bool) -> dict[str, Any] | Non
         "x": [*_CURVE.tolist(), None] * len(moves),
         "y": [value for line in y for value in line],
         "customdata": [line for one in moves for line in [list(_told(one, thick))] * (steps + 1)],
+        "meta": ["hit", "told"],
         "hovertemplate": "<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
         "line": {
             "color": look["colour"],
@@ -116,7 +117,6 @@ def _bump_layout(last: int) -> dict[str, Any]:
     return {
         "height": int(np.clip(last * _RANK_PX + 90, *_BUMP_PX)),
         "margin": {"l": 0, "r": 0, "t": 24, "b": 0, "pad": 0},
-        "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "dragmode": False,
         "hovermode": "closest",

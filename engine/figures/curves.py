@@ -41,7 +41,7 @@ def curve_chart(
         for (name, values), (ink, dash) in zip(lines.items(), _INKS, strict=False)
     ]
     figure = go.Figure(traces)
-    figure.add_vline(x=at, line={"color": "rgba(128,128,128,0.7)", "width": 1})
+    figure.add_vline(x=at, name="here", line={"color": "rgba(128,128,128,0.7)", "width": 1})
     figure.update_layout(
         **fixed_layout(height_px, margin={"l": 0, "r": 8, "t": 8, "b": 40}),
         xaxis={"title": step, "range": [first, last], "fixedrange": True, "zeroline": False},

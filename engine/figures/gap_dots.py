@@ -42,7 +42,10 @@ def gap_dots_chart(dots: Sequence[GapDot], *, measure: str, chance: float, heigh
     ]
     figure = go.Figure(traces)
     figure.add_hline(
-        y=chance, line={"color": "rgba(128,128,128,0.7)", "width": 1, "dash": "dot"}, annotation_text="chance"
+        y=chance,
+        name="chance",
+        line={"color": "rgba(128,128,128,0.7)", "width": 1, "dash": "dot"},
+        annotation_text="chance",
     )
     figure.update_layout(
         **fixed_layout(height_px, margin={"l": 0, "r": 8, "t": 30, "b": 40}),
@@ -61,5 +64,6 @@ def _marks(dots: Sequence[GapDot], kind: str, ink: str, symbol: str) -> dict[str
         "name": kind,
         "marker": {"color": ink, "symbol": symbol, "size": 11},
         "customdata": [shorten(one.label, HOVER_CHARS, 3) for one in dots],
+        "meta": ["of"],
         "hovertemplate": "%{customdata}<br>gap %{x:.3f}, R@1 %{y:.3f}<extra></extra>",
     }

@@ -46,6 +46,7 @@ def heat_map(matrix: Matrix, *, colour_label: str, pictures: Mapping[str, str] |
     heat = go.Heatmap(
         z=[[None if np.isnan(value) else float(value) for value in row] for row in matrix.values],
         customdata=_hover(matrix),
+        meta=["question", "document", ""],
         hovertemplate="%{customdata[0]}<br>%{customdata[1]}<br><b>%{customdata[2]}</b><extra></extra>",
         zmin=low,
         zmax=high,
@@ -135,7 +136,6 @@ def _layout(matrix: Matrix, heads: Sequence[str]) -> dict[str, Any]:
     return {
         "height": _HEAD_PX + rows_px + _FOOT_PX + room,
         "margin": {"l": 0, "r": 4, "t": _HEAD_PX, "b": _FOOT_PX + room, "pad": 0},
-        "paper_bgcolor": CLEAR,
         "plot_bgcolor": _FAINT if np.isnan(matrix.values).any() else CLEAR,
         "dragmode": False,  # a finger that scrolls the page would zoom into the cells
         "xaxis": {**_axis(matrix.columns, _FOOT_CHARS, 2 if _roomy(matrix) else 1), **foot},

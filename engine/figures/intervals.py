@@ -33,7 +33,6 @@ def interval_chart(rows: Sequence[tuple[str, Interval, bool]], *, metric: str) -
     figure.update_layout(
         height=96 + 44 * len(rows),
         margin={"l": 0, "r": 12, "t": 34, "b": 44},
-        paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
         dragmode=False,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
@@ -78,6 +77,7 @@ def _dots(
         },
         "marker": {"size": 11, "color": ink[0], "symbol": ink[1], "line": {"width": 2}},
         "customdata": [[shorten(label, HOVER_CHARS, 3), one.low, one.high, one.n] for label, one, _ in rows],
+        "meta": ["of", "", "", "n"],
         "hovertemplate": "%{customdata[0]}<br><b>%{x:.3f}</b> [%{customdata[1]:.3f}, %{customdata[2]:.3f}]"
         "<br>n = %{customdata[3]:,}<extra></extra>",
     }

@@ -1,4 +1,4 @@
-"""What the figures of a training share in their layout: no background, no dragging, the legend above."""
+"""What figures share in their layout: no dragging, the legend above, and no background of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ def fixed_layout(height_px: int, *, margin: dict[str, int]) -> dict[str, Any]:
     return {
         "height": height_px,
         "margin": margin,
-        "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "dragmode": False,
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},

@@ -18,6 +18,7 @@ from engine.maps.gap_input import gap_input
 from engine.progress import Watch
 from engine.storage.columns import read_columns, read_vectors
 from engine.storage.data_folder import DataFolder
+from engine.text import csv_cell
 from engine.types import MODALITIES, PLURAL, Modality
 
 PERMUTATIONS = 2_000
@@ -147,7 +148,7 @@ def to_csv(found: Dots) -> str:
     writer = csv.writer(out)
     writer.writerow(("collection", "model", "a", "b", "n", "pairs", "l2m", "rmg", "r1", "seed"))
     for one in found.dots:
-        names = [f"'{name}" if name[:1] in "=+-@" else name for name in (one.collection, one.model)]
+        names = [csv_cell(name) for name in (one.collection, one.model)]
         numbers = [f"{value:.6f}" for value in (one.l2m, one.rmg, one.r1)]
         writer.writerow((*names, one.a, one.b, one.n, one.there, *numbers, found.seed))
     return out.getvalue()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import GapscopeError
 from engine.media.metadata import as_kind, file_name, kinds_of
-from engine.text import clean_name
+from engine.text import clean_name, csv_cell
 from engine.types import Item, Projection, VectorTable
 from engine.vector_files.rows import TAKEN
 
@@ -28,12 +28,12 @@ def to_csv(items: Sequence[Item], projection: Projection) -> bytes:
     writer = csv.writer(out, lineterminator="\n")
     own = ("id", "modality", "name", "caption", "labels", "pair", *names, "placed")
     others = list(kinds_of(item.metadata for item in items))
-    writer.writerow((*own, *(_harmless(file_name(name, own)) for name in others)))
+    writer.writerow((*own, *(csv_cell(file_name(name, own)) for name in others)))
     for item, place, placed in zip(items, places.places.tolist(), places.placed.tolist(), strict=True):
         facts = (item.id, item.modality, item.name, item.caption, "; ".join(item.labels), item.pair)
         said = dict(item.metadata)
         cells = [said.get(name, "") for name in others]
-        writer.writerow([*map(_harmless, facts), *place, placed, *map(_harmless, cells)])
+        writer.writerow([*map(csv_cell, facts), *place, placed, *map(csv_cell, cells)])
     return out.getvalue().encode("utf-8-sig")
 
 
@@ -96,10 +96,3 @@ def to_zip(items: Sequence[Item], library: Library) -> bytes:
 
 def _axes(projection: Projection) -> str:
     return "xyz"[: projection.places.shape[1]]
-
-
-def _harmless(value: Any) -> Any:
-    """Return text that a spreadsheet does not take for a formula, and anything else as it is."""
-    if not isinstance(value, str):
-        return value
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

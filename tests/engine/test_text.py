@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.text import MAX_CHARS, clean_name, clean_text
+from engine.text import MAX_CHARS, clean_name, clean_text, csv_cell
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 
@@ -84,3 +84,12 @@ def test_cleaning_text_twice_changes_nothing_more(text):
 
 def test_text_keeps_lines_and_loses_controls():
     assert clean_text(" one\ntwo\t\x00\x07three\u202e ") == "one\ntwo\tthree"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1"])
+def test_no_cell_of_a_csv_is_a_formula(text):
+    assert csv_cell(text) == f"'{text}"
+
+
+def test_other_cells_stay_as_they_are():
+    assert [csv_cell(one) for one in ("a-b", "", -1.5, None, "1=1")] == ["a-b", "", -1.5, None, "1=1"]

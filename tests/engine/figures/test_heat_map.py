@@ -151,7 +151,7 @@ def test_pictures_stand_below_the_columns_only_where_all_have_one():
 
 def test_the_background_is_the_pages_own_and_a_finger_cannot_zoom():
     layout = drawn(matrix([[0.1]]))["layout"]
-    assert layout["paper_bgcolor"] == layout["plot_bgcolor"] == "rgba(0,0,0,0)"
+    assert layout["plot_bgcolor"] == "rgba(0,0,0,0)"
     assert layout["dragmode"] is False
     assert layout["xaxis"]["fixedrange"]
     assert layout["yaxis"]["fixedrange"]
