@@ -36,6 +36,7 @@ GapscopeError
 ├── TowerError                  pairs or settings that no two towers can be trained on
 ├── JudgementError              a mark on what is not stored, or of no grade there is
 │   └── TrecError               a qrels, run or topics file that cannot be read, line by line
+├── ViewFileError               a file of a view that cannot be opened again
 └── RayIngestError              Ray is not installed, out of reach, too small, or gave up
 """
 
@@ -330,6 +331,13 @@ class JudgementError(GapscopeError):
 
 class TrecError(JudgementError):
     """A qrels, run or topics file that cannot be taken; the text names the lines and the reasons."""
+
+
+class ViewFileError(GapscopeError):
+    """A file that is not of a view, or not of one that can be opened here."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The file {problem}")
 
 
 class RayIngestError(GapscopeError):

@@ -90,6 +90,7 @@ EXAMPLES = [
         {"file": "a.npz", "faults": ("row 2",)},
         "a.npz: 1 row is bad.",
     ),
+    (errors.ViewFileError("is no JSON. Choose another."), {}, "The file is no JSON. Choose another."),
 ]
 
 
