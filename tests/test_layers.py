@@ -39,6 +39,7 @@ NO_DRAWING = {
     "pages/ui/gap/lessons/catalog.py",
     "pages/ui/gap/lessons/lesson.py",
     "pages/ui/gap/lessons/words.py",
+    "pages/ui/gap/shown.py",
     "pages/ui/glossary.py",
     "pages/ui/map/paint.py",
     "pages/ui/map/sentences.py",
@@ -123,6 +124,8 @@ def word_faults(path: str, text: str) -> list[str]:
             words = "reads the environment" if path != "engine/settings.py" else ""
         elif dotted.endswith((".cache_resource", ".cache_data")) or names & {"cache_resource", "cache_data"}:
             words = "uses Streamlit's caches" if path != "pages/ui/resources.py" else ""
+        elif dotted.endswith(".plotly_chart"):
+            words = "draws a figure that cannot be taken away" if path != "pages/ui/figure.py" else ""
         elif path.startswith("engine/") and dotted == "sys.stdout":
             words = "" if path.startswith(STANDARD_OUTPUT) else "writes to standard output"
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("threading.Thread", "Thread"):
@@ -226,6 +229,7 @@ def test_the_layer_check_lets_right_code_pass(path, text):
         ("pages/x.py", "@st.cache_data\ndef f(): ..."),
         ("pages/ui/x.py", "@st.cache_resource(ttl=3)\ndef f(): ..."),
         ("pages/ui/x.py", "from streamlit import cache_data"),
+        ("pages/ui/x.py", "column.plotly_chart(figure)"),
         ("engine/x.py", "print('x')"),
         ("pages/ui/x.py", "import threading\nthreading.Thread(target=f).start()"),
         ("engine/x.py", "sys.stdout.write('x')"),
@@ -251,6 +255,7 @@ def test_the_word_check_sees_a_fault(path, text):
         ("engine/x.py", "try: ...\nexcept (OSError, ValueError): ..."),
         ("engine/x.py", "try: ...\nexcept BaseException:\n    close()\n    raise"),
         ("engine/cli/x.py", "sys.stdout.write('x')"),
+        ("pages/ui/figure.py", "st.plotly_chart(figure)"),
         ("engine/storage/x.py", "query = 'SELECT id FROM items'"),
         ("pages/x.py", "words = 'Select a map', 'DELETE'"),
     ],

@@ -21,7 +21,7 @@ def paint(count=100, **parts) -> Paint:
 
 def drawn(places=PLACES, rows=None, words=None, **parts):
     rows = np.arange(len(places)) if rows is None else rows
-    return plain_plot.figure(places, rows, paint(len(places), **parts), words or [""] * len(rows), {})["data"]
+    return plain_plot.plot(places, rows, paint(len(places), **parts), words or [""] * len(rows), {})["data"]
 
 
 def test_a_box_and_a_lasso_select_together():

@@ -14,7 +14,7 @@ import streamlit as st
 from engine.errors import EvaluationError
 from engine.ingest.samples import COLLECTION
 from engine.models.catalog import DEFAULT_RERANKER
-from pages.ui import glossary
+from pages.ui import figure, glossary
 from pages.ui.evaluate import form
 from pages.ui.frame import EVALUATE
 from pages.ui.models import wording
@@ -211,9 +211,8 @@ def _others(workspace: Workspace, chosen: KeptEvaluation, kept: Sequence[KeptEva
     for one in same:
         for row in _orders(one.evaluation, metric):
             rows.setdefault(row[0], row)
-    st.plotly_chart(
-        interval_chart(list(rows.values()), metric=_NAMES.get(metric, metric)), key="evaluation_chart"
-    )
+    chart = interval_chart(list(rows.values()), metric=_NAMES.get(metric, metric))
+    figure.show(chart, key="evaluation_chart", name=f"evaluations by {metric}")
     if len(same) > 1:
         _differences(workspace, chosen, same, metric)
     left_out = len(kept) - len(same)

@@ -14,8 +14,9 @@ from engine.storage.columns import last_change
 from engine.types import MODALITIES, Modality
 from pages.ui import resources, waiting
 from pages.ui.gap import readings
-from pages.ui.gap.address import say_refused
+from pages.ui.gap.address import Controls, say_refused
 from pages.ui.gap.lessons.lesson import TOWERS
+from pages.ui.gap.shown import Shown
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 RANGES = {"change_share": (-1.0, 2.0), "change_dims": (1, 20)}
 ONE_OF = {"change_edit": EDITS}
+CONTROLS = Controls(
+    ("change_collection", "change_between", "change_edit", "change_share", "change_dims", "change_q"),
+    RANGES,
+    ONE_OF,
+)
 _SHARE_HELP = (
     "How far both modalities are shifted towards each other along the line of their centroids. 0: as it is. "
     "1: the whole line, the centroids are one before vectors are made unit length again. Below 0 the gap is "
@@ -41,13 +47,13 @@ _EDIT_HELP = (
 )
 
 
-def draw(workspace: Workspace) -> None:
-    """Ask what to change, and draw everything that is read before and after it."""
+def draw(workspace: Workspace) -> Shown | None:
+    """Ask what to change, and draw everything that is read before and after it; return what was shown."""
     say_refused(RANGES, ONE_OF)
     infos = _collections(workspace)
     if not infos:
         st.info("This needs two kinds of items that belong together, such as pictures with captions.")
-        return
+        return None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         info = _collection(infos)
         a, b = _modalities(info)
@@ -66,13 +72,15 @@ def draw(workspace: Workspace) -> None:
     split = resources.split_of(workspace, info.name, a, b, last_change(workspace.folder, info.name))
     found = _computed(workspace, info, split, change)
     if found is None:
-        return
+        return None
     before, after, curve = found
     readings.draw(split, info, before, after, curve)
     if question:
         vector = _vector(workspace, info, question)
         if vector is not None:
             readings.lists(workspace, split, change, vector, question)
+    both = {"as it is": before} if after is before else {"as it is": before, "after the edit": after}
+    return Shown((info.name,), split.measured.seed, readings.numbers(both))
 
 
 def _collections(workspace: Workspace) -> dict[str, CollectionInfo]:

@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.errors import GapError
+from engine.report.numbers import numbers_of
+from pages.ui import figure
 from pages.ui.gap.lessons.words import about
 from pages.ui.glossary import explained
 from pages.ui.wording import plain, plural, say_error
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
     from engine.analysis.label_clusters import LabelClusters
     from engine.evaluation.metrics import Interval
     from engine.lessons.readings import Curve, Ranked, Readings
     from engine.lessons.split import Change, Split
+    from engine.report.view_file import Number
     from engine.storage.chroma import CollectionInfo
     from engine.workspace import Workspace
 
@@ -56,8 +61,8 @@ def clouds(split: Split, after: Readings, *, key: str) -> None:
     from engine.figures.clouds import cloud_chart
 
     names = (plural(split.measured.a), plural(split.measured.b))
-    figure = cloud_chart(after.places_a, after.places_b, limit=split.plane.reach, height_px=330, names=names)
-    st.plotly_chart(figure, key=key)
+    chart = cloud_chart(after.places_a, after.places_b, limit=split.plane.reach, height_px=330, names=names)
+    figure.show(chart, key=key, name=_file(split, after, "map"))
 
 
 def cosines(split: Split, after: Readings, *, key: str) -> None:
@@ -73,7 +78,14 @@ def cosines(split: Split, after: Readings, *, key: str) -> None:
         f"{b} and {b}": after.within_b,
     }
     rows = [Histogram(name, kind.counts, kind.mean) for name, kind in kinds.items()]
-    st.plotly_chart(cosine_chart(rows, EDGES, height_px=270), key=key)
+    chart = cosine_chart(rows, EDGES, height_px=270)
+    figure.show(chart, key=key, name=_file(split, after, "cosines"))
+
+
+def _file(split: Split, after: Readings, what: str) -> str:
+    """Return what a file of one figure is called."""
+    edit = "as it is" if after.change.name == "none" else f"after {after.change.name}"
+    return f"{split.measured.collection} {edit} {what}"
 
 
 def curves(split: Split, curve: Curve, at: float, *, key: str) -> None:
@@ -91,12 +103,12 @@ def curves(split: Split, curve: Curve, at: float, *, key: str) -> None:
     label = "shift as a share of the line of centroids"
     left, right = st.columns([3, 2])
     with left:
-        figure = curve_chart(curve.shares, lines, at=at, last=last, first=first, step=label)
-        st.plotly_chart(figure, key=f"{key}_curve")
+        chart = curve_chart(curve.shares, lines, at=at, last=last, first=first, step=label)
+        figure.show(chart, key=f"{key}_curve", name=f"{split.measured.collection} shifted")
     with right:
         loss = {f"loss at temperature {curve.temperature:g}": curve.loss}
-        figure = curve_chart(curve.shares, loss, at=at, last=last, first=first, step=label)
-        st.plotly_chart(figure, key=f"{key}_loss")
+        chart = curve_chart(curve.shares, loss, at=at, last=last, first=first, step=label)
+        figure.show(chart, key=f"{key}_loss", name=f"{split.measured.collection} loss by shift")
     least = curve.shares[min(range(len(curve.loss)), key=curve.loss.__getitem__)]
     st.caption(
         plain(
@@ -151,6 +163,18 @@ def _rows(split: Split, before: Readings, after: Readings) -> list[tuple[str, st
                 f"{new_one.one_modality:.0%}",
             ),
         ]
+    return found
+
+
+def numbers(by_name: Mapping[str, Readings]) -> dict[str, Number]:
+    """Return what the tables and figures show of readings, by their names."""
+    from engine.lessons.readings import KS
+
+    found: dict[str, Number] = {}
+    for name, one in by_name.items():
+        ways = {"a_to_b": one.a_to_b, "b_to_a": one.b_to_a}
+        recalls = {way: {f"R@{k}": ranks.recall(k) for k in KS} for way, ranks in ways.items()}
+        found |= numbers_of(one, name) | numbers_of(recalls, name)
     return found
 
 

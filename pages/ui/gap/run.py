@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from pages.ui import figure
 from pages.ui.wording import plain
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def title(collection: str, settings: TowerSettings) -> str:
     )
 
 
-def draw(trained: TrainedTowers, expected: str, *, name: str) -> None:
-    """Draw a training that has ended; the slider walks through it."""
+def draw(trained: TrainedTowers, expected: str, *, name: str) -> Snapshot:
+    """Draw a training that has ended; the slider walks through it, and the step it is at is returned."""
     snapshots = trained.snapshots
     st.markdown(plain(_outcome(snapshots[-1], expected)))
     if trained.features.unread:
@@ -47,7 +48,10 @@ def draw(trained: TrainedTowers, expected: str, *, name: str) -> None:
     steps = [one.step for one in snapshots]
     at = steps[-1]
     if len(steps) > 1:
-        at = st.select_slider("Step", steps, value=steps[-1], key=f"towers_step_{name}")
+        key = f"towers_step_{name}"
+        if st.session_state.get(key) not in steps:  # of another training
+            st.session_state.pop(key, None)
+        at = st.select_slider("Step", steps, value=steps[-1], key=key)
     shown = snapshots[steps.index(at)]
     clouds(snapshots, steps.index(at), by=snapshots[-1], name=name)
     numbers(shown)
@@ -65,6 +69,7 @@ def draw(trained: TrainedTowers, expected: str, *, name: str) -> None:
     with st.expander("Why, and the trap", icon=":material/lightbulb:"):
         st.markdown(plain(WHY))
         st.markdown(plain(TRAP))
+    return shown
 
 
 def clouds(snapshots: Sequence[Snapshot], at: int, *, by: Snapshot, name: str) -> None:
@@ -74,7 +79,9 @@ def clouds(snapshots: Sequence[Snapshot], at: int, *, by: Snapshot, name: str) -
 
     found = places(snapshots, by)
     reach = 1.05 * max(float(np.abs(part).max()) for both in found for part in both)
-    st.plotly_chart(cloud_chart(*found[at], limit=reach), key=f"towers_clouds_{name}")
+    step = snapshots[at].step
+    chart = cloud_chart(*found[at], limit=reach)
+    figure.show(chart, key=f"towers_clouds_{name}", name=f"two towers at step {step}")
 
 
 def numbers(shown: Snapshot) -> None:
@@ -123,7 +130,8 @@ def cosines(shown: Snapshot, name: str) -> None:
         "text and text": shown.text_text,
     }
     rows = [Histogram(label, one.counts, one.mean) for label, one in kinds.items()]
-    st.plotly_chart(cosine_chart(rows, EDGES), key=f"towers_cosines_{name}")
+    chart = cosine_chart(rows, EDGES)
+    figure.show(chart, key=f"towers_cosines_{name}", name=f"cosines of two towers at step {shown.step}")
 
 
 def curves(snapshots: Sequence[Snapshot], at: int, name: str) -> None:
@@ -138,4 +146,5 @@ def curves(snapshots: Sequence[Snapshot], at: int, name: str) -> None:
     if snapshots[-1].held_out:
         lines["R@1 held out"] = [one.held_out.text_to_image if one.held_out else 0.0 for one in snapshots]
     steps = [one.step for one in snapshots]
-    st.plotly_chart(curve_chart(steps, lines, at=at, last=steps[-1]), key=f"towers_curves_{name}")
+    chart = curve_chart(steps, lines, at=at, last=steps[-1])
+    figure.show(chart, key=f"towers_curves_{name}", name="training of two towers")

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages.ui import frame
+from engine.report.numbers import numbers_of
+from pages.ui import figure, frame
+from pages.ui.gap.address import Controls
 from pages.ui.gap.lessons.lesson import SAMPLES, TOWERS, Stage
 from pages.ui.gap.settings import collections
+from pages.ui.gap.shown import Shown
 from pages.ui.glossary import explained
 from pages.ui.wording import plain, plural
 
@@ -37,14 +40,23 @@ _PLANE = (
 )
 
 
-def draw(workspace: Workspace) -> None:
-    """Draw two collections beside each other, each as a map with what its vectors say."""
+def controls() -> Controls:
+    """Return what can be chosen on both sides."""
+    from engine.lessons.picture import PROJECTED
+
+    sides = ("left", "right")
+    names = tuple(f"{side}_{name}" for side in sides for name in ("collection", "projection"))
+    return Controls(names, one_of={f"{side}_projection": PROJECTED for side in sides})
+
+
+def draw(workspace: Workspace) -> Shown | None:
+    """Draw two collections beside each other, each as a map with what its vectors say; return those."""
     names = collections(workspace)
     left, right = st.columns(2, gap="large")
     with left:
-        _one(workspace, names, TOWERS, "PCA along the gap", side="left")
+        one = _one(workspace, names, TOWERS, "PCA along the gap", side="left")
     with right:
-        _one(workspace, names, SAMPLES, "UMAP", side="right")
+        other = _one(workspace, names, SAMPLES, "UMAP", side="right")
     st.caption(_PLANE)
     with st.container(horizontal=True):
         for label, view, icon in (
@@ -52,10 +64,16 @@ def draw(workspace: Workspace) -> None:
             ("Make a gap yourself", "Train", ":material/play_arrow:"),
         ):
             st.page_link(frame.GAP_LAB, label=label, icon=icon, query_params={"view": view})
+    if one is None or other is None:
+        return None
+    numbers = numbers_of(one[1], "left") | numbers_of(other[1], "right")
+    return Shown(tuple(dict.fromkeys((one[0].collection, other[0].collection))), one[0].seed, numbers)
 
 
-def _one(workspace: Workspace, names: list[str], home: str, projected: Projected, *, side: str) -> None:
-    """Draw one collection: what is chosen, its places, its numbers and why."""
+def _one(
+    workspace: Workspace, names: list[str], home: str, projected: Projected, *, side: str
+) -> tuple[Pairs, GapNumbers] | None:
+    """Draw one collection: what is chosen, its places, its numbers and why; return its numbers."""
     from engine.lessons.picture import PROJECTED
 
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -76,9 +94,8 @@ def _one(workspace: Workspace, names: list[str], home: str, projected: Projected
         )
     stage = Stage(workspace, name or names[0], side)
     numbers = stage.computed(_numbers, "numbers", title="Measuring the vectors")
-    places = stage.computed(
+    places = Stage(workspace, stage.collection, f"{side}_places").computed(
         _umap if drawn == "UMAP" else _pca,
-        "places",
         drawn,
         title="Drawing by UMAP, which is compiled the first time" if drawn == "UMAP" else "Drawing by PCA",
         quick=drawn != "UMAP",
@@ -86,9 +103,10 @@ def _one(workspace: Workspace, names: list[str], home: str, projected: Projected
     if numbers is not None:
         st.subheader(numbers[1].form.capitalize(), anchor=False)
     if places is not None:
-        _picture(places, stage)
+        _picture(places, stage, drawn or projected)
     if numbers is not None:
         _say(*numbers)
+    return numbers if places is not None else None
 
 
 def _numbers(folder: DataFolder, collection: str, watch: Watch) -> tuple[Pairs, GapNumbers]:
@@ -113,16 +131,14 @@ def _umap(folder: DataFolder, collection: str, watch: Watch) -> Places:
     return places_of(read_pairs(folder, collection), "UMAP", watch)
 
 
-def _picture(places: Places, stage: Stage) -> None:
+def _picture(places: Places, stage: Stage, drawn: Projected) -> None:
     from engine.figures.clouds import cloud_chart
 
     both = np.concatenate([places.x, places.y])
     middle = (both.min(0) + both.max(0)) / 2  # UMAP's places lie anywhere
     reach = 1.08 * max(float(np.abs(both - middle).max()), 1e-3)
-    st.plotly_chart(
-        cloud_chart(places.x - middle, places.y - middle, limit=reach, height_px=330),
-        key=stage.key("picture"),
-    )
+    chart = cloud_chart(places.x - middle, places.y - middle, limit=reach, height_px=330)
+    figure.show(chart, key=stage.key("picture"), name=f"{stage.collection} {drawn}")
     if places.note:
         st.caption(plain(places.note))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.analysis.two_towers import STARTS, TowerSettings
-from pages.ui.gap.address import say_refused
+from pages.ui.gap.address import Controls, say_refused
 
 if TYPE_CHECKING:
     from engine.workspace import Workspace
@@ -20,6 +20,11 @@ EXPECTED = ("two islands", "partly mixed", "one mixed cloud")
 # What an address may ask for: between two numbers, or one of some.
 RANGES = {"mismatched": (0.0, 1.0), "steps": (1, 5_000), "seed": (0, 2**32 - 1), "held_out": (0.0, 0.9)}
 ONE_OF: dict[str, list[str]] = {"temperature": [f"{one:g}" for one in TEMPERATURES], "start": [*STARTS]}
+CONTROLS = Controls(
+    ("collection", *RANGES, *ONE_OF, "expected", "towers_step_a"),
+    {**RANGES, "towers_step_a": (0, 5_000)},
+    {**ONE_OF, "expected": EXPECTED},
+)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from engine.jobs.tower_computation import training_of
+from engine.report.numbers import numbers_of
 from pages.ui import resources
 from pages.ui.frame import errors
 from pages.ui.gap import keep, run
+from pages.ui.gap.shown import Shown
 from pages.ui.wording import plain, say_error
 
 if TYPE_CHECKING:
-    from engine.analysis.two_towers import TowerSettings
+    from engine.analysis.two_towers import Snapshot, TowerSettings
     from engine.background import Work
     from engine.jobs.computed import Computations
     from engine.jobs.queue import Jobs
@@ -21,31 +24,50 @@ if TYPE_CHECKING:
     from pages.ui.gap.settings import Asked
 
 _LIVE_SECONDS = 0.7  # between two drawings of a training that runs
+_AGAIN = "towers_again"  # in the session: to be trained without a press
 _RUNS = "tower_runs"  # in the session: what was trained last, and before
 
 
-def draw(workspace: Workspace, jobs: Jobs, asked: Asked) -> None:
-    """Begin what is asked for, and draw the last run, beside the one before where that is wanted."""
+def draw(workspace: Workspace, jobs: Jobs, asked: Asked) -> Shown | None:
+    """Begin what is asked for, and draw the last run, beside the one before where that is wanted.
+
+    Returns what the last run showed.
+    """
     runs: list[tuple[str, TowerSettings, str]] = st.session_state.setdefault(_RUNS, [])
-    if asked.pressed:
+    if asked.pressed or st.session_state.pop(_AGAIN, False):
         wanted = (asked.collection, asked.settings, asked.expected)
         runs[:] = [*(one for one in runs if one[:2] != wanted[:2]), wanted][-2:]
         resources.works().begin(training_of(workspace, *wanted[:2]))
     if not runs:
         st.caption(run.BEFORE)
-        return
+        return None
     both = len(runs) > 1 and st.toggle("Beside it the run before", key="towers_both")
-    if not both:
-        if _one(workspace, *runs[-1], name="a"):
+    seen: Snapshot | None = None
+    if both:
+        for place, column in enumerate(st.columns(2)):
+            with column:
+                seen = _one(workspace, *runs[place], name="ba"[place])
+    else:
+        seen = _one(workspace, *runs[-1], name="a")
+        if seen:
             keep.draw(jobs, *runs[-1][:2])
-        return
-    for place, column in enumerate(st.columns(2)):
-        with column:
-            _one(workspace, *runs[place], name="ba"[place])
+    return None if seen is None else _shown(*runs[-1], seen)
 
 
-def _one(workspace: Workspace, collection: str, settings: TowerSettings, expected: str, *, name: str) -> bool:
-    """Draw a run as it stands, and tell whether it has been trained to its end."""
+def begin_again() -> None:
+    """Let the next drawing train what its controls ask for, as if the button had been pressed."""
+    st.session_state[_AGAIN] = True
+
+
+def _shown(collection: str, settings: TowerSettings, expected: str, seen: Snapshot) -> Shown:
+    asked = {"collection": collection, **asdict(settings), **({"expected": expected} if expected else {})}
+    return Shown((collection,), settings.seed, numbers_of(seen), asked)
+
+
+def _one(
+    workspace: Workspace, collection: str, settings: TowerSettings, expected: str, *, name: str
+) -> Snapshot | None:
+    """Draw a run as it stands, and return the step that is looked at if it was trained to its end."""
     works = resources.works()
     work = works.find(training_of(workspace, collection, settings))
     st.subheader(plain(run.title(collection, settings)), anchor=False)
@@ -54,12 +76,12 @@ def _one(workspace: Workspace, collection: str, settings: TowerSettings, expecte
     elif work.active:
         live(works, work, name)
     elif work.state == "done":
-        run.draw(work.result, expected, name=name)
+        return run.draw(work.result, expected, name=name)
     elif work.error:
         say_error(work.error)
     else:
         st.caption("It was cancelled.")
-    return work is not None and work.state == "done"
+    return None
 
 
 def live(works: Computations, work: Work, name: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui.gap import change, see, settings, training
+from pages.ui.gap import change, see, settings, take, training
 from pages.ui.gap.lessons import walk
 from pages.ui.wording import plain
 
@@ -32,11 +32,13 @@ def draw(workspace: Workspace, jobs: Jobs) -> None:
         bind="query-params",
         label_visibility="collapsed",
     )
+    take.say_opened()
     if view == TRAIN:
-        training.draw(workspace, jobs, settings.ask(settings.collections(workspace)))
+        shown = training.draw(workspace, jobs, settings.ask(settings.collections(workspace)))
     elif view == CHANGE:
-        change.draw(workspace)
+        shown = change.draw(workspace)
     elif view == LESSONS:
-        walk.draw(workspace)
+        shown = walk.draw(workspace)
     else:
-        see.draw(workspace)
+        shown = see.draw(workspace)
+    take.draw(workspace, view or SEE, shown)

@@ -11,6 +11,7 @@ import streamlit as st
 
 from engine.storage.columns import read_items
 from pages.ui import cards, resources
+from pages.ui.figure import file_stem
 from pages.ui.frame import errors
 from pages.ui.map import paint, plain_plot
 from pages.ui.map.colours import colouring
@@ -56,6 +57,7 @@ def canvas(
     painted = _paint(drawn, colours, choice, landed)
     symbols = len(drawn.columns.present) > 1 and choice.colour != "modality"
     changed = f"map_changed_{name}"
+    file = file_stem(f"{drawn.map.collection} {drawn.map.projection.method}")
 
     @st.fragment
     def show() -> None:
@@ -67,7 +69,7 @@ def canvas(
                 heard = plain_plot.draw(*parts, height_px=height_px, on_select=told, words_of=words)
             else:
                 tip = partial(_tip, workspace, drawn)
-                heard = draw(*parts, height_px=height_px, on_select=told, tip_of=tip)
+                heard = draw(*parts, file=file, height_px=height_px, on_select=told, tip_of=tip)
             if st.session_state.pop(changed, False):
                 chosen().select(drawn.ids(heard.selected))
                 st.rerun(scope="app")

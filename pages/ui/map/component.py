@@ -22,7 +22,7 @@ import streamlit as st
 # A component of an app that is no installed package takes its script as one string. So the modules are
 # joined into one scope, each after those that it imports, without their import lines and the word export;
 # an editor, and a browser, still reads each file as the module that it is.
-_MODULES = ("data", "camera", "shaders", "draw", "select", "tip", "input", "main")
+_MODULES = ("data", "camera", "shaders", "draw", "select", "tip", "save", "input", "main")
 _IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
 _KEYS = (
@@ -41,7 +41,8 @@ _HTML = f"""<div class="gs-canvas">
 <button type="button" data-tool="in" aria-label="Zoom in" title="Zoom in (key +)">+</button>
 <button type="button" data-tool="out" aria-label="Zoom out" title="Zoom out (key -)">−</button>
 <button type="button" data-tool="fit" title="Show all (key 0)">Fit</button>
-<button type="button" data-tool="none" title="Select nothing">Clear</button></div></div>"""
+<button type="button" data-tool="none" title="Select nothing">Clear</button>
+<button type="button" data-tool="save" title="Save what is in sight as a PNG">Save</button></div></div>"""
 _CSS = """
 .gs-canvas {position: relative; width: 100%; height: var(--gs-height, 560px); border-radius: .6rem;
   background: color-mix(in srgb, var(--st-text-color) 4%, transparent); overflow: hidden;}
@@ -160,18 +161,20 @@ def draw(
     version: str,
     paint: Paint,
     *,
+    file: str = "map",
     height_px: int = 560,
     on_select: Callable[[], None] = lambda: None,
     tip_of: Callable[[int], Mapping[str, Any] | None] = lambda row: None,
 ) -> Heard:
     """Draw a map and return what was done on it.
 
-    places: (n, 2 or 3) float32; version changes whenever they do; name tells maps of one page apart. tip_of
-    gives what is shown of a row that is hovered over: {"picture", "name", "words"}.
+    places: (n, 2 or 3) float32; version changes whenever they do; name tells maps of one page apart; file
+    is the name of the picture that can be saved, without its ending. tip_of gives what is shown of a row that
+    is hovered over: {"picture", "name", "words"}.
     """
     count, dims = places.shape
     sent, low, step = quantised(places)
-    head = {"kind": "points", "map": name, "version": version, "n": count, "dims": dims}
+    head = {"kind": "points", "map": name, "version": version, "n": count, "dims": dims, "file": file}
     points = pack({**head, "low": low, "step": step}, {"places": sent})
     with st.container(key=f"map_{name}", gap=None):
         st.html(f"<style>.st-key-map_{name} {{--gs-height: {height_px}px;}}</style>")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from pages.ui import figure
 from pages.ui.map.component import Heard, Paint
 
 MOST = 5_000  # points of SVG that a browser still moves
@@ -38,9 +39,10 @@ def draw(
         st.caption(f"Showing {len(rows):,} of {len(places):,} points; a lasso selects among all of them.")
     if places.shape[1] == 3:
         st.caption("The plain plot shows the first two of three axes.")
-    done = st.plotly_chart(
-        figure(places, rows, paint, words_of(rows), _layout(version, height_px)),
+    done = figure.show(
+        plot(places, rows, paint, words_of(rows), _layout(version, height_px)),
         key=f"map_plain_{name}",
+        name=f"map {name}",
         on_select=on_select,
         selection_mode=("lasso", "box"),
         config={"scrollZoom": True, "displaylogo": False},
@@ -56,7 +58,7 @@ def shown_rows(count: int, marked: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([some, marked]))
 
 
-def figure(
+def plot(
     places: np.ndarray, rows: np.ndarray, paint: Paint, words: Sequence[str], layout: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return a plotly figure of some rows with their words, the lines between pairs, and the question.

@@ -18,7 +18,7 @@ import streamlit as st
 from engine.errors import MediaError
 from engine.models.base import ModelChoice, slowest_ingested
 from engine.models.catalog import DEFAULT_MODEL
-from pages.ui import glossary
+from pages.ui import figure, glossary
 from pages.ui.frame import errors
 from pages.ui.resources import sample_uri
 from pages.ui.wording import plain, plural, say_error
@@ -389,7 +389,7 @@ def _map(matrix: Matrix, handful: Handful, *, title: str, label: str, key: str) 
         with st.container(key=box):
             pictures = {one.id: one.uri for one in handful.offers}
             chart = heat_map(matrix, colour_label=label, pictures=pictures)
-            st.plotly_chart(chart, key=f"play_chart_{key}", config={"displayModeBar": False})
+            figure.show(chart, key=f"play_chart_{key}", name=f"{key} by {matrix.model}")
     for note in matrix.notes:
         st.caption(plain(note.replace(matrix.model, name)))
     if matrix.read:

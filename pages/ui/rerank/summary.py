@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.types import MODALITIES, Modality
-from pages.ui import frame, marks
+from pages.ui import figure, frame, marks
 from pages.ui.evaluate.results import worse_questions
 from pages.ui.rerank import lists, wording
 from pages.ui.wording import plain, plural
@@ -187,7 +187,7 @@ def _summary(view: View, name: str, one: Comparison, gains: Mapping[str, int], *
         st.caption(note)
     chart, named = st.columns([3, 2], gap="large") if alone else (st.container(), st.container())
     with chart:
-        _chart(one, gains, key)
+        _chart(one, gains, key, name)
     with named:
         st.html(
             f'<div class="gs-moved">{_moved("▲ Biggest climbers", one.climbers(_NAMED))}'
@@ -195,12 +195,12 @@ def _summary(view: View, name: str, one: Comparison, gains: Mapping[str, int], *
         )
 
 
-def _chart(one: Comparison, gains: Mapping[str, int], key: str) -> None:
+def _chart(one: Comparison, gains: Mapping[str, int], key: str, name: str) -> None:
     from engine.figures.bump_chart import bump_chart
 
     lines = one.drawn(_LINES, [id_ for id_ in gains if any(move.item.id == id_ for move in one.moves)])
     with st.container(key=key):
-        st.plotly_chart(bump_chart(lines, right=gains), key=f"{key}_plot", config={"displayModeBar": False})
+        figure.show(bump_chart(lines, right=gains), key=f"{key}_plot", name=f"ranks by {name}")
     if len(lines) < len(one.moves):
         st.caption(f"{len(lines):,} of {len(one.moves):,} are drawn: the best ranks before or after.")
 

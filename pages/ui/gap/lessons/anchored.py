@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from engine.report.numbers import numbers_of
 from pages.ui.gap.lessons.lesson import SAMPLES, TOWERS, Answer, Lesson, Stage
 from pages.ui.gap.lessons.words import about
 
@@ -65,6 +66,10 @@ def _draw(stage: Stage) -> Answer | None:
             f"k = {space.k}",
             f"seed {found.held.seed}",
         ),
+        numbers_of({"raw": raw, "by_top": found.by_top, "changes": found.changes})
+        | ({} if samples is None else numbers_of(samples[1], SAMPLES)),
+        found.held.seed,
+        beside=() if samples is None else (SAMPLES,),
     )
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import streamlit as st
 
 from engine.lessons.closed import CHOSEN
+from engine.report.numbers import numbers_of
+from pages.ui import figure
 from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
 from pages.ui.gap.lessons.words import about
 
@@ -73,6 +75,8 @@ def _draw(stage: Stage) -> Answer | None:
             f"k = {found.k}",
             f"split by seed {pairs.seed}",
         ),
+        numbers_of(found),
+        pairs.seed,
     )
 
 
@@ -85,10 +89,10 @@ def _clouds(stage: Stage, found: Ladder) -> None:
         float(np.abs(part).max()) for one in both.values() for part in (one.places_x, one.places_y)
     )
     for column, (name, one) in zip(st.columns(2), both.items(), strict=True):
-        column.markdown(f"**{name.capitalize()}**, in the plane of the gap as it was")
-        column.plotly_chart(
-            cloud_chart(one.places_x, one.places_y, limit=reach, height_px=300), key=stage.key(name)
-        )
+        with column:
+            st.markdown(f"**{name.capitalize()}**, in the plane of the gap as it was")
+            chart = cloud_chart(one.places_x, one.places_y, limit=reach, height_px=300)
+            figure.show(chart, key=stage.key(name), name=f"{stage.collection} {name} the treatment")
 
 
 def _table(found: Ladder) -> str:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from engine.report.numbers import numbers_of
+from pages.ui import figure
 from pages.ui.gap.lessons.lesson import Answer, Lesson, Stage
 
 if TYPE_CHECKING:
@@ -25,9 +27,8 @@ def _draw(stage: Stage) -> Answer | None:
         bias = st.toggle("Biases", key=stage.key("bias"), bind="query-params")
     found = {one: cones(one, bias=bias) for one in ACTIVATIONS}
     lines: dict[str, list[float]] = {one: cone.within.tolist() for one, cone in found.items()}
-    st.plotly_chart(
-        curve_chart(range(LAYERS + 1), lines, at=depth, last=LAYERS, step="layers"), key=stage.key("chart")
-    )
+    chart = curve_chart(range(LAYERS + 1), lines, at=depth, last=LAYERS, step="layers")
+    figure.show(chart, key=stage.key("chart"), name="cones by depth")
     relu = float(found["ReLU"].within[depth])
     word = _NONE if relu < _SEEN else _WIDE if relu <= _BROAD else _NARROW
     biases = f"biases of spread {BIAS:g}" if bias else "no biases"
@@ -35,9 +36,9 @@ def _draw(stage: Stage) -> Answer | None:
         f"Mean cosine of n = {INPUTS} inputs, orthogonal to each other, after {depth} layers of width "
         f"{WIDTH}; weights by He's initialisation, {biases}, seeds 0 and 1. No collection, nothing trained."
     )
-    return Answer(
-        word, _said(found["ReLU"], depth, {one: cone.within[depth] for one, cone in found.items()}), about
-    )
+    at: dict[str, float] = {one: float(cone.within[depth]) for one, cone in found.items()}
+    two = {"between": float(found["ReLU"].between[depth]), "apart": float(found["ReLU"].apart[depth])}
+    return Answer(word, _said(found["ReLU"], depth, at), about, numbers_of({"within": at, "ReLU": two}), 0)
 
 
 def _said(relu: Cones, depth: int, at: dict[str, float]) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.ui import figure
+from pages.ui.gap import readings
 from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
 from pages.ui.gap.lessons.words import about
 from pages.ui.wording import plain, plural
@@ -61,6 +63,8 @@ def _draw(stage: Stage) -> Answer | None:
             "95 % intervals",
             "k = 10 for hubs",
         ),
+        readings.numbers({"none": before, **{one.name: one.readings for one in tried if one.readings}}),
+        split.measured.seed,
     )
 
 
@@ -78,7 +82,8 @@ def _figures(stage: Stage, split: Split, before: Readings, tried: list[Tried]) -
     ways = (f"{a} to {b}", f"{b} to {a}")
     rows = [("none", before), *((one.name, one.readings) for one in tried if one.readings)]
     points = [Point(name, one.l2m, one.a_to_b.recall(1), one.b_to_a.recall(1)) for name, one in rows]
-    st.plotly_chart(edits_chart(points, ways=ways), key=stage.key("chart"))
+    chart = edits_chart(points, ways=ways)
+    figure.show(chart, key=stage.key("chart"), name=f"{stage.collection} after five edits")
     st.caption(f"A full mark is {ways[0]}, an open one {ways[1]}.")
     st.dataframe(
         {

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from engine.report.numbers import numbers_of
+from pages.ui import figure
 from pages.ui.gap.lessons.lesson import Answer, Lesson, Stage
 from pages.ui.gap.lessons.words import about
 from pages.ui.resources import thumbnail_uri
@@ -55,7 +57,15 @@ def _draw(stage: Stage) -> Answer | None:
         _WORDS[found.nearest],
         _said(named.names[first], found),
         about(named.pairs),
+        numbers_of(found) | _cosines(found),
+        named.pairs.seed,
     )
+
+
+def _cosines(found: FourThings) -> dict[str, float]:
+    """Return the cosines of the first picture by what it is compared with."""
+    names = ("its own caption", "the other picture", "the other caption")
+    return {f"cosine with {name}": float(one) for name, one in zip(names, found.cosines[0, 1:], strict=True)}
 
 
 def _chosen(stage: Stage, named: NamedPairs, name: str, label: str, preset: int) -> int:
@@ -89,11 +99,8 @@ def _map(stage: Stage, named: NamedPairs, rows: tuple[int, int], found: FourThin
     ]
     matrix = Matrix(tuple(sides), tuple(sides), found.cosines.astype(np.float32), named.pairs.model, "cosine")
     with st.container(key=stage.key("map")):
-        st.plotly_chart(
-            heat_map(matrix, colour_label="cosine"),
-            key=stage.key("chart"),
-            config={"displayModeBar": False},
-        )
+        chart = heat_map(matrix, colour_label="cosine")
+        figure.show(chart, key=stage.key("chart"), name=f"{stage.collection} four things")
 
 
 def _said(name: str, found: FourThings) -> str:
@@ -132,4 +139,5 @@ LESSON = Lesson(
     notes="Let the room vote with hands before you reveal. Then choose two pictures that have nothing in "
     "common, and ask again: is the other picture still nearer than the caption? Read the first row of "
     "the map only.",
+    open=("four_first", "four_second"),
 )

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from engine.report.numbers import numbers_of
+from pages.ui import figure
 from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
 from pages.ui.gap.lessons.words import about
-from pages.ui.wording import plural
 
 if TYPE_CHECKING:
     from engine.lessons.histograms import FourHistograms
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from engine.storage.data_folder import DataFolder
 
 _CLOSER, _FARTHER, _SAME = "closer", "farther apart", "about the same"
+_KINDS = ("matching pairs", "other pairs across", "pictures and pictures", "texts and texts")
 _NEAR = 0.05  # a difference of median cosines below it is none that can be seen
 
 
@@ -33,20 +35,20 @@ def _draw(stage: Stage) -> Answer | None:
     if found is None:
         return None
     pairs, four = found
-    kinds = {
-        "matching pairs": four.paired,
-        "other pairs across": four.unpaired,
-        f"{plural(pairs.a)} and {plural(pairs.a)}": four.within_a,
-        f"{plural(pairs.b)} and {plural(pairs.b)}": four.within_b,
-    }
+    kinds = dict(zip(_KINDS, (four.paired, four.unpaired, four.within_a, four.within_b), strict=True))
     chosen = st.pills(
-        "Histograms", list(kinds), default=list(kinds), selection_mode="multi", key=stage.key("shown")
+        "Histograms",
+        list(kinds),
+        default=list(kinds),
+        selection_mode="multi",
+        key=stage.key("shown"),
+        bind="query-params",
     )
     from engine.figures.cosine_histograms import Histogram, cosine_chart
     from engine.lessons.histograms import EDGES
 
     rows = [Histogram(name, kinds[name].counts, kinds[name].mean) for name in kinds if name in chosen]
-    st.plotly_chart(cosine_chart(rows, EDGES), key=stage.key("chart"))
+    figure.show(cosine_chart(rows, EDGES), key=stage.key("chart"), name=f"{stage.collection} cosines")
     apart = four.paired.median - four.within_a.median
     word = _SAME if abs(apart) < _NEAR else _CLOSER if apart > 0 else _FARTHER
     return Answer(
@@ -56,6 +58,8 @@ def _draw(stage: Stage) -> Answer | None:
         f"{four.beaten:.0%} of all draws; a matching pair is nearer than a picture and another caption in "
         f"{four.auc:.1%}{_found_first(four)}.",
         about(pairs),
+        numbers_of(four),
+        pairs.seed,
     )
 
 
@@ -88,4 +92,6 @@ LESSON = Lesson(
     "matching pairs: the room sees that the match is the smaller number. Switch on other pairs across: the "
     "match is the larger one of what it competes with.",
     home=TOWERS,
+    one_of={"histograms_shown": _KINDS},
+    many=("histograms_shown",),
 )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from engine.report.numbers import numbers_of
+from pages.ui import figure
 from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
 from pages.ui.gap.lessons.words import about
 from pages.ui.gap.settings import EXPECTED
@@ -50,7 +52,7 @@ def _draw(stage: Stage) -> Answer | None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**PCA along the gap**: from left to right, the line of centroids")
-        _cloud(found.pca, stage.key("pca"))
+        _cloud(found.pca, stage.key("pca"), f"{stage.collection} by PCA along the gap")
     with right:
         n_neighbors, seed = _asked(stage)
         flat = stage.computed(
@@ -62,14 +64,16 @@ def _draw(stage: Stage) -> Answer | None:
             quick=False,
         )
         if flat:
-            _cloud(flat, stage.key("flat"))
+            _cloud(flat, stage.key("flat"), f"{stage.collection} by UMAP")
     from engine.figures.axis_histograms import axis_chart
     from engine.lessons.picture import form_of
 
     along = axis_chart(found.counts_x, found.counts_y, found.edges, axis="place along the line of centroids")
-    st.plotly_chart(along, key=stage.key("along"))
+    figure.show(along, key=stage.key("along"), name=f"{stage.collection} along the gap")
     more = [f"UMAP with n_neighbors = {n_neighbors} and seed {seed}"] if flat else []
-    return Answer(form_of(found.crossing), _said(pairs, found, flat), about(pairs, f"k = {found.k}", *more))
+    numbers = numbers_of(found) | numbers_of(flat, "umap")
+    said = _said(pairs, found, flat)
+    return Answer(form_of(found.crossing), said, about(pairs, f"k = {found.k}", *more), numbers, pairs.seed)
 
 
 def _asked(stage: Stage) -> tuple[int, int]:
@@ -89,11 +93,11 @@ def _asked(stage: Stage) -> tuple[int, int]:
     return n_neighbors or 15, int(seed or 0)
 
 
-def _cloud(flat: Flat, key: str) -> None:
+def _cloud(flat: Flat, key: str, name: str) -> None:
     from engine.figures.clouds import cloud_chart
 
     reach = 1.05 * max(float(np.abs(part).max()) for part in (flat.x, flat.y)) or 1.0
-    st.plotly_chart(cloud_chart(flat.x, flat.y, limit=reach), key=key)
+    figure.show(cloud_chart(flat.x, flat.y, limit=reach), key=key, name=name)
 
 
 def _said(pairs: Pairs, found: Islands, flat: Flat | None) -> str:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from engine.jobs.lesson_computation import lesson_of
 from pages.ui import resources, waiting
+from pages.ui.gap.address import Controls
 
 if TYPE_CHECKING:
     from engine.progress import Watch
+    from engine.report.view_file import Number
     from engine.storage.data_folder import DataFolder
     from engine.workspace import Workspace
 
@@ -22,12 +24,16 @@ T = TypeVar("T")
 class Answer:
     """What came out: `found` is one of the lesson's choices, "" where none is the right one.
 
-    `said` tells it with its numbers, `about` what they were computed from: n, k, model, seed.
+    `said` tells it with its numbers, `about` what they were computed from: n, k, model, seed. `numbers` are
+    all that it shows, by name, `seed` that of its draws, `beside` the collections it read beside its own.
     """
 
     found: str
     said: str
     about: str
+    numbers: Mapping[str, Number]
+    seed: int
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ class Lesson:
 
     It returns None where there is none yet. `why` are three sentences, `notes` are for who speaks.
     `home` is the collection it plays on unless another is chosen; one that needs none has "". What an address
-    may ask for: `ranges` and `one_of` by the names of the controls.
+    may ask for: `ranges` and `one_of` by the names of the controls, `open` names those that may be any words,
+    `many` those of which several are chosen.
     """
 
     number: int
@@ -84,3 +91,12 @@ class Lesson:
     home: str = SAMPLES
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     one_of: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    open: tuple[str, ...] = ()
+    many: tuple[str, ...] = ()
+
+    @property
+    def controls(self) -> Controls:
+        """Return its controls, with the collection and what was expected."""
+        names = [*self.ranges, *self.one_of, *self.open]
+        own = (f"{self.slug}_collection", f"{self.slug}_expected")
+        return Controls((*own, *names), self.ranges, {**self.one_of, own[1]: self.choices}, self.many)

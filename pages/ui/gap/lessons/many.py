@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from engine.report.numbers import numbers_of
 from engine.storage.columns import last_change
+from pages.ui import figure
 from pages.ui.gap.lessons.lesson import Answer, Lesson, Stage
 from pages.ui.wording import plain, plural
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from engine.evaluation.pair_gap import PairGap
     from engine.lessons.many import Dots, Trend
     from engine.progress import Watch
+    from engine.report.view_file import Number
     from engine.storage.data_folder import DataFolder
 
 _WORSE, _BETTER, _UNTOLD = "yes, worse", "no, better", "these cannot tell"
@@ -66,7 +69,21 @@ def _draw(stage: Stage) -> Answer | None:
     st.dataframe([_row(one) for one in rows], hide_index=True, width="stretch")
     name = measure or _MEASURES[0]
     _dots(stage, found, name)
-    return _answer(found, name, trends[_MEASURES.index(name)])
+    trend = trends[_MEASURES.index(name)]
+    read = {one.collection for one in found.dots} - {stage.collection}
+    numbers = _numbers(rows, found, trend)
+    return Answer(*_answer(found, name, trend), numbers, found.seed, beside=tuple(sorted(read)))
+
+
+def _numbers(rows: list[PairGap], found: Dots, trend: Trend | None) -> dict[str, Number]:
+    """Return what the table and the chart show."""
+    matrix = {}
+    for one in rows:
+        ways = (one.of_pairs.a_to_b, one.of_pairs.b_to_a) if one.of_pairs else (None, None)
+        firsts = [way.hits["1"].mean if way else None for way in ways]
+        kept = {"l2m": one.l2m, "rmg": one.rmg, "pairs": one.pairs}
+        matrix[f"{one.a} and {one.b}"] = kept | dict(zip(("R@1 there", "R@1 back"), firsts, strict=True))
+    return numbers_of({"matrix": matrix, "dots": found.dots, "n": found.n, "trend": trend})
 
 
 def _row(one: PairGap) -> dict[str, str]:
@@ -102,9 +119,8 @@ def _dots(stage: Stage, found: Dots, name: str) -> None:
             )
             for one in found.dots
         ]
-        st.plotly_chart(
-            gap_dots_chart(marks, measure=name, chance=1 / found.n), key=stage.key("chart"), width="stretch"
-        )
+        chart = gap_dots_chart(marks, measure=name, chance=1 / found.n)
+        figure.show(chart, key=stage.key("chart"), name=f"{name} against recall")
         st.download_button(
             "CSV, one line per dot",
             to_csv(found),
@@ -118,10 +134,11 @@ def _dots(stage: Stage, found: Dots, name: str) -> None:
         st.caption(plain(f"Not among the dots: {said}"))
 
 
-def _answer(found: Dots, name: str, trend: Trend | None) -> Answer:
+def _answer(found: Dots, name: str, trend: Trend | None) -> tuple[str, str, str]:
+    """Return what came out, how it is told, and what it was computed from."""
     n, models = len(found.dots), len({one.model for one in found.dots})
     if not n:
-        return Answer(_UNTOLD, "Nothing here has as many pairs as are asked for: there is no dot.", "0 dots.")
+        return _UNTOLD, "Nothing here has as many pairs as are asked for: there is no dot.", "0 dots."
     told = f"{n} dot{'s' if n > 1 else ''}, {models} model{'s' if models > 1 else ''}"
     about = (
         f"{told}, each on n = {found.n:,} pairs, drawn by seed {found.seed}; chance of R@1 is 1 in "
@@ -129,14 +146,14 @@ def _answer(found: Dots, name: str, trend: Trend | None) -> Answer:
     )
     if trend is None:
         said = f"{told}: it takes 5 dots, not all of one gap or one recall, before their order says anything."
-        return Answer(_UNTOLD, said, about)
+        return _UNTOLD, said, about
     word = _UNTOLD if trend.p > _ALPHA else _WORSE if trend.rho < 0 else _BETTER
     said = (
         f"{told}: Spearman's rho of {name} and R@1 is {trend.rho:.2f}; shuffled, one as strong comes up with "
         f"p = {trend.p:.3f}. Dots of the same pictures or of one model are not independent: even a small p "
         f"is a hint here, and a handful of dots proves nothing."
     )
-    return Answer(word, said, about)
+    return word, said, about
 
 
 LESSON = Lesson(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from engine.report.numbers import numbers_of
 from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
 from pages.ui.gap.lessons.words import about
 from pages.ui.wording import plain
@@ -57,6 +58,8 @@ def _draw(stage: Stage) -> Answer | None:
             f"other",
         )
         + "".join(f" {note}" for note in found.notes),
+        numbers_of(found.orders) | {"k": k, "fitted": found.fitted, "held": n},
+        found.held.seed,
     )
 
 

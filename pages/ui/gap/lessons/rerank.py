@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui import frame
+from engine.report.numbers import numbers_of
+from pages.ui import figure, frame
 from pages.ui.gap.lessons.lesson import Answer, Lesson, Stage
 from pages.ui.gap.lessons.words import about
 
@@ -64,6 +65,8 @@ def _draw(stage: Stage) -> Answer | None:
             f"K = {found.top} of {found.candidates:,} candidates",
             f"seed {pairs.seed} of the noise; the reranker is simulated, and nothing is fitted",
         ),
+        numbers_of(found),
+        pairs.seed,
     )
 
 
@@ -76,10 +79,8 @@ def _chart(stage: Stage, found: Funnel, chosen: Outcome) -> None:
         f"R@1 after, {chosen.quality}": [found.by_k[chosen.quality][k] for k in ks],
         "R@1 before": [found.before] * len(ks),
     }
-    st.plotly_chart(
-        curve_chart(ks, lines, at=found.top, last=ks[-1], step="K, pictures read again for each caption"),
-        key=stage.key("chart"),
-    )
+    chart = curve_chart(ks, lines, at=found.top, last=ks[-1], step="K, pictures read again for each caption")
+    figure.show(chart, key=stage.key("chart"), name=f"{stage.collection} reranked")
 
 
 def _row(one: Outcome) -> dict[str, str]:

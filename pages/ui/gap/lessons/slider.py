@@ -70,6 +70,8 @@ def _draw(stage: Stage) -> Answer | None:
         f"At {share:g} on the slider matching pairs have a mean cosine of {here.paired.mean:.2f}, and that "
         f"share is {here.b_to_a.recall(1):.0%}.",
         about(split.measured, f"fitted on {len(split.fitted):,} other pairs", "k = 1"),
+        shown.numbers({"as it is": before, "closed": closed, "here": here}),
+        split.measured.seed,
     )
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from engine.analysis.two_towers import STARTS, TowerSettings
 from engine.jobs.tower_computation import training_of
+from engine.report.numbers import numbers_of
 from pages.ui import resources
 from pages.ui.gap import run, training
 from pages.ui.gap.lessons.lesson import Answer, Lesson, Stage
@@ -85,6 +86,8 @@ def _shown(trained: TrainedTowers, stage: Stage) -> Answer:
         f"n = {last.trained.n:,} trained pairs of {trained.features.pairs:,}, {settings.steps:,} steps, 64 "
         f"dimensions, k = 15, seed {settings.seed}, collection {stage.collection}, features of Pocket's "
         "networks.",
+        numbers_of(last),
+        settings.seed,
     )
 
 

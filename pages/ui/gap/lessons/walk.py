@@ -16,6 +16,7 @@ from pages.ui.gap.address import say_refused
 from pages.ui.gap.lessons.catalog import LESSONS
 from pages.ui.gap.lessons.lesson import Lesson, Stage
 from pages.ui.gap.settings import collections
+from pages.ui.gap.shown import Shown
 from pages.ui.glossary import explained
 from pages.ui.wording import plain
 
@@ -41,8 +42,8 @@ h2 {font-size: 2.6rem !important;}
 </style>"""
 
 
-def draw(workspace: Workspace) -> None:
-    """Draw the lesson of the address, with what leads to the others."""
+def draw(workspace: Workspace) -> Shown | None:
+    """Draw the lesson of the address, with what leads to the others; return what its answer showed."""
     teaching = st.query_params.get("teach") == "yes"
     st.html(_STYLE + (_LARGE if teaching else ""))
     lesson = _chosen()
@@ -52,7 +53,8 @@ def draw(workspace: Workspace) -> None:
     _text("gs-ask", lesson.question)
     stage = _stage(workspace, lesson)
     if stage is None:
-        return
+        return None
+    answer = None
     expected = st.segmented_control("What do you expect?", lesson.choices, key=f"{lesson.slug}_expected")
     shown: set[str] = st.session_state.setdefault(_SHOWN, set())
     if lesson.slug not in shown:
@@ -75,6 +77,19 @@ def draw(workspace: Workspace) -> None:
     if teaching:
         with st.expander("Notes for the speaker", icon=":material/speaker_notes:"):
             _text("", lesson.notes)
+    if answer is None:
+        return None
+    own = (stage.collection,) if stage.collection else ()
+    return Shown((*own, *answer.beside), answer.seed, answer.numbers, {"lesson": lesson.number})
+
+
+def open_again(number: int, *, revealed: bool) -> None:
+    """Turn to a lesson as it was taken away, with its answer if that was shown."""
+    slug = next(one.slug for one in LESSONS if one.number == number)
+    st.session_state.pop(f"lesson_of_{slug}", None)
+    if revealed:
+        st.session_state.setdefault(_SHOWN, set()).add(slug)
+    st.query_params["lesson"] = str(number)
 
 
 def _chosen() -> Lesson:

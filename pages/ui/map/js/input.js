@@ -1,4 +1,5 @@
 // What a person does, as verbs of the map: pointer, wheel, keys and the buttons of the toolbar.
+import { savePicture } from "./save.js";
 import { Drag } from "./select.js";
 
 const BUTTON_ZOOM = 1.5;
@@ -16,6 +17,7 @@ const BUTTONS = {
   out: (map) => map.zoomBy(1 / BUTTON_ZOOM),
   fit: (map) => map.showAll(),
   none: (map) => map.choose([]),
+  save: savePicture,
 };
 const KEYS = {
   "+": BUTTONS.in,

@@ -46,6 +46,7 @@ class GapscopeMap {
   // --- What Python sends ---
 
   load(sent) {
+    this.file = sent.file;
     if (this.version === sent.version) return;
     if (this.points) this.camera.showAll();
     this.points = new Points(sent);
