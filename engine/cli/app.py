@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from engine.cli.compare import compare
 from engine.cli.evaluate import evaluate
 from engine.cli.gap import gap
 from engine.cli.ingest import ingest, reembed
@@ -160,6 +161,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "judgements": judgements,
     "project": project,
     "gap": gap,
+    "compare": compare,
     "towers": towers,
 }
 for _name, _command in _COMMANDS.items():

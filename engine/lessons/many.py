@@ -13,7 +13,7 @@ from engine.errors import GapscopeError
 from engine.evaluation.gap_matrix import gaps
 from engine.evaluation.gap_retrieval import best_ranks
 from engine.evaluation.pair_gap import PairGap
-from engine.lessons.pairs import Pairs, read_pairs
+from engine.lessons.pairs import Pairs, read_pairs, twos
 from engine.maps.gap_input import gap_input
 from engine.progress import Watch
 from engine.storage.columns import read_columns, read_vectors
@@ -87,7 +87,7 @@ def dots(folder: DataFolder, *, least: int, watch: Watch, seed: int = 0) -> Dots
         if len(present) < 2:
             only = PLURAL[present[0]] if present else "nothing"
             left_out.append(f"{info.name}: holds {only} only.")
-        for a, b in _twos(present):
+        for a, b in twos(present):
             try:
                 pairs = read_pairs(folder, info.name, a=a, b=b, seed=seed)
             except GapscopeError as error:
@@ -152,9 +152,3 @@ def to_csv(found: Dots) -> str:
         numbers = [f"{value:.6f}" for value in (one.l2m, one.rmg, one.r1)]
         writer.writerow((*names, one.a, one.b, one.n, one.there, *numbers, found.seed))
     return out.getvalue()
-
-
-def _twos(present: list[Modality]) -> list[tuple[Modality, Modality]]:
-    """Return every two modalities, pictures before texts as everywhere in the lessons."""
-    ordered = sorted(present, key=lambda one: (one == "text", MODALITIES.index(one)))
-    return [(a, b) for place, a in enumerate(ordered) for b in ordered[place + 1 :]]

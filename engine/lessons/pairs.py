@@ -5,16 +5,18 @@ Reads and draws a sample; what is computed of it is for one module per lesson.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 
 from engine.errors import GapError
 from engine.evaluation.gap_matrix import unit_rows
 from engine.maps.gap_input import gap_input
-from engine.storage.columns import read_columns, read_vectors
+from engine.storage.columns import Columns, read_columns, read_vectors
 from engine.storage.data_folder import DataFolder
-from engine.types import PLURAL, Modality
+from engine.types import MODALITIES, PLURAL, Modality
 
 LEAST_PAIRS = 4  # two to fit on and two to measure
 MOST_PAIRS = 1_000  # a lesson compares all with all
@@ -71,26 +73,60 @@ def read_pairs(
     GapError for fewer than LEAST_PAIRS pairs and for a vector without a length, and
     CollectionNotFoundError, StoreError, FolderError, ProjectionError for an empty collection.
     """
-    columns, info = read_columns(folder, collection), folder.store.info(collection)
-    first: dict[Modality, dict[int, int]] = {a: {}, b: {}}
-    for row, (kind, pair) in enumerate(zip(columns.modality, columns.pair.tolist(), strict=True)):
-        if kind in first:
-            first[kind].setdefault(pair, row)
-    both = sorted(first[a].keys() & first[b].keys(), key=lambda pair: columns.ids[first[a][pair]])
+    columns = read_columns(folder, collection)
+    both = pair_ids(columns, a, b)
     if len(both) < LEAST_PAIRS:
         raise GapError(
             f"The collection {collection!r} has {len(both):,} pairs of {PLURAL[a]} and {PLURAL[b]}, and this "
             f"needs {LEAST_PAIRS}. Choose another collection, or add {PLURAL[a]} with their {PLURAL[b]}."
         )
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(both))[:most])
-    ids_x, ids_y = (tuple(columns.ids[first[kind][both[row]]] for row in drawn.tolist()) for kind in (a, b))
-    tables, _ = gap_input(read_vectors(folder, collection, (*ids_x, *ids_y)), columns)
-    (x, note_x), (y, note_y) = (
-        unit_rows(kind, tables[kind].take(ids)) for kind, ids in ((a, ids_x), (b, ids_y))
+    drawn = draw(both, most, seed)
+    rows, notes = unit_vectors(folder, collection, columns, drawn, (a, b))
+    info, (ids_x, ids_y) = folder.store.info(collection), tuple(zip(*drawn, strict=True))
+    return Pairs(collection, info.made_by.model, a, b, ids_x, ids_y, rows[a], rows[b], len(both), seed, notes)
+
+
+def pair_ids(columns: Columns, a: Modality, b: Modality) -> list[tuple[str, str]]:
+    """Return the items of two modalities that belong together, sorted; of several the first by id."""
+    first: dict[Modality, dict[int, str]] = {a: {}, b: {}}
+    for id_, kind, pair in zip(columns.ids, columns.modality, columns.pair.tolist(), strict=True):
+        if kind in first:
+            first[kind].setdefault(pair, id_)
+    return sorted((first[a][pair], first[b][pair]) for pair in first[a].keys() & first[b].keys())
+
+
+def draw(pairs: Sequence[tuple[str, str]], most: int, seed: int) -> list[tuple[str, str]]:
+    """Return at most `most` of the pairs, drawn by the seed, in their order."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(pairs))[:most])
+    return [pairs[row] for row in rows.tolist()]
+
+
+def unit_vectors(
+    folder: DataFolder,
+    collection: str,
+    columns: Columns,
+    pairs: Sequence[tuple[str, str]],
+    kinds: tuple[Modality, Modality],
+) -> tuple[dict[Modality, np.ndarray], tuple[str, ...]]:
+    """Return the vectors of pairs by modality, (n, d) float64 unit rows, and notes of what was done to them.
+
+    Also notes what the model was trained on. Raises GapError for a vector without a length, StoreError,
+    FolderError, CollectionNotFoundError.
+    """
+    sides = dict(zip(kinds, zip(*pairs, strict=True), strict=True))
+    wanted = tuple(dict.fromkeys(id_ for ids in sides.values() for id_ in ids))
+    tables, _ = gap_input(read_vectors(folder, collection, wanted), columns)
+    found = {kind: unit_rows(kind, tables[kind].take(ids)) for kind, ids in sides.items()}
+    training = folder.store.info(collection).made_by.training
+    trained = training and (
+        f"The model was {training}. What it was trained on may be among these pairs, and is found more "
+        f"easily than anything new."
     )
-    trained = info.made_by.training and (
-        f"The model was {info.made_by.training}. What it was trained on may be among these pairs, and is "
-        f"found more easily than anything new."
-    )
-    notes = tuple(note for note in (note_x, note_y, trained) if note)
-    return Pairs(collection, info.made_by.model, a, b, ids_x, ids_y, x, y, len(both), seed, notes)
+    notes = tuple(note for note in (*(note for _, note in found.values()), trained) if note)
+    return {kind: rows for kind, (rows, _) in found.items()}, notes
+
+
+def twos(present: Sequence[Modality]) -> list[tuple[Modality, Modality]]:
+    """Return every two modalities, pictures before texts as everywhere in the lessons."""
+    ordered = sorted(present, key=lambda one: (one == "text", MODALITIES.index(one)))
+    return list(combinations(ordered, 2))
