@@ -61,6 +61,7 @@ def _compared(found: Comparison) -> Iterator[str]:
         yield from _side_by_side(pairs)
     yield from (f"not measured: {why}" for why in found.left_out)
     yield from found.notes
+    yield from (f"{one.collection}: {one.training}" for one in found.chosen if one.training)
     yield "cosines, and L2M with them, are not comparable from one model to another; ranks are"
 
 
@@ -71,7 +72,7 @@ def _side_by_side(pairs: SharedPairs) -> Iterator[str]:
             yield f"    {PLURAL[asked]} to {PLURAL[of]}: {_recalls(found, pairs.n)}"
             if found.changes:
                 changes = ", ".join(f"R@{k} {_interval(of_k)}" for k, of_k in found.changes.items())
-                yield f"      less {pairs.measured[0].collection}: {changes}"
+                yield f"      minus {pairs.measured[0].collection}: {changes}"
 
 
 def _kept(found: Widths) -> Iterator[str]:

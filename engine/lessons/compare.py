@@ -17,7 +17,7 @@ from engine.analysis.gap_chance import intervals
 from engine.errors import GapError
 from engine.evaluation.gap_retrieval import MOST_QUESTIONS, best_ranks
 from engine.evaluation.metrics import Interval
-from engine.lessons.pairs import LEAST_PAIRS, draw, pair_ids, twos, unit_vectors
+from engine.lessons.pairs import LEAST_PAIRS, draw, pair_ids, trained_words, twos, unit_vectors
 from engine.lessons.recalls import Recalls, recalls
 from engine.progress import Watch
 from engine.storage.columns import Columns, read_columns
@@ -33,7 +33,8 @@ MOST = 2_000  # pairs on which recall of several collections is told apart to ab
 class Chosen:
     """A collection that is compared: what made its vectors, of how many numbers, and what it holds.
 
-    Of its `items` the `unshared` are not in all the others.
+    Of its `items` the `unshared` are not in all the others. `training` are words where its model was trained
+    here, "" else: pairs that it has learned are no fair comparison.
     """
 
     collection: str
@@ -42,6 +43,7 @@ class Chosen:
     dim: int
     items: int
     unshared: int
+    training: str
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ def _kinds(columns: Columns) -> str:
 
 def _chosen(folder: DataFolder, name: str, items: int, shared: int) -> Chosen:
     made_by = folder.store.info(name).made_by
-    return Chosen(name, made_by.model, made_by.revision, made_by.dim, items, items - shared)
+    training = " ".join(trained_words(made_by))
+    return Chosen(name, made_by.model, made_by.revision, made_by.dim, items, items - shared, training)
 
 
 def _measured(

@@ -16,7 +16,7 @@ from engine.evaluation.gap_matrix import unit_rows
 from engine.maps.gap_input import gap_input
 from engine.storage.columns import Columns, read_columns, read_vectors
 from engine.storage.data_folder import DataFolder
-from engine.types import MODALITIES, PLURAL, Modality
+from engine.types import MODALITIES, PLURAL, Modality, Provenance
 
 LEAST_PAIRS = 4  # two to fit on and two to measure
 MOST_PAIRS = 1_000  # a lesson compares all with all
@@ -110,20 +110,25 @@ def unit_vectors(
 ) -> tuple[dict[Modality, np.ndarray], tuple[str, ...]]:
     """Return the vectors of pairs by modality, (n, d) float64 unit rows, and notes of what was done to them.
 
-    Also notes what the model was trained on. Raises GapError for a vector without a length, StoreError,
-    FolderError, CollectionNotFoundError.
+    Raises GapError for a vector without a length, StoreError, FolderError.
     """
     sides = dict(zip(kinds, zip(*pairs, strict=True), strict=True))
     wanted = tuple(dict.fromkeys(id_ for ids in sides.values() for id_ in ids))
     tables, _ = gap_input(read_vectors(folder, collection, wanted), columns)
     found = {kind: unit_rows(kind, tables[kind].take(ids)) for kind, ids in sides.items()}
-    training = folder.store.info(collection).made_by.training
-    trained = training and (
-        f"The model was {training}. What it was trained on may be among these pairs, and is found more "
-        f"easily than anything new."
+    return {kind: rows for kind, (rows, _) in found.items()}, tuple(
+        note for _, note in found.values() if note
     )
-    notes = tuple(note for note in (*(note for _, note in found.values()), trained) if note)
-    return {kind: rows for kind, (rows, _) in found.items()}, notes
+
+
+def trained_words(made_by: Provenance) -> tuple[str, ...]:
+    """Return the note that a model was trained on pairs of this data folder, none for any other model."""
+    if not made_by.training:
+        return ()
+    return (
+        f"The model was {made_by.training}. What it was trained on may be among these pairs, and is found "
+        f"more easily than anything new.",
+    )
 
 
 def twos(present: Sequence[Modality]) -> list[tuple[Modality, Modality]]:
