@@ -206,3 +206,13 @@ def split_of(_workspace: Workspace, collection: str, a: Modality, b: Modality, v
     from engine.lessons.split import read_split
 
     return read_split(_workspace.folder, collection, a=a, b=b, most=MOST_ROWS)
+
+
+@st.cache_data(show_spinner="Looking which collections share media …", max_entries=20)
+def most_shared(
+    _workspace: Workspace, collections: tuple[str, ...], versions: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the two collections with the most items in common, none without; `versions` renew it."""
+    from engine.lessons.compare import most_shared
+
+    return most_shared(_workspace.folder, collections)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui.gap import change, see, settings, take, training
+from pages.ui.gap import change, compare, see, settings, take, training
 from pages.ui.gap.lessons import walk
 from pages.ui.wording import plain
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from engine.jobs.queue import Jobs
     from engine.workspace import Workspace
 
-SEE, LESSONS, TRAIN, CHANGE = "See", "Lessons", "Train", "Change"
-VIEWS = (SEE, LESSONS, TRAIN, CHANGE)
+SEE, LESSONS, TRAIN, CHANGE, COMPARE = "See", "Lessons", "Train", "Change", "Compare"
+VIEWS = (SEE, LESSONS, TRAIN, CHANGE, COMPARE)
 
 
 def draw(workspace: Workspace, jobs: Jobs) -> None:
@@ -37,6 +37,8 @@ def draw(workspace: Workspace, jobs: Jobs) -> None:
         shown = training.draw(workspace, jobs, settings.ask(settings.collections(workspace)))
     elif view == CHANGE:
         shown = change.draw(workspace)
+    elif view == COMPARE:
+        shown = compare.draw(workspace)
     elif view == LESSONS:
         shown = walk.draw(workspace)
     else:

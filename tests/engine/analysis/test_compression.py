@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,20 +27,33 @@ SHAPES = given(
 )  # also widths of no whole byte
 
 
+@pytest.fixture(scope="module")
+def theirs() -> Iterator[ModuleType]:
+    """Return sentence-transformers' quantisation without the rest of it, which takes long to import."""
+    folder = Path(find_spec("sentence_transformers").origin).parent / "util"
+    package = ModuleType("util_alone")
+    package.__path__ = [str(folder)]
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "util_alone", package)
+        yield import_module("util_alone.quantization")
+    for name in set(sys.modules) - before:
+        if name.startswith("util_alone."):
+            del sys.modules[name]
+
+
 @settings(max_examples=40)
 @SHAPES
-def test_bytes_and_bits_are_those_of_sentence_transformers(n, dim, seed):
-    from sentence_transformers.util.quantization import _dequantize_embeddings, quantize_embeddings
-
+def test_bytes_and_bits_are_those_of_sentence_transformers(theirs, n, dim, seed):
     fitted, rows = drawn(n, dim, seed), drawn(n, dim, seed + 1)
     int8 = Int8.fit(fitted)
-    theirs = quantize_embeddings(rows, "int8", calibration_embeddings=fitted)
+    wanted = theirs.quantize_embeddings(rows, "int8", calibration_embeddings=fitted)
     [ours] = int8.encode(rows)
-    assert ours.dtype == np.int8 and np.array_equal(ours, theirs)
-    lower_ends = _dequantize_embeddings(theirs, "int8", np.stack([fitted.min(0), fitted.max(0)]))
+    assert ours.dtype == np.int8 and np.array_equal(ours, wanted)
+    lower_ends = theirs._dequantize_embeddings(wanted, "int8", np.stack([fitted.min(0), fitted.max(0)]))
     assert int8.decode((ours,)) == pytest.approx(lower_ends + int8.steps / 2, abs=1e-5)
     [bits] = Bits(dim).encode(rows)
-    assert np.array_equal(bits, quantize_embeddings(rows, "ubinary"))
+    assert np.array_equal(bits, theirs.quantize_embeddings(rows, "ubinary"))
 
 
 @settings(max_examples=40)
