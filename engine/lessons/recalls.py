@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +37,3 @@ def recalls(
 
 def _means(values: Mapping[int, np.ndarray], seed: int) -> dict[int, Interval]:
     return {k: bootstrap(one, resamples=RESAMPLES, seed=seed) for k, one in values.items()}
-
-
-def ways(a: str, b: str) -> Sequence[tuple[str, str]]:
-    """Return the two directions of retrieval between two modalities: field of the result, and its words."""
-    return (("a_to_b", f"{a} to {b}"), ("b_to_a", f"{b} to {a}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,7 @@ def test_two_models_of_the_same_photographs_stand_side_by_side_with_the_engines_
     from engine.lessons.compare import compare as measure
     from engine.lessons.widths import widths
     from engine.progress import Watch
+    from pages.ui.gap.widths import trained
 
     alone = compare()
     assert "takes two collections" in words(alone) and not alone.error
@@ -104,6 +107,9 @@ def test_two_models_of_the_same_photographs_stand_side_by_side_with_the_engines_
     for step in kept.steps:
         assert step.name in told and f"{step.bytes_per_vector:,}" in told and f"{step.l2m:.3f}" in told
     assert "Nothing known here says that pocket was trained to be cut" in told and "n = 8 pairs" in told
+
+    assert "Matryoshka" not in told
+    assert "(Matryoshka): 256, 128. Any other cut" in trained(replace(kept, trained_widths=(256, 128)))
 
     towers = of_width(app, "kept")
     assert "cut to" not in texts(towers) and not towers.error  # 64 dimensions are the least already

@@ -21,12 +21,16 @@ _STYLE = """<style>
   vertical-align: top; border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent);}
 .gs-side td {white-space: nowrap;} .gs-side thead th, .gs-side th[colspan] {font-weight: 600;}
 .gs-side th[colspan] {padding-top: .8rem;}
-.gs-side i {opacity: .7; font-style: normal;}
+.gs-side i {opacity: .7; font-style: normal;} .gs-many i {display: block; font-size: .85em;}
 </style>"""
+
+
+_MANY = 4  # columns, from which an interval stands below its number
 
 
 def table(heads: Sequence[str], parts: Iterable[tuple[str, Iterable[tuple[str, Sequence[str]]]]]) -> None:
     """Draw parts with a title ("" for none), each of rows: a name, and cells that are HTML."""
+    named = "gs-side gs-many" if len(heads) > _MANY else "gs-side"
     head = "".join(f'<th scope="col">{explained(one)}</th>' for one in heads)
     body = ""
     for title, rows in parts:
@@ -36,7 +40,7 @@ def table(heads: Sequence[str], parts: Iterable[tuple[str, Iterable[tuple[str, S
             body += f'<tr><th scope="row">{explained(name)}</th>'
             body += "".join(f"<td>{one}</td>" for one in cells) + "</tr>"
     st.html(
-        f'{_STYLE}{ABBR_STYLE}<div class="gs-wide"><table class="gs-side"><thead><tr>{head}</tr></thead>'
+        f'{_STYLE}{ABBR_STYLE}<div class="gs-wide"><table class="{named}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -13,7 +13,8 @@ from pages.ui.gap import side_table
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
-    from engine.lessons.widths import Step, Widths
+    from engine.lessons.recalls import Recalls
+    from engine.lessons.widths import Widths
     from engine.storage.chroma import CollectionInfo
     from engine.workspace import Workspace
 
@@ -49,9 +50,11 @@ def draw(workspace: Workspace, infos: dict[str, CollectionInfo]) -> Widths | Non
     if found is None:
         return None
     st.markdown(plain(trained(found)))
-    side_table.table(_heads(found), [("", [_row(step) for step in found.steps])])
+    side_table.table(["kept as", *(one.name for one in found.steps)], [("", _rows(found))])
     _figure(found)
     st.caption(plain(_about(found)))
+    with st.expander("How each is kept, and what is measured of it"):
+        st.markdown(plain(f"{_HOW} {_NUMPY}"))
     return found
 
 
@@ -103,34 +106,37 @@ def trained(found: Widths) -> str:
     )
 
 
-def _heads(found: Widths) -> list[str]:
-    a, b = plural(found.a), plural(found.b)
-    ways = [f"R@{k}, {way}" for way in (f"{a} to {b}", f"{b} to {a}") for k in (1, 10)]
-    changes = [f"R@1, {way}: minus that of float32" for way in (f"{a} to {b}", f"{b} to {a}")]
-    return ["kept as", "bytes a vector", "MB", "ms a question", "L2M", "RMG", *ways, *changes]
-
-
-def _row(step: Step) -> tuple[str, list[str]]:
-    both = (step.a_to_b, step.b_to_a)
-    return step.name, [
-        f"{step.bytes_per_vector:,}",
-        f"{step.megabytes:.3g}",
-        f"{step.ms:.3g}",
-        f"{step.l2m:.3f}",
-        f"{step.rmg:.3f}",
-        *(side_table.percent(hit) for way in both for hit in way.hits.values()),
-        *(side_table.change(way) for way in both),
+def _rows(found: Widths) -> list[tuple[str, list[str]]]:
+    """Return a row per measure, with a cell per step."""
+    steps = found.steps
+    rows = [
+        ("bytes a vector", [f"{one.bytes_per_vector:,}" for one in steps]),
+        (f"MB for all {found.items:,} items", [f"{one.megabytes:.3g}" for one in steps]),
+        ("ms a question", [f"{one.ms:.3g}" for one in steps]),
+        ("L2M", [f"{one.l2m:.3f}" for one in steps]),
+        ("RMG", [f"{one.rmg:.3f}" for one in steps]),
     ]
+    for words, sides in _sides(found):
+        for k in sides[0].hits:
+            chance = f"chance {min(1.0, k / found.n):.1%}"
+            rows.append((f"R@{k}, {words} ({chance})", [side_table.percent(one.hits[k]) for one in sides]))
+        rows.append((f"R@1, {words}: minus that of float32", [side_table.change(one) for one in sides]))
+    return rows
+
+
+def _sides(found: Widths) -> list[tuple[str, list[Recalls]]]:
+    a, b = plural(found.a), plural(found.b)
+    both = [one.a_to_b for one in found.steps], [one.b_to_a for one in found.steps]
+    return [(f"{a} to {b}", both[0]), (f"{b} to {a}", both[1])]
 
 
 def _figure(found: Widths) -> None:
     from engine.figures.size_chart import Kept, size_chart
 
-    a, b = plural(found.a), plural(found.b)
     lines = {
-        f"R@{k}, {way}": [getattr(step, side).hits[k].mean for step in found.steps]
+        f"R@{k}, {words}": [one.hits[k].mean for one in sides]
         for k in (1, 10)
-        for way, side in ((f"{a} to {b}", "a_to_b"), (f"{b} to {a}", "b_to_a"))
+        for words, sides in _sides(found)
     }
     kept = [Kept(step.name, step.megabytes) for step in found.steps]
     st.plotly_chart(size_chart(kept, lines), key="widths_chart")
@@ -138,26 +144,20 @@ def _figure(found: Widths) -> None:
 
 def _about(found: Widths) -> str:
     """Return what it was computed from, and how each step is made."""
-    from engine.lessons.widths import SEARCHES
+    from engine.analysis.compression import OVERSAMPLE
+    from engine.lessons.widths import KS, SEARCHES
 
-    calls = " Among so few that is mostly what the calls cost." if found.timed < _FEW else ""
-    few = (
-        "" if found.n + found.fitted == found.there else f", drawn by seed {found.seed} from {found.there:,}"
-    )
-    chances = " and ".join(f"{min(1.0, k / found.n):.1%} at {k}" for k in (1, 10))
-    return " ".join(
-        [
-            f"n = {found.n:,} pairs of {plural(found.a)} and {plural(found.b)}{few}, int8 calibrated on "
-            f"{found.fitted:,} others; k = 1 and 10, chance {chances}; collection {found.collection}, model "
-            f"{found.model}, seed {found.seed}. MB for all {found.items:,} items. ms: the median of "
-            f"{SEARCHES} exact searches in NumPy for 10 of {found.timed:,} vectors, one thread, measured on "
-            f"this machine when this was computed, beside whatever else it did.{calls}",
-            _NUMPY,
-            _HOW,
-            *(f"Left out: {why}." for why in found.left_out),
-            *found.notes,
-        ]
-    )
+    n, calls = found.n, " Among so few that is mostly what the calls cost." if found.timed < _FEW else ""
+    few = "" if n + found.fitted == found.there else f", drawn by seed {found.seed} from {found.there:,}"
+    ks, candidates = (" and ".join(f"{min(at * k, n):,}" for k in KS) for at in (1, OVERSAMPLE))
+    facts = [
+        f"n = {n:,} pairs of {plural(found.a)} and {plural(found.b)}{few}, int8 calibrated on "
+        f"{found.fitted:,} others; k = {ks}, for which rescoring looks at {candidates} of the {n:,}; "
+        f"collection {found.collection}, model {found.model}, seed {found.seed}.",
+        f"ms: the median of {SEARCHES} exact searches in NumPy for 10 of {found.timed:,} vectors, one "
+        f"thread, measured on this machine when this was computed, beside whatever else it did.{calls}",
+    ]
+    return " ".join([*facts, *(f"Left out: {why}." for why in found.left_out), *found.notes])
 
 
 def numbers(found: Widths) -> dict[str, float | int | str | None]:
