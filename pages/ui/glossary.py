@@ -63,6 +63,10 @@ TERMS = {
     "neighbours are torn apart.",
     "crowding": "Items of the question's own modality take the first places, because their cosines are on a "
     "higher scale.",
+    "int8": "A byte for each number of a vector in place of four: a quarter of the space.",
+    "Hamming": "In how many bits two items differ: few for near ones.",
+    "Matryoshka": "A training that puts what matters most into the first numbers of a vector, so that it can "
+    "be cut (Kusupati et al. 2022).",
     "null": "What the number would be by chance alone.",
     "seed": "The number that random draws start from: the same seed, the same result.",
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pytest
 
 from tests.helpers.data import real_photos
-from tests.helpers.pages import page, put, texts, words, workspace
+from tests.helpers.pages import page, put, texts, workspace
 from tests.helpers.workspaces import fill
 
 pytestmark = pytest.mark.usefixtures("app_folder")
@@ -20,6 +22,11 @@ def compare(**query: str):
     app = page(LAB, view="Compare", **query)
     assert not app.exception
     return app
+
+
+def read(app) -> str:
+    """Return all words and tables as one reads them."""
+    return unescape(re.sub(r"<[^>]+>", "", texts(app)))
 
 
 def said(app) -> str:
@@ -79,13 +86,13 @@ def test_two_models_of_the_same_photographs_stand_side_by_side_with_the_engines_
     from pages.ui.gap.widths import trained
 
     alone = compare()
-    assert "takes two collections" in words(alone) and not alone.error
-    assert "binary, rescored by int8" in texts(alone)  # widths need one only
+    assert "takes two collections" in read(alone) and not alone.error
+    assert "binary, rescored by int8" in read(alone)  # widths need one only
 
     projected("photos", "kept", 64)
     app, open_ = compare(), workspace()
     assert not app.error and set(app.multiselect(key=CHOSEN).value) == {"photos", "kept"}
-    told = texts(app)
+    told = read(app)
     names = app.multiselect(key=CHOSEN).value
     found = measure(open_.folder, names, watch=Watch())
     for one in found.pairs[0].measured:
@@ -112,9 +119,9 @@ def test_two_models_of_the_same_photographs_stand_side_by_side_with_the_engines_
     assert "(Matryoshka): 256, 128. Any other cut" in trained(replace(kept, trained_widths=(256, 128)))
 
     towers = of_width(app, "kept")
-    assert "cut to" not in texts(towers) and not towers.error  # 64 dimensions are the least already
+    assert "cut to" not in read(towers) and not towers.error  # 64 dimensions are the least already
     one = choose(app, "photos")
-    assert "Choose two or more" in words(one) and not one.error
+    assert "Choose two or more" in read(one) and not one.error
 
 
 def test_collections_that_lack_something_are_said_in_words():
@@ -127,7 +134,7 @@ def test_collections_that_lack_something_are_said_in_words():
     app = compare(compare_collections="gone", widths_collection="lonely")
     assert "'gone', which has no two kinds" in said(app) and "'lonely' has no two kinds" in said(app)
     assert not app.error and set(app.multiselect(key=CHOSEN).value) == {"first", "second"}
-    assert "n = 20 shared pairs" in words(app) and "cut to 64" in texts(app)
+    assert "n = 20 shared pairs" in read(app) and "cut to 64" in read(app)
 
     apart = choose(app, "first", "other")
     assert "No item is in all of first, other" in said(apart)
@@ -148,6 +155,6 @@ def test_collections_of_other_media_are_told_how_to_be_compared():
     same_media("first", 12)
     same_media("other", 12, start=500)
     app = compare()
-    assert "No two collections here hold the same media" in words(app) and not app.error
+    assert "No two collections here hold the same media" in read(app) and not app.error
     assert app.multiselect(key=CHOSEN).value == []
-    assert "trained to be cut" in words(app)
+    assert "trained to be cut" in read(app)

@@ -13,6 +13,7 @@ from engine.storage.columns import last_change
 from pages.ui import frame, resources, waiting
 from pages.ui.gap import side_table, widths
 from pages.ui.gap.shown import Shown
+from pages.ui.glossary import caption
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def draw(workspace: Workspace) -> Shown | None:
             if one.training:
                 st.warning(plain(f"{one.collection}: {one.training} This comparison is not a fair one."))
         st.markdown(plain(_RANKS))
-        st.caption(plain(_about(found)))
+        caption(_about(found))
     kept = widths.draw(workspace, infos)
     if found is None and kept is None:
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui.glossary import ABBR_STYLE, explained
+from pages.ui.glossary import explained
 
 if TYPE_CHECKING:
     from engine.evaluation.metrics import Interval
@@ -40,7 +40,7 @@ def table(heads: Sequence[str], parts: Iterable[tuple[str, Iterable[tuple[str, S
             body += f'<tr><th scope="row">{explained(name)}</th>'
             body += "".join(f"<td>{one}</td>" for one in cells) + "</tr>"
     st.html(
-        f'{_STYLE}{ABBR_STYLE}<div class="gs-wide"><table class="{named}"><thead><tr>{head}</tr></thead>'
+        f'{_STYLE}<div class="gs-wide"><table class="{named}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

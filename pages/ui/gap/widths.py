@@ -10,6 +10,7 @@ from engine.jobs.lesson_computation import lesson_of
 from engine.types import MODALITIES, Modality
 from pages.ui import waiting
 from pages.ui.gap import side_table
+from pages.ui.glossary import caption
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def draw(workspace: Workspace, infos: dict[str, CollectionInfo]) -> Widths | Non
     st.markdown(plain(trained(found)))
     side_table.table(["kept as", *(one.name for one in found.steps)], [("", _rows(found))])
     _figure(found)
-    st.caption(plain(_about(found)))
+    caption(_about(found))
     with st.expander("How each is kept, and what is measured of it"):
-        st.markdown(plain(f"{_HOW} {_NUMPY}"))
+        caption(f"{_HOW} {_NUMPY}")
     return found
 
 
