@@ -18,7 +18,7 @@ LAB = "pages/4_Gap_lab.py"
 CHOSEN, KEPT = "compare_collections", "widths_collection"
 
 
-def compare(**query: str):
+def compare(**query: str | list[str]):
     app = page(LAB, view="Compare", **query)
     assert not app.exception
     return app
@@ -135,6 +135,10 @@ def test_collections_that_lack_something_are_said_in_words():
     assert "'gone', which has no two kinds" in said(app) and "'lonely' has no two kinds" in said(app)
     assert not app.error and set(app.multiselect(key=CHOSEN).value) == {"first", "second"}
     assert "n = 20 shared pairs" in read(app) and "cut to 64" in read(app)
+
+    linked = compare(compare_collections=["second", "gone", "three"])
+    assert linked.multiselect(key=CHOSEN).value == ["second", "three"]
+    assert "'gone'" in said(linked) and "3 shared pairs of 4" in said(linked)
 
     apart = choose(app, "first", "other")
     assert "No item is in all of first, other" in said(apart)
