@@ -16,12 +16,8 @@ frame.start(
 workspace, jobs = resources.opened()
 
 with frame.errors():
-    if not settings.collections(workspace):
-        if jobs.active():
-            st.info("The first collection is being made; the lab opens as soon as it is done.")
-            show_jobs(jobs)
-        else:
-            st.info("The lab works on pictures with captions, and there are none yet.")
-            st.page_link(frame.LIBRARY, label="Open the Library", icon=":material/photo_library:")
+    if not settings.collections(workspace) and jobs.active():
+        st.info("The first collection is being made; the lab opens as soon as it is done.")
+        show_jobs(jobs)
         st.stop()
     views.draw(workspace, jobs)

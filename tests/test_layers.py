@@ -40,7 +40,6 @@ NO_DRAWING = {
     "pages/ui/gap/lessons/lesson.py",
     "pages/ui/gap/lessons/words.py",
     "pages/ui/gap/shown.py",
-    "pages/ui/glossary.py",
     "pages/ui/map/paint.py",
     "pages/ui/map/sentences.py",
     "pages/ui/models/wording.py",

@@ -83,6 +83,11 @@ VIEWS = [
     ),
     ("Change", {"change_edit": "drop-dims", "change_dims": 2}, {"change_edit": "shift"}),
     ("Change", {"change_share": 0.5, "change_collection": "other"}, {"change_share": 1.5}),
+    (
+        "Compare",
+        {"compare_collections": ["other", "mine"], "widths_collection": "other"},
+        {"widths_collection": "mine"},
+    ),
 ]
 
 
@@ -209,3 +214,5 @@ def test_a_file_that_cannot_be_opened_or_not_as_it_was_says_so(files):
     other = {**before["collections"][0], "model": "another"}
     assert "'gone' of the file is not here" in said(collections=[gone])
     assert "the numbers may differ" in said(collections=[other])
+    chosen = {"compare_collections": ["mine", "gone"], "widths_collection": "gone"}
+    assert "'gone' of the file is not here" in said(view="Compare", settings=chosen, collections=[gone])

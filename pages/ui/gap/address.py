@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Controls:
     """The controls of a view by their names in an address, and what they may be where that is fixed.
 
-    Of those in `many` several may be chosen, out of `one_of`; what is in neither table is any words.
+    Of those in `many` several may be chosen; what is in neither table is any words.
     """
 
     names: tuple[str, ...]
@@ -33,7 +33,7 @@ class Controls:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             return type(low)(value) if number and low <= value <= high else None  # type: ignore[arg-type,operator]
         if name not in self.one_of:
-            return value if isinstance(value, str) else None
+            return value if isinstance(value, list if name in self.many else str) else None
         if name in self.many:
             chosen = isinstance(value, list) and set(value) <= set(self.one_of[name])
             return value if chosen else None

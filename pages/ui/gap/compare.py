@@ -12,6 +12,7 @@ from engine.jobs.lesson_computation import lesson_of
 from engine.storage.columns import last_change
 from pages.ui import frame, resources, waiting
 from pages.ui.gap import side_table, widths
+from pages.ui.gap.address import Controls
 from pages.ui.gap.shown import Shown
 from pages.ui.glossary import caption
 from pages.ui.wording import plain, plural
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from engine.workspace import Workspace
 
 KEY = "compare_collections"
+CONTROLS = Controls((KEY, widths.COLLECTION, widths.BETWEEN), many=(KEY,))
 _RANKS = (
     "Cosines are not comparable from one model to another, and L2M is made of cosines: a larger one in "
     "another column need not be a wider gap. Ranks are comparable, and recall counts them; so is RMG, a "

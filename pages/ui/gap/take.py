@@ -9,7 +9,7 @@ import streamlit as st
 
 from engine.errors import ViewFileError
 from pages.ui.figure import file_stem
-from pages.ui.gap import change, see, settings, training
+from pages.ui.gap import change, compare, see, settings, training
 from pages.ui.gap.lessons import walk
 from pages.ui.gap.lessons.catalog import LESSONS
 from pages.ui.wording import plain, say_error
@@ -27,6 +27,7 @@ _LESSONS, _TRAIN = "Lessons", "Train"
 _VIEWS: dict[str, Callable[[], Controls]] = {
     "See": see.controls,
     "Change": lambda: change.CONTROLS,
+    "Compare": lambda: compare.CONTROLS,
     _TRAIN: lambda: settings.CONTROLS,
 }
 _FILE = "take_file"

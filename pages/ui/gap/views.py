@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.ui import frame
 from pages.ui.gap import change, compare, see, settings, take, training
 from pages.ui.gap.lessons import walk
 from pages.ui.wording import plain
@@ -33,7 +34,11 @@ def draw(workspace: Workspace, jobs: Jobs) -> None:
         label_visibility="collapsed",
     )
     take.say_opened()
-    if view == TRAIN:
+    if view in (SEE, TRAIN) and not settings.collections(workspace):
+        st.info("This works on pictures with captions, and there are none yet.")
+        st.page_link(frame.LIBRARY, label="Open the Library", icon=":material/photo_library:")
+        shown = None
+    elif view == TRAIN:
         shown = training.draw(workspace, jobs, settings.ask(settings.collections(workspace)))
     elif view == CHANGE:
         shown = change.draw(workspace)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from engine.jobs.lesson_computation import lesson_of
 from engine.types import MODALITIES, Modality
-from pages.ui import waiting
+from pages.ui import figure, waiting
 from pages.ui.gap import side_table
 from pages.ui.glossary import caption
 from pages.ui.wording import plain, plural
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FEW = 5_000  # vectors, below which a search in NumPy takes a tenth of a millisecond at any width
 QUICK_ITEMS = 20_000  # of which the vectors are read and compared in some seconds
-_COLLECTION, _BETWEEN = "widths_collection", "widths_between"
+COLLECTION, BETWEEN = "widths_collection", "widths_between"
 _HOW = (
     "int8: 256 equal steps between the lowest and the highest number of each dimension, of both modalities "
     "together, taken from the calibration half and measured on the other; questions stay float32. binary: "
@@ -60,10 +60,10 @@ def draw(workspace: Workspace, infos: dict[str, CollectionInfo]) -> Widths | Non
 
 
 def _collection(infos: dict[str, CollectionInfo]) -> CollectionInfo:
-    if (asked := st.query_params.get(_COLLECTION)) and asked not in infos:
+    if (asked := st.query_params.get(COLLECTION)) and asked not in infos:
         st.warning(plain(f"The collection {asked!r} has no two kinds of items here; showing another one."))
     names = sorted(infos, key=lambda name: -infos[name].made_by.dim)  # the widest has most to lose
-    name = st.selectbox("Collection", names, key=_COLLECTION, bind="query-params", width=180)
+    name = st.selectbox("Collection", names, key=COLLECTION, bind="query-params", width=180)
     return infos[name or names[0]]
 
 
@@ -74,7 +74,7 @@ def _modalities(info: CollectionInfo) -> tuple[Modality, Modality]:
     names = {f"{plural(a)} and {plural(b)}": (a, b) for a, b in twos(there(info))}
     if len(names) == 1:
         return next(iter(names.values()))
-    chosen = st.selectbox("Between", list(names), key=_BETWEEN, bind="query-params", width=190)
+    chosen = st.selectbox("Between", list(names), key=BETWEEN, bind="query-params", width=190)
     return names[chosen or next(iter(names))]
 
 
@@ -140,7 +140,7 @@ def _figure(found: Widths) -> None:
         for words, sides in _sides(found)
     }
     kept = [Kept(step.name, step.megabytes) for step in found.steps]
-    st.plotly_chart(size_chart(kept, lines), key="widths_chart")
+    figure.show(size_chart(kept, lines), key="widths_chart", name=f"recall against size {found.collection}")
 
 
 def _about(found: Widths) -> str:
