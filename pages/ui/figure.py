@@ -23,10 +23,13 @@ _CAMERA = "The camera in the figure's corner saves the figure, in the colours of
 def show(figure: Figure | dict[str, Any], *, key: str, name: str, **chart: Any) -> Any:
     """Draw a figure and how it can be taken away; returns what `st.plotly_chart` does, which `chart` is for.
 
-    `key` tells figures of a page apart, `name` their files.
+    It is large in the teacher's view. `key` tells figures of a page apart, `name` their files.
     """
+    from engine.figures.layout import enlarge
     from engine.figures.table import to_csv
 
+    if st.query_params.get("teach") == "yes" and not isinstance(figure, dict):
+        enlarge(figure)
     stem = file_stem(name)
     config = {**chart.pop("config", {}), "toImageButtonOptions": _picture(key, stem)}
     drawn = st.plotly_chart(figure, key=key, config=config, **chart)

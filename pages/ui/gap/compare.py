@@ -126,7 +126,7 @@ def _table(found: Comparison) -> None:
         (f"{plural(one.a)} and {plural(one.b)}, the same {one.n:,} pairs".capitalize(), _measures(one))
         for one in found.pairs
     ]
-    side_table.table(["", *(one.collection for one in found.chosen)], [("", facts), *parts])
+    side_table.table(["", *(escape(one.collection) for one in found.chosen)], [("", facts), *parts])
 
 
 def _measures(pairs: SharedPairs) -> Iterator[tuple[str, list[str]]]:

@@ -20,8 +20,9 @@ _STYLE = """<style>
 .gs-side th, .gs-side td {text-align: left; padding: .22rem .9rem .22rem 0; font-weight: 400;
   vertical-align: top; border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent);}
 .gs-side td {white-space: nowrap;} .gs-side thead th, .gs-side th[colspan] {font-weight: 600;}
-.gs-side th[colspan] {padding-top: .8rem;}
+.gs-side th[colspan] {padding-top: .8rem;} .gs-side th[scope="row"] {min-width: 9rem;}
 .gs-side i {opacity: .7; font-style: normal;} .gs-many i {display: block; font-size: .85em;}
+@media (max-width: 640px) {.gs-side i {display: block; font-size: .85em;}}
 </style>"""
 
 
@@ -29,9 +30,9 @@ _MANY = 4  # columns, from which an interval stands below its number
 
 
 def table(heads: Sequence[str], parts: Iterable[tuple[str, Iterable[tuple[str, Sequence[str]]]]]) -> None:
-    """Draw parts with a title ("" for none), each of rows: a name, and cells that are HTML."""
+    """Draw parts with a title ("" for none), each of rows: a name, and cells; these and heads are HTML."""
     named = "gs-side gs-many" if len(heads) > _MANY else "gs-side"
-    head = "".join(f'<th scope="col">{explained(one)}</th>' for one in heads)
+    head = "".join(f'<th scope="col">{one}</th>' for one in heads)
     body = ""
     for title, rows in parts:
         if title:

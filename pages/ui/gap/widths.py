@@ -10,7 +10,7 @@ from engine.jobs.lesson_computation import lesson_of
 from engine.types import MODALITIES, Modality
 from pages.ui import figure, waiting
 from pages.ui.gap import side_table
-from pages.ui.glossary import caption
+from pages.ui.glossary import caption, explained
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def draw(workspace: Workspace, infos: dict[str, CollectionInfo]) -> Widths | Non
     if found is None:
         return None
     st.markdown(plain(trained(found)))
-    side_table.table(["kept as", *(one.name for one in found.steps)], [("", _rows(found))])
+    side_table.table(["kept as", *(explained(one.name) for one in found.steps)], [("", _rows(found))])
     _figure(found)
     caption(_about(found))
     with st.expander("How each is kept, and what is measured of it"):

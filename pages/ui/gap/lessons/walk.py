@@ -36,7 +36,7 @@ _LARGE = """<style>
 h1, .gs-lead, .st-key-view {display: none;}
 .gs-lesson {max-width: 76rem;} .gs-lesson p {font-size: 1.45rem;} .gs-lesson .gs-ask {font-size: 2.3rem;}
 .gs-lesson .gs-out {font-size: 1.7rem;} [data-testid="stCaptionContainer"] p {font-size: 1.15rem;}
-h2 {font-size: 2.6rem !important;}
+h2 {font-size: 2.6rem !important;} .gs-side, .gs-read {zoom: 1.4;}
 [data-testid="stMainBlockContainer"] label p, [data-testid="stMainBlockContainer"] button p
   {font-size: 1.25rem;}
 </style>"""
