@@ -19,7 +19,7 @@ from engine.workspace import Workspace
 from tests.helpers.command_line import run_here
 from tests.helpers.data import real_photos, sources
 from tests.helpers.tiny_models import BUILDERS
-from tests.helpers.workspaces import give_model, load_pocket, make_settings
+from tests.helpers.workspaces import give_model, load_pocket, make_settings, recalled
 
 # A machine that does other work too is no defect: examples have no deadline of their own.
 # Everything else stays: where CI is set, Hypothesis tries the same examples every time.
@@ -127,7 +127,8 @@ def models_dir(of_the_run: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def pocket(models_dir: Path):
-    return load_pocket(models_dir)
+    """Return Pocket for tests of what uses it, which embeds nothing twice; its own have the plain one."""
+    return recalled(models_dir.resolve())
 
 
 @pytest.fixture
