@@ -289,9 +289,11 @@ def test_only_two_files_import_ray():
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory, models_dir) -> Encoder:
+def encoder(tmp_path_factory, models_dir, pocket) -> Encoder:
     settings = make_settings(tmp_path_factory.mktemp("encoder"), models_dir)
-    return Encoder(settings, ModelChoice("pocket"), PROVENANCE)
+    made = Encoder(settings, ModelChoice("pocket"), PROVENANCE)
+    made._model = pocket  # which embeds nothing twice: every test here embeds the same pictures
+    return made
 
 
 def far(pocket) -> FarEmbedder:
