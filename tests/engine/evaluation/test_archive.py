@@ -21,8 +21,8 @@ from engine.models.base import ModelChoice
 
 @pytest.fixture(scope="module")
 def made(shared):
-    """Return a real evaluation with a reranker: 12 questions, 6 hits each reranked."""
-    plan = Plan("photos", reranker=ModelChoice("pocket-reranker"), top=6, limit=12, ks=(1, 5))
+    """Return a real evaluation with a reranker: 12 questions, 2 hits each reranked."""
+    plan = Plan("photos", reranker=ModelChoice("pocket-reranker"), top=2, limit=12, ks=(1, 5))
     return shared.evaluate(plan)
 
 

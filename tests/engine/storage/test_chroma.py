@@ -229,14 +229,35 @@ def test_paging_across_many_pages(store: Store, monkeypatch: pytest.MonkeyPatch)
     assert [item.id for item in page] == list(table.ids[290:])
 
 
-def test_more_rows_than_sqlite_takes_variables(store: Store):
-    """Chroma answers 'too many SQL variables' above 32,766 rows unless they are paged."""
-    table = fill(store, 33_000, dim=4)
-    assert sum(1 for _ in store.all_items("photos", "image")) == 33_000
-    got = store.vectors("photos", "image", table.ids)
-    assert got.ids == table.ids and np.allclose(got.vectors, table.vectors, atol=1e-6)
-    assert set(store.vectors("photos", "image").ids) == set(table.ids)
-    assert len(store.existing("photos", "image", table.ids)) == 33_000
+def test_more_ids_than_sqlite_takes_variables(store: Store):
+    """Chroma answers 'too many SQL variables' above 32,766 ids unless they are asked for in pages."""
+    stored, asked = fill(store, 300, dim=4), unit_table(33_000, 4).ids
+    assert store.existing("photos", "image", asked) == set(stored.ids)
+    found = store.vectors("photos", "image", asked)
+    assert found.ids == stored.ids and np.allclose(found.vectors, stored.vectors, atol=1e-6)
+
+
+def test_no_more_than_a_page_of_rows_is_read_at_once(store: Store, monkeypatch):
+    """Chroma fails on more than 32,766 rows at once, as on so many ids."""
+    from chromadb.api.models.Collection import Collection
+
+    table, get, sizes = fill(store, 300, dim=4), Collection.get, []
+
+    def counted(self, *args, **options):
+        found = get(self, *args, **options)
+        sizes.append(len(found["ids"]))
+        return found
+
+    monkeypatch.setattr(store_module, "_PAGE", 64)
+    monkeypatch.setattr(Collection, "get", counted)
+    pages = [64, 64, 64, 64, 44]
+    assert {item.id for item in store.all_items("photos", "image")} == set(table.ids)
+    assert sizes == [*pages, 0]
+    for ids in (None, table.ids):
+        sizes.clear()
+        found = store.vectors("photos", "image", ids)
+        assert sizes == pages and set(found.ids) == set(table.ids)
+        assert np.allclose(found.take(table.ids).vectors, table.vectors, atol=1e-6)
 
 
 def test_filters_by_label_any_of_and_by_equality(store: Store):

@@ -64,9 +64,9 @@ def test_stray_marks_are_no_text():
 
 
 def test_threads_read_the_same(reader, photo):
-    pictures = [sign(words, photo) for words in ("EXIT", "HOTEL", "MUSEUM")] * 4
+    pictures = [sign(words, photo) for words in ("EXIT", "HOTEL")] * 3
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(reader.read, pictures)) == [reader.read(one) for one in pictures[:3]] * 4
+        assert list(pool.map(reader.read, pictures)) == [reader.read(one) for one in pictures[:2]] * 3
 
 
 def test_nothing_is_asked_of_the_network(monkeypatch):
