@@ -13,9 +13,10 @@ from typing import Any
 from unittest import mock
 
 from engine.cli.app import main
+from engine.models.load import Loader
 from engine.models.pocket.embedder import Pocket
 from tests.helpers.data import ROOT
-from tests.helpers.workspaces import cli_env
+from tests.helpers.workspaces import cli_env, loaded_once
 
 Done = subprocess.CompletedProcess
 # what ingest, reembed and import tell
@@ -31,7 +32,7 @@ def run_here(pocket: Pocket, data_dir: Path, *arguments: object, **env: str) -> 
         chdir(ROOT),
         mock.patch.dict(os.environ, cli_env(data_dir, **env), clear=True),
         mock.patch.object(sys, "argv", ["engine", *map(str, arguments)]),
-        mock.patch.object(Pocket, "load", lambda *_: pocket),
+        mock.patch.object(Loader, "_load_pocket", loaded_once(pocket, (data_dir / "models").resolve())),
         redirect_stdout(out),
         redirect_stderr(err),
     ):

@@ -7,14 +7,15 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.models.base import ModelChoice
+from engine.models.base import ModelChoice, ModelSpec
 from engine.models.catalog import POCKET, POCKET_RERANKER
+from engine.models.load import Loader
 from engine.models.pocket.embedder import Pocket
 from engine.models.pocket.reranker.reranker import PocketReranker, PocketRerankerWeights
 from engine.models.single_view import SingleView
@@ -100,6 +101,17 @@ def shared_view(pocket: Pocket) -> Shared:
 def shared_reranker(models_dir: Path) -> PocketRerankerWeights:
     """Return Pocket's reranker as workspaces keep it, loaded and measured once."""
     return SharedReranker(RecalledReranker.load(POCKET_RERANKER, models_dir, 2, lambda stage: None))
+
+
+def loaded_once(pocket: Pocket, models_dir: Path) -> Callable[..., object]:
+    """Return what to put in the place of `Loader._load_pocket`: it gives Pocket's models of this process."""
+    load = Loader._load_pocket
+    given = {POCKET.id: lambda: shared_view(pocket), POCKET_RERANKER.id: lambda: shared_reranker(models_dir)}
+
+    def loaded(self: Loader, spec: ModelSpec, choice: ModelChoice, on_stage: object) -> object:
+        return given[spec.id]() if spec.id in given else load(self, spec, choice, on_stage)
+
+    return loaded
 
 
 def make_settings(data_dir: Path, models_dir: Path, **overrides: object) -> Settings:

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine.jobs.boot import Boot
-from engine.models.catalog import POCKET, POCKET_RERANKER
 from engine.models.load import Loader
 from engine.models.pocket.embedder import Pocket
-from tests.helpers.workspaces import cli_env, shared_reranker, shared_view
+from tests.helpers.workspaces import cli_env, loaded_once
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,17 +36,7 @@ def app_folder(tmp_path: Path, models_dir: Path, pocket: Pocket, monkeypatch: py
     for key, value in cli_env(tmp_path).items():
         if key.startswith("GAPSCOPE_"):
             monkeypatch.setenv(key, value)
-    load = Loader._load_pocket
-
-    def loaded_once(self, spec, choice, on_stage):
-        """Give all pages of this process the same models of Pocket."""
-        given = {
-            POCKET.id: lambda: shared_view(pocket),
-            POCKET_RERANKER.id: lambda: shared_reranker(models_dir),
-        }
-        return given[spec.id]() if spec.id in given else load(self, spec, choice, on_stage)
-
-    monkeypatch.setattr(Loader, "_load_pocket", loaded_once)
+    monkeypatch.setattr(Loader, "_load_pocket", loaded_once(pocket, models_dir.resolve()))
     monkeypatch.setattr("engine.jobs.queue.Jobs.ingest_samples", lambda self: None)
     begun: list[Boot] = []
     start = Boot.start

@@ -101,12 +101,9 @@ def machine(monkeypatch):
         made.append(Machine(monkeypatch, **fields))
         return made[-1]
 
-    gc.collect()
-    gc.freeze()  # every unload collects; it need not go through all that the tests before left here
     yield make
     for one in made:
         one.models.close()
-    gc.unfreeze()
 
 
 class Slow:
