@@ -111,7 +111,7 @@ def test_what_a_reranker_made_worse_is_one_click_from_the_rerank_page(app_folder
     from engine.models.base import ModelChoice
     from pages.ui import resources
 
-    fill(app_folder, real_photos(app_folder / "real", 12))
+    fill(app_folder, real_photos(app_folder / "real", 6))
     asked = {"q": "a wild animal", "k": "10", "top": "3"}
     assert "which get worse" in links(page("pages/2_Rerank.py", **asked))
     workspace = resources.boot().workspace
@@ -121,7 +121,7 @@ def test_what_a_reranker_made_worse_is_one_click_from_the_rerank_page(app_folder
     app = page("pages/2_Rerank.py", **asked)
     assert not app.exception and not app.error
     summary = kept.summary
-    said = f"Over 12 questions pocket-reranker makes {summary.wins} better and {summary.losses} worse"
+    said = f"Over 6 questions pocket-reranker makes {summary.wins} better and {summary.losses} worse"
     assert said in [one.label for one in app.expander]
     assert "The whole evaluation" in links(app)
     listed = [block.proto.body for block in app.get("html") if 'class="gs-worse"' in block.proto.body]
