@@ -10,14 +10,15 @@ from engine.settings import PROJECT_DIR
 from tests.helpers.floors import FLOOR_OF, module_of, room_of
 from tests.helpers.source_files import imports, source_files
 
+MODULES = {module_of(one) for one in source_files()}
+
 
 def ours(path: str, text: str) -> Iterator[tuple[int, str]]:
     """Yield the line and the module of every import of our own code in a file, wherever it stands."""
     module = module_of(path)
     package = module if path.endswith("__init__.py") else module.rpartition(".")[0]
-    modules = {module_of(one) for one in source_files()}
     for node, name in imports(ast.parse(text), package):
-        if name in modules and room_of(name):
+        if name in MODULES and room_of(name):
             yield node.lineno, name
 
 

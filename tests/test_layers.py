@@ -49,6 +49,8 @@ NO_DRAWING = {
 SQL = re.compile(r"\s*(SELECT|INSERT|REPLACE|DELETE|UPDATE|CREATE|ALTER|DROP|WITH|PRAGMA|BEGIN)\s")
 # The second is a program of its own, which tells the process that started it how far it is.
 STANDARD_OUTPUT = ("engine/cli/", "engine/models/pocket/convert.py")
+# What the names end in that `word_faults` looks at: to write out all the others would take seconds.
+TOLD = {"environ", "getenv", "environb", "cache_resource", "cache_data", "stdout", "Thread", "print"}
 
 
 def outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
@@ -109,12 +111,18 @@ def layer_faults(path: str, text: str) -> list[str]:
     return faults
 
 
+def last(called: ast.expr) -> str:
+    """Return the last name of what is called, "Thread" of threading.Thread."""
+    return str(getattr(called, "attr", getattr(called, "id", "")))
+
+
 def word_faults(path: str, text: str) -> list[str]:
     """Return uses of the environment, the caches, print, broad excepts and SQL where they are not allowed."""
     faults = []
     for node in ast.walk(ast.parse(text)):
         words = ""
-        dotted = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        dotted = ast.unparse(node) if isinstance(node, ast.Attribute) and node.attr in TOLD else ""
+        called = ast.unparse(node.func) if isinstance(node, ast.Call) and last(node.func) in TOLD else ""
         names = {a.name for a in node.names} if isinstance(node, ast.ImportFrom) else set()
         from_os = isinstance(node, ast.ImportFrom) and node.module == "os"
         if dotted in ("os.environ", "os.getenv", "os.environb") or (
@@ -127,9 +135,9 @@ def word_faults(path: str, text: str) -> list[str]:
             words = "draws a figure that cannot be taken away" if path != "pages/ui/figure.py" else ""
         elif path.startswith("engine/") and dotted == "sys.stdout":
             words = "" if path.startswith(STANDARD_OUTPUT) else "writes to standard output"
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("threading.Thread", "Thread"):
+        elif called in ("threading.Thread", "Thread"):
             words = "starts a thread" if not path.startswith(THREADS) else ""
-        elif path.startswith("engine/") and isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+        elif path.startswith("engine/") and called == "print":
             words = "prints"
         elif path.startswith("engine/") and isinstance(node, ast.ExceptHandler):
             caught = ast.unparse(node.type).strip("()").split(", ") if node.type else ["everything"]

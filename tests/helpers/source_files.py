@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 from engine.settings import PROJECT_DIR
 
 
-def source_files() -> list[str]:
+@cache
+def source_files() -> tuple[str, ...]:
     files = [*PROJECT_DIR.glob("engine/**/*.py"), *PROJECT_DIR.glob("pages/**/*.py")]
     entry = PROJECT_DIR / "streamlit_app.py"
-    return sorted(path.relative_to(PROJECT_DIR).as_posix() for path in [*files, *([entry] * entry.exists())])
+    found = [*files, *([entry] * entry.exists())]
+    return tuple(sorted(path.relative_to(PROJECT_DIR).as_posix() for path in found))
 
 
 def imports(tree: ast.AST, package: str) -> Iterator[tuple[ast.AST, str]]:
