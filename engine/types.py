@@ -361,10 +361,11 @@ class Crowding:
 class SearchTrace:
     """A search with every stage kept.
 
-    `retrieved` holds one list per modality, best first; `retrieval` the list merged in the order that
-    `balance` names, which is raw where another could not be had (`notes` say why); `results` what is
-    shown, reranked where that was asked for; `searched` how many items of each modality were searched;
-    `crowding` is None where that was one modality, or nothing was found; `timings_ms` the stages.
+    `retrieved` holds one list per modality, best first (centred: of what is in the merged list);
+    `retrieval` the list merged in the order that `balance` names, which is raw where another could not be
+    had (`notes` say why); `results` what is shown, reranked where that was asked for; `searched` how many
+    items of each modality were searched; `crowding` is None where that was one modality, or nothing was
+    found; `timings_ms` the stages.
     """
 
     collection: str

@@ -143,7 +143,7 @@ class Workspace:
             k=k,
             filters=filters,
             reranking=reranking,
-            balancing=Balancing(balance, lambda: calibration(self.folder, collection)) if balance else None,
+            balancing=Balancing(balance, partial(calibration, self.folder, collection)) if balance else None,
         )
 
     def rerank(self, query: Query, hits: Sequence[Hit], choice: ModelChoice, *, top: int = 50) -> Reranked:

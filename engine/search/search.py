@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from engine.search.balance import balance, basis, centred_scores, crowding, lack
 from engine.search.rerank import Opened, RerankInput, rerank
 from engine.storage.chroma import CollectionInfo, Store, model_error
 from engine.text import MAX_QUERY_CHARS, clean_text
-from engine.types import MODALITIES, Balance, Filters, Hit, Item, Modality, Reranked, SearchTrace
+from engine.types import MODALITIES, Balance, Filters, Hit, Item, Modality, Reranked, SearchTrace, VectorTable
 
 MAX_K = 1_000
 # What is fetched of each modality to be scored centred: three times what is wanted holds .98 or more of the
@@ -52,10 +52,10 @@ class Reranking:
 
 @dataclass(frozen=True)
 class Balancing:
-    """How to order a mixed list: `mode`, and what lends the calibration of the collection."""
+    """How to order a mixed list: `mode`, and what lends the calibration of a collection that is so and so."""
 
     mode: Balance
-    calibration: Callable[[], Calibration]
+    calibration: Callable[[CollectionInfo], Calibration]
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,9 @@ def search(
         depth = max(k, reranking.top) if reranking else k
         searched = {one: n for one, n in info.counts.items() if n and filters.allows(one)}
         with _timed(timings, "balance"):
-            plan = _planned(balancing, question, collection, tuple(searched))
+            plan = _planned(balancing, question, info, tuple(searched))
         with _timed(timings, "retrieve"):
-            retrieved = {
-                modality: _retrieve(question, collection, store, modality, depth, filters, plan)
-                for modality in searched
-            }
+            retrieved = _retrieved(question, collection, store, tuple(searched), depth, filters, plan)
         if not store.made_by(collection).agrees_with(info.made_by):
             raise _changed(collection)
         asks, known = question.modality, plan.calibration
@@ -136,7 +133,10 @@ class _Plan:
 
 
 def _planned(
-    balancing: Balancing | None, question: _EmbeddedQuery, collection: str, searched: tuple[Modality, ...]
+    balancing: Balancing | None,
+    question: _EmbeddedQuery,
+    info: CollectionInfo,
+    searched: tuple[Modality, ...],
 ) -> _Plan:
     """Return the treatment that was asked for, or raw with the reason in words.
 
@@ -146,9 +146,9 @@ def _planned(
         return _Plan()
     mode = balancing.mode
     # Of one modality, and of ranks, nothing is asked of it.
-    lent = balancing.calibration() if len(searched) > 1 and mode != "interleaved" else None
+    lent = balancing.calibration(info) if len(searched) > 1 and mode != "interleaved" else None
     if lent and any(len(mean) != len(question.vector) for mean in lent.means.values()):
-        raise _changed(collection)
+        raise _changed(info.name)
     if why := lacks(mode, question.modality, searched, lent):
         return _Plan("raw", lent, (f"The order is raw, not {mode}: {why}.",))
     return _Plan(mode, lent, () if mode == "raw" else (basis(mode, question.modality, lent),))
@@ -205,17 +205,24 @@ def _like(id_: str, collection: str, store: Store) -> _EmbeddedQuery:
     raise QueryError(f"There is no item {id_!r} in the collection {collection!r}.")
 
 
-def _retrieve(
+def _retrieved(
     question: _EmbeddedQuery,
     collection: str,
     store: Store,
-    modality: Modality,
+    searched: tuple[Modality, ...],
     k: int,
     filters: Filters,
     plan: _Plan,
-) -> tuple[Hit, ...]:
+) -> dict[Modality, tuple[Hit, ...]]:
+    """Return the k best hits of each modality; centred, those of them that are among the k best of all."""
     if plan.mode == "centred" and plan.calibration:
-        return _centred(question, plan.calibration, collection, store, modality, k, filters)
+        return _centred(question, plan.calibration, collection, store, searched, k, filters)
+    return {one: _nearest(question, collection, store, one, k, filters) for one in searched}
+
+
+def _nearest(
+    question: _EmbeddedQuery, collection: str, store: Store, modality: Modality, k: int, filters: Filters
+) -> tuple[Hit, ...]:
     extra = 1 if question.exclude else 0
     rows = store.query(collection, modality, question.vector, k + extra, filters)
     kept = [(item, score) for item, score in rows if item.id != question.exclude][:k]
@@ -231,30 +238,46 @@ def _centred(
     calibration: Calibration,
     collection: str,
     store: Store,
-    modality: Modality,
+    searched: tuple[Modality, ...],
     k: int,
     filters: Filters,
-) -> tuple[Hit, ...]:
-    """Return the k nearest to the centred question, scored by their centred vectors.
+) -> dict[Modality, tuple[Hit, ...]]:
+    """Return the k nearest to the centred question, by modality, scored by their centred vectors.
 
     The index holds vectors as they are: what is near to the centred question among them is so only nearly,
     and more is fetched than wanted.
     """
-    mean, asks = calibration.means[modality], question.modality
-    asking = centre(question.vector[None, :], calibration.means[asks])[0]  # (d,)
+    means, asks = calibration.means, question.modality
+    asking = centre(question.vector[None, :], means[asks])[0]  # (d,)
     if not asking.any():  # the question is the mean: any direction is as good
         asking = question.vector
-    reach = towards(asking, mean, calibration.nearest[asks][modality])
+    scores: dict[str, tuple[float, float]] = {}  # centred, and as the vectors are
+
+    def best(tables: Mapping[Modality, VectorTable]) -> dict[Modality, list[str]]:
+        ranked: list[tuple[float, int, str, Modality]] = []
+        for one, table in tables.items():
+            centred = centred_scores(table.vectors, asking, means[one]).tolist()
+            cosines = np.clip(table.vectors @ question.vector, -1.0, 1.0).tolist()
+            found = sorted((-score, id_) for score, id_ in zip(centred, table.ids, strict=True))
+            scores.update(zip(table.ids, zip(centred, cosines, strict=True), strict=True))
+            own = [(score, id_) for score, id_ in found if id_ != question.exclude]
+            ranked += [
+                (score, rank, id_, one) for rank, (score, id_) in enumerate(own)
+            ]  # as `balance` merges
+        chosen = sorted(ranked)[:k]
+        return {one: [id_ for *_, id_, modality in chosen if modality == one] for one in tables}
+
+    nearest = calibration.nearest[asks]
+    reach = {one: towards(asking, means[one], nearest[one]) for one in searched}
     pool = min(_POOL * k, 2 * k + _POOL_MORE) + bool(question.exclude)
-    table = store.nearest(collection, modality, reach, pool, filters)
-    table = table.take(id_ for id_ in table.ids if id_ != question.exclude)
-    scores = dict(zip(table.ids, centred_scores(table.vectors, asking, mean).tolist(), strict=True))
-    cosines = dict(zip(table.ids, np.clip(table.vectors @ question.vector, -1.0, 1.0).tolist(), strict=True))
-    best = sorted(scores, key=lambda id_: (-scores[id_], id_))[:k]
-    return tuple(
-        Hit(rank, item, cosines[item.id], rank, balanced=scores[item.id])
-        for rank, item in enumerate(store.items_of(collection, modality, best), start=1)
-    )
+    items = store.best_of_nearest(collection, reach, pool, filters, best)
+    return {
+        one: tuple(
+            Hit(rank, item, scores[item.id][1], rank, balanced=scores[item.id][0])
+            for rank, item in enumerate(items.get(one, ()), start=1)
+        )
+        for one in searched
+    }
 
 
 def _reranked(query: Query, hits: tuple[Hit, ...], reranking: Reranking) -> Reranked:

@@ -18,6 +18,7 @@ import numpy as np
 
 from engine.analysis.crowding import Calibration, Outranked, Spread, calibrate
 from engine.errors import FolderError
+from engine.storage.chroma import CollectionInfo
 from engine.storage.columns import last_change, read_columns
 from engine.storage.data_folder import DataFolder
 from engine.types import VectorTable
@@ -30,13 +31,14 @@ _FORMAT = 1
 _CALIBRATING = threading.Lock()  # of thirty visitors after one ingest, the first does it for all
 
 
-def calibration(folder: DataFolder, collection: str) -> Calibration:
+def calibration(folder: DataFolder, collection: str, info: CollectionInfo | None = None) -> Calibration:
     """Return the calibration of a collection as it is now: kept, or made of a sample of each modality.
 
-    Raises CollectionNotFoundError, StoreError, FolderError, and ProjectionError where it is empty.
+    `info` is what the store just said of it, where that is known: to ask again takes milliseconds. Raises
+    CollectionNotFoundError, StoreError, FolderError, and ProjectionError where it is empty.
     """
     with _CALIBRATING:
-        version = _version(folder, collection)
+        version = _version(folder, collection, info)
         kept = folder.ledger.get_state(_key(collection))
         found = _read(kept, version) if kept else None
         if found is None:
@@ -71,8 +73,8 @@ def _sample(folder: DataFolder, collection: str) -> tuple[dict[Any, VectorTable]
     return tables, {id_: pairs[place[id_]] for table in tables.values() for id_ in table.ids}
 
 
-def _version(folder: DataFolder, collection: str) -> str:
-    parts = f"{_FORMAT} {ROWS} {SEED} {last_change(folder, collection)}"
+def _version(folder: DataFolder, collection: str, info: CollectionInfo | None) -> str:
+    parts = f"{_FORMAT} {ROWS} {SEED} {last_change(folder, collection, info)}"
     return hashlib.sha256(parts.encode()).hexdigest()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,35 +249,31 @@ class Store:
         rows = zip(found["ids"][0], found["metadatas"][0], found["distances"][0], strict=True)
         return [(to_item(id_, metadata), similarity(distance)) for id_, metadata, distance in rows]
 
-    def nearest(
-        self, name: str, modality: Modality, vector: np.ndarray, k: int, filters: Filters
-    ) -> VectorTable:
-        """Return the vectors (at most k, dim) float32 nearest to a unit vector (dim,) float32, best first.
+    def best_of_nearest(
+        self,
+        name: str,
+        vectors: Mapping[Modality, np.ndarray],
+        pool: int,
+        filters: Filters,
+        best: Callable[[dict[Modality, VectorTable]], Mapping[Modality, Sequence[str]]],
+    ) -> dict[Modality, list[Item]]:
+        """Return the items that `best` picks, in its order, of those nearest to a unit vector per modality.
 
-        Without what is known of the items, which takes longer to read than the vectors.
+        vectors: (dim,) float32 each. `best` gets at most `pool` stored vectors (m, dim) float32 of each
+        modality, and returns at most 5,000 ids of each: what is known of items takes longer to read than
+        their vectors, so that it is read of these alone.
         """
         with self._errors():
-            collection = self._part(name, modality)
-            if collection is None:
-                return VectorTable((), np.zeros((0, len(vector)), np.float32))
-            found = collection.query(
-                query_embeddings=vector[None, :],
-                n_results=k,
-                where=where_clause(filters),
-                include=["embeddings"],
-            )
-        rows = np.asarray(found["embeddings"][0], np.float32).reshape(-1, len(vector))
-        return VectorTable(tuple(found["ids"][0]), rows)
+            found = {one: self._part(name, one) for one in vectors}
+            parts = {one: part for one, part in found.items() if part is not None}
+            tables = {one: _nearest(part, vectors[one], pool, filters) for one, part in parts.items()}
+            return {one: _items_of(parts[one], ids) for one, ids in best(tables).items()}
 
     def items_of(self, name: str, modality: Modality, ids: Sequence[str]) -> list[Item]:
         """Return at most 5,000 items in the order of their ids, less those that are gone."""
         with self._errors():
             collection = self._part(name, modality)
-            if collection is None or not ids:
-                return []
-            found = collection.get(ids=list(ids[:_PAGE]), include=["metadatas"])
-        known = dict(zip(found["ids"], found["metadatas"], strict=True))
-        return [to_item(id_, known[id_]) for id_ in ids if id_ in known]
+            return [] if collection is None else _items_of(collection, ids)
 
     def unfound(self, name: str, modality: Modality, table: VectorTable) -> list[str]:
         """Return the ids that are not stored, or whose own vector finds nothing that equals it.
@@ -464,6 +460,27 @@ def _translated(where: str) -> Iterator[None]:
         raise StoreFailedError(where, str(error)) from error
     except OSError as error:
         raise folder_error(Path(where), error) from error
+
+
+def _nearest(part: Collection, vector: np.ndarray, count: int, filters: Filters) -> VectorTable:
+    """Return the vectors (at most count, dim) float32 nearest to a unit vector (dim,) float32."""
+    found = part.query(
+        query_embeddings=vector[None, :],
+        n_results=count,
+        where=where_clause(filters),
+        include=["embeddings"],
+    )
+    rows = np.asarray(found["embeddings"][0], np.float32).reshape(-1, len(vector))
+    return VectorTable(tuple(found["ids"][0]), rows)
+
+
+def _items_of(collection: Collection, ids: Sequence[str]) -> list[Item]:
+    """Return at most 5,000 items in the order of their ids, less those that are gone."""
+    if not ids:
+        return []
+    found = collection.get(ids=list(ids[:_PAGE]), include=["metadatas"])
+    known = dict(zip(found["ids"], found["metadatas"], strict=True))
+    return [to_item(id_, known[id_]) for id_ in ids if id_ in known]
 
 
 def _vector_pages(collection: Collection, ids: list[str] | None) -> Iterator[tuple[list[str], np.ndarray]]:

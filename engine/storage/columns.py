@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import ProjectionError
+from engine.storage.chroma import CollectionInfo
 from engine.storage.data_folder import DataFolder
 from engine.storage.ledger import item_from_json
 from engine.types import MODALITIES, Item, Modality, VectorTable
@@ -186,9 +187,11 @@ def texts_of(folder: DataFolder, collection: str) -> Iterator[tuple[str, str]]:
         yield id_, " ".join((caption or "", *(json.loads(labels) if labels else ()))).strip()
 
 
-def last_change(folder: DataFolder, collection: str) -> str:
+def last_change(folder: DataFolder, collection: str, info: CollectionInfo | None = None) -> str:
     """Return what differs after something was written into this collection, and only then; costs one row.
 
-    Asks the store as well: a shared one may have been written to from another data folder.
+    Asks the store as well, unless `info` is what it just said: a shared one may have been written to from
+    another data folder.
     """
-    return f"{folder.settings.data_dir} {folder.store.info(collection)} {folder.ledger.version(collection)}"
+    said = info or folder.store.info(collection)
+    return f"{folder.settings.data_dir} {said} {folder.ledger.version(collection)}"

@@ -125,7 +125,7 @@ def test_a_collection_of_another_width_by_now_is_said(gapped):
             collection="gapped",
             store=gapped.store,
             embedder=lambda: None,
-            balancing=Balancing("centred", lambda: narrow),
+            balancing=Balancing("centred", lambda info: narrow),
         )
 
 
