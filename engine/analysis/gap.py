@@ -2,10 +2,10 @@
 
 Rows are one modality each, made unit length first: without that the length of vectors mixes into the
 gap. Pure; knows no store. What chance does to these is in `gap_chance.py`, pairs against what does not belong
-together in `pairwise.py`, and all of it for a collection in `engine/evaluation/gap_matrix.py`. Sources:
-Liang et al. 2022 (gap vector, L2M), Schrodi et al. 2024 (RMG, L2I, the few dimensions), Wang and Isola 2020
-(alignment, uniformity), Shi et al. 2023 (linear separability). All arithmetic is in float64, but for the
-cosines that only rank neighbours (`knn_purity`).
+together in `pairwise.py`, the classifier of the modality in `separability.py`, and all of it for a collection
+in `engine/evaluation/gap_matrix.py`. Sources: Liang et al. 2022 (gap vector, L2M), Schrodi et al. 2024 (RMG,
+L2I, the few dimensions), Wang and Isola 2020 (alignment, uniformity). All arithmetic is in float64, but for
+the cosines that only rank neighbours (`knn_purity`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
+from engine.analysis.all_pairs import uniformity_rows
 from engine.progress import Watch
 from engine.vectors import normalise
 
-_TEST_SHARE = 0.2
 _BLOCK = 1_000
 _UNHEARD = Watch()
 
@@ -104,7 +104,7 @@ def uniformity(x: np.ndarray, *, t: float = 2.0) -> float:
 
     x (n, d) unit rows of any float dtype, n >= 2. Raises ValueError below. Wang and Isola 2020.
     """
-    return _uniformity(x, x, t)
+    return float(uniformity_rows(x @ x.T, t=t).mean())
 
 
 def cross_uniformity(x: np.ndarray, y: np.ndarray, *, t: float = 2.0) -> float:
@@ -114,21 +114,7 @@ def cross_uniformity(x: np.ndarray, y: np.ndarray, *, t: float = 2.0) -> float:
     ValueError for less, or for two shapes.
     """
     check_paired(x, y)
-    return _uniformity(x, y, t)
-
-
-def _uniformity(x: np.ndarray, y: np.ndarray, t: float) -> float:
-    """Return log mean exp(-t ‖xi - yj‖²) over i != j."""
-    if len(x) < 2:
-        raise ValueError("uniformity needs two rows")
-    total = 0.0
-    for start in range(0, len(x), _BLOCK):
-        potential = x[start : start + _BLOCK] @ y.T
-        np.minimum(potential, 1, out=potential)
-        np.exp(2 * t * (potential - 1), out=potential)
-        np.fill_diagonal(potential[:, start:], 0)
-        total += float(potential.sum(dtype=np.float64))
-    return float(np.log(total / (len(x) * (len(x) - 1))))
+    return float(uniformity_rows(x @ y.T, t=t).mean())
 
 
 def top_dims_share(x: np.ndarray, y: np.ndarray, *, k: int) -> float | None:
@@ -161,33 +147,6 @@ def pc1_agreement(x: np.ndarray, y: np.ndarray) -> float | None:
     return min(1.0, float(abs(first @ apart) / length))
 
 
-def separability(
-    x: np.ndarray, y: np.ndarray, *, groups: Sequence[object] | None = None, seed: int = 0
-) -> float:
-    """Return the held-out accuracy of a linear classifier of the modality, balanced, in [0, 1].
-
-    A fifth of the groups is held out; what belongs together (a picture and its caption) must share a
-    group, or the classifier is tested on what it has seen the twin of: accuracy falls below 0.5 then.
-    x (n, d), y (m, d) float64; groups: one per row of x, then of y; None: every row is one. Raises
-    ValueError with fewer than 5 groups, or a modality that is on one side of the split only.
-    Shi et al. 2023.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    rows, labels = np.concatenate([x, y]), np.repeat([0, 1], [len(x), len(y)])
-    named = np.unique(np.arange(len(rows)) if groups is None else np.asarray(groups), return_inverse=True)[1]
-    count = int(named.max()) + 1
-    if count < 5:
-        raise ValueError("a held-out fifth needs five groups")
-    held = np.random.default_rng(seed).permutation(count)[: max(1, round(count * _TEST_SHARE))]
-    test = np.isin(named, held)
-    if any(len(np.unique(labels[part])) < 2 for part in (test, ~test)):
-        raise ValueError("one modality is on one side of the split only")
-    model = LogisticRegression(C=1.0, max_iter=1_000, class_weight="balanced")
-    right = model.fit(rows[~test], labels[~test]).predict(rows[test]) == labels[test]
-    return float(np.mean([right[labels[test] == label].mean() for label in (0, 1)]))
-
-
 def knn_purity(x: np.ndarray, y: np.ndarray, *, k: int = 15, watch: Watch = _UNHEARD) -> float:
     """Return the mean share of the k nearest neighbours (cosine, itself left out) of the own modality.
 
@@ -198,15 +157,15 @@ def knn_purity(x: np.ndarray, y: np.ndarray, *, k: int = 15, watch: Watch = _UNH
     rows = np.concatenate([x, y]).astype(np.float32)
     if not 1 <= k < len(rows):
         raise ValueError(f"k is {k}; it must be 1 to {len(rows) - 1}")
-    labels, same = np.repeat([0, 1], [len(x), len(y)]), 0
+    labels, shares = np.repeat([0, 1], [len(x), len(y)]), []
     for start in range(0, len(rows), _BLOCK):
         watch.at(start / len(rows))
         block = slice(start, start + _BLOCK)
         scores = rows[block] @ rows.T
         scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -np.inf
         nearest = np.argpartition(scores, len(rows) - k, axis=1)[:, len(rows) - k :]
-        same += int((labels[nearest] == labels[block][:, None]).sum())
-    return same / (len(rows) * k)
+        shares.append((labels[nearest] == labels[block][:, None]).mean(1))
+    return float(np.concatenate(shares).mean())
 
 
 def purity_baseline(n: int, m: int) -> float:

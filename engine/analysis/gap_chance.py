@@ -55,7 +55,7 @@ def l2m_null(
             one[chance.permutation(len(both))[: len(x)]] = 1
         part = drawn @ both
         found = np.append(found, np.linalg.norm(part / len(x) - (total - part) / len(y), axis=1))
-    return _null(found, l2m(x, y))
+    return null_of(found, l2m(x, y))
 
 
 def l2m_swap_null(
@@ -77,10 +77,11 @@ def l2m_swap_null(
         watch.at(start / permutations)
         signs = chance.choice([-1.0, 1.0], (min(_DRAWS, permutations - start), len(x)))
         found = np.append(found, np.linalg.norm(signs @ apart / len(x), axis=1))
-    return _null(found, l2m(x, y))
+    return null_of(found, l2m(x, y))
 
 
-def _null(found: np.ndarray, observed: float) -> Null:
+def null_of(found: np.ndarray, observed: float) -> Null:
+    """Return what was found under permutation, (b,) float64, beside what was observed."""
     # What only rounding parts is as large: labels of rows that are all the same prove nothing.
     as_large = int((found >= observed - 1e-12).sum())
     return Null(float(found.mean()), float(np.quantile(found, 0.99)), (1 + as_large) / (len(found) + 1))
@@ -89,7 +90,7 @@ def _null(found: np.ndarray, observed: float) -> Null:
 def intervals(
     x: np.ndarray,
     y: np.ndarray,
-    units: Sequence[Hashable],
+    units: Sequence[int] | np.ndarray,
     paired: tuple[Sequence[int], Sequence[int]],
     *,
     resamples: int = RESAMPLES,
@@ -98,12 +99,13 @@ def intervals(
 ) -> dict[str, Bounds]:
     """Return the 95 % percentile intervals of what is made of sums, by its name.
 
-    l2m, cone_a, cone_b and cosine_unpaired over all rows; with pairs rmg, l2i, alignment and cosine_paired
-    too. x (n, d), y (m, d): float64 unit rows; units: one per row of x, then of y, drawn as a whole; paired:
-    the rows of x and of y that belong together. Empty below FEWEST_UNITS units of either. Rows of one unit
-    are not compared with each other inside a modality. Raises CancelledError where the watch hears a cancel.
+    l2m, its unbiased forms, cone_a, cone_b, cosine_across and cosine_unpaired over all rows; with pairs rmg,
+    l2i, alignment and cosine_paired too. x (n, d), y (m, d): float64 unit rows; units: the number from 0 of
+    what each row of x, then of y, belongs to, which is drawn as a whole; paired: the rows of x and of y that
+    belong together. Empty below FEWEST_UNITS units of either. Rows of one unit are not compared with each
+    other inside a modality. Raises CancelledError where the watch hears a cancel.
     """
-    named = np.unique(_numbers(units), return_inverse=True)[1]
+    named = np.asarray(units, np.int64)
     chance = np.random.default_rng(seed)
     count = int(named.max(initial=-1)) + 1
     if min(len(set(named[: len(x)].tolist())), len(set(named[len(x) :].tolist()))) < FEWEST_UNITS:
@@ -113,22 +115,24 @@ def intervals(
     of_x, of_y = named[: len(x)], named[len(x) :]
     left, right = (np.asarray(rows, np.intp) for rows in paired)
     sums = _Sums(_summed(x, of_x, count), _summed(y, of_y, count))
-    pairs = None
+    pairs, whole = None, len(left) == len(x) == len(y)
     if len(left) >= FEWEST_UNITS:
-        whole = len(left) == len(x) == len(y)
         pairs = _Pairs.of(x[left], y[right], of_x[left], count, (sums.a, sums.b) if whole else None)
     found: dict[str, list[np.ndarray]] = {}
     for start in range(0, resamples, _DRAWS):
         watch.at(start / resamples)
         size = min(_DRAWS, resamples - start)
-        drawn = _drawn(chance, size, count)
-        for name, values in {**sums.measured(drawn), **(pairs.measured(drawn) if pairs else {})}.items():
+        drawn = draw_units(chance, size, count)
+        measured, totals = sums.measured(drawn)
+        if pairs:
+            measured |= pairs.measured(drawn, totals if whole else None)
+        for name, values in measured.items():
             found.setdefault(name, []).append(values)
-    return {name: _ends(np.concatenate(values)) for name, values in found.items()}
+    return {name: ends(np.concatenate(values)) for name, values in found.items()}
 
 
-def _ends(values: np.ndarray) -> Bounds:
-    """Return between what 95 % of the draws are (b,), those left out that had nothing of a modality."""
+def ends(values: np.ndarray) -> Bounds:
+    """Return between what 95 % of values (b,) of a float dtype are, less those that are not finite."""
     low, high = np.quantile(values[np.isfinite(values)], [0.025, 0.975])
     return float(low), float(high)
 
@@ -148,20 +152,37 @@ class _Sums:
     a: _Units
     b: _Units
 
-    def measured(self, drawn: np.ndarray) -> dict[str, np.ndarray]:
-        """Return l2m, cones and the unpaired cosine of each of drawn (b, units) float32: (b,) floats."""
+    def measured(self, drawn: np.ndarray) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """Return l2m, its unbiased forms, cones and mean cosines of each of drawn (b, units) float32: (b,).
+
+        With them the sums of the rows of both modalities, (b, d) each.
+        """
         total_a, total_b = drawn @ self.a.sums, drawn @ self.b.sums
         count_a, count_b = drawn @ self.a.counts, drawn @ self.b.counts
+        own, rows = (self.a.sums * self.b.sums).sum(1), self.a.counts * self.b.counts  # within units
         with np.errstate(invalid="ignore", divide="ignore"):  # a draw without one modality: NaN, left out
             apart = total_a / count_a[:, None] - total_b / count_b[:, None]
-            same = drawn**2 @ (self.a.sums * self.b.sums).sum(1)
-            others = count_a * count_b - drawn**2 @ (self.a.counts * self.b.counts)
-            return {
+            unpaired, others = (
+                (total_a * total_b).sum(1) - drawn**2 @ own,
+                count_a * count_b - drawn**2 @ rows,
+            )
+            # Of a unit that is drawn twice, no row is compared with its own partner's copy.
+            across = (unpaired + drawn @ own) / (others + drawn @ rows)
+            cones = [
+                _cones(drawn, one, total, count)
+                for one, total, count in ((self.a, total_a, count_a), (self.b, total_b, count_b))
+            ]
+            squared = cones[0] + cones[1] - 2 * across
+            found = {
                 "l2m": np.linalg.norm(apart, axis=1),
-                "cone_a": _cones(drawn, self.a, total_a, count_a),
-                "cone_b": _cones(drawn, self.b, total_b, count_b),
-                "cosine_unpaired": ((total_a * total_b).sum(1) - same) / others,
+                "l2m_squared_unbiased": squared,
+                "l2m_unbiased": np.sqrt(np.maximum(squared, 0)),
+                "cone_a": cones[0],
+                "cone_b": cones[1],
+                "cosine_across": across,
+                "cosine_unpaired": unpaired / others,
             }
+        return found, (total_a, total_b)
 
 
 @dataclass(frozen=True)
@@ -190,12 +211,19 @@ class _Pairs:
         units = summed or (_summed(x, named, count), _summed(y, named, count))
         return cls(*units, *by_unit)
 
-    def measured(self, drawn: np.ndarray) -> dict[str, np.ndarray]:
-        """Return rmg, l2i, alignment and the paired cosine of each of drawn (b, units) float32: (b,)."""
-        count = drawn @ self.a.counts
+    def measured(
+        self, drawn: np.ndarray, summed: tuple[np.ndarray, np.ndarray] | None
+    ) -> dict[str, np.ndarray]:
+        """Return rmg, l2i, alignment and the paired cosine of each of drawn (b, units) float32: (b,).
+
+        summed: the sums (b, d) of both modalities, where these are those of all rows.
+        """
+        count, totals = drawn @ self.a.counts, summed or (drawn @ self.a.sums, drawn @ self.b.sums)
         with np.errstate(invalid="ignore", divide="ignore"):
             squares = drawn @ self.squares / count
-            cones = [_cones(drawn, one, drawn @ one.sums, count) for one in (self.a, self.b)]
+            cones = [
+                _cones(drawn, one, total, count) for one, total in zip((self.a, self.b), totals, strict=True)
+            ]
             within = np.maximum((1 - sum(cones) / 2) / 2, 0)
             return {
                 "rmg": np.where(squares > 0, squares / 4 / (squares / 4 + within), 0),  # as `gap.rmg`
@@ -212,8 +240,8 @@ def _cones(drawn: np.ndarray, units: _Units, total: np.ndarray, count: np.ndarra
     return np.asarray(((total**2).sum(1) - own) / others)
 
 
-def _drawn(chance: np.random.Generator, size: int, count: int) -> np.ndarray:
-    """Return how often each unit is in each draw of as many: (size, count) float32."""
+def draw_units(chance: np.random.Generator, size: int, count: int) -> np.ndarray:
+    """Return how often each of `count` units is in each of `size` draws of as many: (size, count) float32."""
     places = chance.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
     return np.bincount(places.ravel(), minlength=size * count).reshape(size, count).astype(np.float32)
 
@@ -223,11 +251,11 @@ def _summed(rows: np.ndarray, named: np.ndarray, count: int) -> _Units:
     sums = np.zeros((count, rows.shape[1]), np.float32)
     order = np.argsort(named, kind="stable")
     there, starts = np.unique(named[order], return_index=True)
-    sums[there] = np.add.reduceat(rows[order], starts, axis=0)
+    sums[there] = np.add.reduceat(rows.astype(np.float32)[order], starts, axis=0)
     return _Units(sums, counts)
 
 
-def _numbers(units: Sequence[Hashable]) -> np.ndarray:
-    """Return a number for each unit, the same for the same: (n,) int64."""
+def numbered(units: Sequence[Hashable]) -> np.ndarray:
+    """Return a number from 0 for each unit, the same for the same: (n,) int64."""
     known: dict[Hashable, int] = {}
     return np.array([known.setdefault(one, len(known)) for one in units], np.int64)

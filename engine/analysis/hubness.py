@@ -40,10 +40,15 @@ def neighbour_counts(questions: np.ndarray, documents: np.ndarray, *, k: int = 1
         raise ValueError(f"k is {k}; it must be 1 to {len(documents)}")
     counts = np.zeros(len(documents), np.int64)
     for start in range(0, len(questions), _BLOCK):
-        scores = questions[start : start + _BLOCK] @ documents.T
-        nearest = np.argpartition(scores, len(documents) - k, axis=1)[:, len(documents) - k :]
-        counts += np.bincount(nearest.ravel(), minlength=len(documents))
+        counts += counts_by_cosine(questions[start : start + _BLOCK] @ documents.T, k=k)
     return counts
+
+
+def counts_by_cosine(cosines: np.ndarray, *, k: int) -> np.ndarray:
+    """Return N_k of each document: cosines (q, n) of any float dtype, 1 <= k <= n -> (n,) int64."""
+    count = cosines.shape[1]
+    nearest = np.argpartition(cosines, count - k, axis=1)[:, count - k :]
+    return np.bincount(nearest.ravel(), minlength=count)
 
 
 def hubness(questions: np.ndarray, documents: np.ndarray, *, k: int = 10) -> Hubness:
@@ -54,13 +59,17 @@ def hubness(questions: np.ndarray, documents: np.ndarray, *, k: int = 10) -> Hub
     """
     if not len(questions):
         raise ValueError("without a question nothing is found")
-    counts = neighbour_counts(questions, documents, k=k)
+    return hubness_of_counts(neighbour_counts(questions, documents, k=k), questions=len(questions), k=k)
+
+
+def hubness_of_counts(counts: np.ndarray, *, questions: int, k: int) -> Hubness:
+    """Return how unequal N_k are: counts (n,) int64, of so many questions with k places each."""
     even = counts.mean()
     spread = counts.std()
     return Hubness(
         k=k,
-        questions=len(questions),
-        documents=len(documents),
+        questions=questions,
+        documents=len(counts),
         skew=float((((counts - even) / spread) ** 3).mean()) if spread else None,
         robin_hood=float(np.abs(counts - even).sum() / (2 * counts.sum())),
         antihubs=float((counts == 0).mean()),

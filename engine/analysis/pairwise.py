@@ -7,13 +7,10 @@ where there are many. Pure; distances of centroids and of pairs alone are in `ga
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
+from engine.analysis.all_pairs import agreement_rows, crowding_rows, places
 from engine.analysis.gap import check_paired
-
-_BLOCK = 1_000
 
 
 def crowding(x: np.ndarray, y: np.ndarray) -> float:
@@ -23,14 +20,7 @@ def crowding(x: np.ndarray, y: np.ndarray) -> float:
     dtype, row i with row i, n >= 2. Raises ValueError for less, or for two shapes.
     """
     check_paired(x, y)
-    if len(x) < 2:
-        raise ValueError("unrelated rows need two pairs")
-    paired, found = _rounded((x * y).sum(1)), 0.0
-    for start, block in _blocks(x):
-        apart = np.ones((len(block), len(x)), bool)
-        np.fill_diagonal(apart[:, start:], False)  # itself is no other
-        found += outranks(_rounded((block @ x.T)[apart]), paired) * len(block)
-    return found / len(x)
+    return float(crowding_rows(x @ x.T, (x * y).sum(1)).mean())
 
 
 def outranks(unrelated: np.ndarray, partners: np.ndarray) -> float:
@@ -38,9 +28,8 @@ def outranks(unrelated: np.ndarray, partners: np.ndarray) -> float:
 
     unrelated (n,), partners (m,), of any float dtype, n and m above 0.
     """
-    ordered = np.sort(partners)
-    below, up_to = (np.searchsorted(ordered, unrelated, side) for side in ("left", "right"))
-    return float((below + up_to).sum() / (2 * len(unrelated) * len(ordered)))
+    below, up_to = places(np.sort(partners), unrelated)
+    return float((below + up_to).sum() / (2 * len(unrelated) * len(partners)))
 
 
 def neighbour_agreement(x: np.ndarray, y: np.ndarray, *, k: int = 10) -> tuple[float, float] | None:
@@ -52,20 +41,12 @@ def neighbour_agreement(x: np.ndarray, y: np.ndarray, *, k: int = 10) -> tuple[f
     n >= 3; 1 <= k < n. None where everything is equally near. Raises ValueError for less, another k, or
     two shapes. Schrodi et al. 2024, there over classes.
     """
-    from scipy.stats import kendalltau
-
     check_paired(x, y)
     if not 1 <= k < len(x) or len(x) < 3:
         raise ValueError(f"{k} neighbours of {len(x)} pairs cannot be compared")
-    taus, shared = [], 0
-    for (start, left), (_, right) in zip(_blocks(x), _blocks(y), strict=True):
-        for row, (a, b) in enumerate(zip(_rounded(left @ x.T), _rounded(right @ y.T), strict=True), start):
-            a, b = np.delete(a, row), np.delete(b, row)
-            taus.append(float(kendalltau(a, b).statistic))
-            near_a, near_b = (np.argpartition(-one, k - 1)[:k] for one in (a, b))
-            shared += len(np.intersect1d(near_a, near_b))
-    known = [tau for tau in taus if not np.isnan(tau)]
-    return ((1 - float(np.mean(known))) / 2, shared / (k * len(x))) if known else None
+    distances, shared = agreement_rows(x @ x.T, y @ y.T, k=k)
+    known = distances[np.isfinite(distances)]
+    return (float(known.mean()), float(shared.mean())) if len(known) else None
 
 
 def contrastive_loss(x: np.ndarray, y: np.ndarray, *, temperature: float = 0.01, batch: int = 50) -> float:
@@ -81,23 +62,20 @@ def contrastive_loss(x: np.ndarray, y: np.ndarray, *, temperature: float = 0.01,
         raise ValueError(f"the temperature is {temperature}; it must be more than 0")
     if not len(x) or batch < 1:
         raise ValueError("a loss needs a pair")
-    size, losses = min(batch, len(x)), []
+    return float(batch_losses(x, y, temperature=temperature, batch=batch).mean())
+
+
+def batch_losses(x: np.ndarray, y: np.ndarray, *, temperature: float, batch: int) -> np.ndarray:
+    """Return `contrastive_loss` of every whole batch, (batches,) float64; x, y: (n, d), which it checks."""
+    size = min(batch, len(x))
+    losses = []
     for start in range(0, len(x) - size + 1, size):
         rows = slice(start, start + size)
         logits = (x[rows] @ y[rows].T) / temperature
-        losses += [_cross_entropy(logits), _cross_entropy(logits.T)]
-    return float(np.mean(losses))
+        losses.append((_cross_entropy(logits) + _cross_entropy(logits.T)) / 2)
+    return np.array(losses)
 
 
 def _cross_entropy(logits: np.ndarray) -> float:
     peaks = logits.max(1)
     return float((np.log(np.exp(logits - peaks[:, None]).sum(1)) + peaks - np.diag(logits)).mean())
-
-
-def _rounded(cosines: np.ndarray) -> np.ndarray:
-    """Return cosines as ties count: what differs by the noise of a product only is equal."""
-    return np.round(cosines, 6 if cosines.dtype == np.float32 else 12)
-
-
-def _blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    return ((start, rows[start : start + _BLOCK]) for start in range(0, len(rows), _BLOCK))

@@ -1,63 +1,30 @@
 """The modality gap of a collection: every measure for every two modalities, with what chance would do.
 
-Only puts together: the measures are in `engine/analysis/`, ranks in `gap_retrieval.py`. What needs pairs, or
-more rows than there are, is None, and `absent` says why. Distances of centroids and of pairs are over all
-rows, or MOST_ROWS of them; what compares all rows with all others is over a smaller sample, in float32. All
+Only puts together: the measures are in `engine/analysis/`, what compares all rows with all others is over a
+sample in `gap_sample.py`, ranks in `gap_retrieval.py`. What needs pairs, or more rows than there are, is
+None, and `absent` says why. Distances of centroids and of pairs are over all rows, or MOST_ROWS of them. All
 of these sizes are said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from engine.analysis import gap, gap_chance, pairwise
-from engine.analysis.hubness import Hubness, hubness
+from engine.analysis import gap, gap_chance, row_chance
 from engine.errors import GapError
-from engine.evaluation.gap_retrieval import retrieval
-from engine.evaluation.pair_gap import LEAST_PAIRS, OfPairs, PairGap, absent
+from engine.evaluation.gap_sample import SAMPLE, TEMPERATURE, Asked, Measured, Rows, of_pairs, of_sample
+from engine.evaluation.pair_gap import LEAST_PAIRS, PairGap, absent
 from engine.progress import Watch
 from engine.types import Modality, VectorTable
 
 MOST_ROWS = 10_000  # of a modality that anything is measured on: in float64, and several times over
-SAMPLE = 1_500  # rows of a modality that are compared with all others: the time grows with its square
-AGREEMENT_SAMPLE = 200  # pairs: Kendall's tau is computed for each
-HUB_K = AGREEMENT_K = 10
-TEMPERATURE, BATCH = 0.01, 50
 TOP_DIMS = (1, 3, 10)
 _OFF_UNIT = 1e-3  # float16 rows are within it
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How to measure: k of purity, the loss's temperature (more than 0), the seed, rows in a sample."""
-
-    k: int = 15
-    seed: int = 0
-    sample: int = SAMPLE
-    temperature: float = TEMPERATURE
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """All rows of two modalities (n, d) float64 at unit length, what each belongs to, and which are pairs."""
-
-    x: np.ndarray
-    y: np.ndarray
-    keys_x: list[Hashable]
-    keys_y: list[Hashable]
-    left: list[int]
-    right: list[int]
-
-    @cached_property
-    def paired(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows that belong together, row i with row i: (pairs, d) float64 each."""
-        return self.x[self.left], self.y[self.right]
 
 
 def gaps(
@@ -152,8 +119,14 @@ def _pair_gap(
     (x, note_a), (y, note_b) = unit_rows(a, tables[a]), unit_rows(b, tables[b])
     keys_x, keys_y = ([pair_of.get(id_, id_) for id_ in tables[one].ids] for one in (a, b))
     left, right = gap.joined(tables[a].ids, tables[b].ids, pair_of)
-    rows = _Rows(x, y, keys_x, keys_y, left, right)
+    units = gap_chance.numbered([*keys_x, *keys_y])
+    of_pair = (np.array(rows, np.intp) for rows in (left, right))
+    rows = Rows(x, y, keys_x, keys_y, units[: len(x)], units[len(x) :], *of_pair)
     watch.at(0.1)
+    sample = rows.sample(asked)
+    parts = [of_sample(rows, sample, asked, watch.part(0.1, 0.4))]
+    if len(left) >= LEAST_PAIRS:
+        parts.append(of_pairs(rows, sample, asked, watch.part(0.4, 0.8)))
     found = PairGap(
         a=a,
         b=b,
@@ -166,11 +139,8 @@ def _pair_gap(
         rmg=gap.rmg(*rows.paired) if len(left) >= 2 else None,
         seed=asked.seed,
         **_of_spread(x, y),
-        **_of_samples(rows, asked, watch.part(0.1, 0.4)),
-        of_pairs=_of_pairs(rows, asked, watch.part(0.4, 0.8)) if len(left) >= LEAST_PAIRS else None,
-        intervals=gap_chance.intervals(
-            x, y, [*keys_x, *keys_y], (left, right), seed=asked.seed, watch=watch.part(0.8, 1)
-        ),
+        **({"of_pairs": None} | {name: value for part in parts for name, value in part.fields.items()}),
+        intervals=_intervals(rows, parts, asked, watch.part(0.8, 1)),
         resamples=gap_chance.RESAMPLES,
         permutations=gap_chance.PERMUTATIONS,
         absent={},
@@ -192,79 +162,22 @@ def _of_spread(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _of_samples(rows: _Rows, asked: Asked, watch: Watch) -> dict[str, Any]:
-    """Return what compares rows of a sample with all others, pairs or not, as fields of PairGap."""
-    rows_x, rows_y = _drawn(len(rows.x), asked), _drawn(len(rows.y), asked)
-    groups = [*(rows.keys_x[row] for row in rows_x), *(rows.keys_y[row] for row in rows_y)]
-    x, y = rows.x[rows_x], rows.y[rows_y]
-    small_x, small_y = x.astype(np.float32), y.astype(np.float32)
-    enough, k = min(len(x), len(y)) >= 2, min(asked.k, len(groups) - 1)
-    swapped = _drawn(len(rows.left), asked)
-    return {
-        "null": gap_chance.l2m_null(x, y, seed=asked.seed, watch=watch.part(0, 0.2)) if enough else None,
-        "null_swap": gap_chance.l2m_swap_null(*(one[swapped] for one in rows.paired), seed=asked.seed)
-        if len(rows.left) >= 2
-        else None,
-        "separability": _separability(small_x, small_y, groups, asked.seed),
-        "purity": gap.knn_purity(small_x, small_y, k=k, watch=watch.part(0.5, 0.8)) if enough else None,
-        "purity_baseline": gap.purity_baseline(len(x), len(y)) if enough else None,
-        "uniformity_a": gap.uniformity(small_x) if len(x) >= 2 else None,
-        "uniformity_b": gap.uniformity(small_y) if len(y) >= 2 else None,
-        "pc1_agreement": gap.pc1_agreement(x, y),
-        "hubs_a_to_b": _hubs(small_x, small_y),
-        "hubs_b_to_a": _hubs(small_y, small_x),
-        "k": k,
-        "sample_a": len(x),
-        "sample_b": len(y),
-    }
-
-
-def _of_pairs(rows: _Rows, asked: Asked, watch: Watch) -> OfPairs:
-    """Measure what at least LEAST_PAIRS rows have that belong together."""
-    x, y = rows.paired
-    some = _drawn(len(x), asked)
-    few = some[:: max(1, -(-len(some) // AGREEMENT_SAMPLE))]  # spread over all of them
-    some_x, some_y = x[some].astype(np.float32), y[some].astype(np.float32)
-    agreement = pairwise.neighbour_agreement(x[few], y[few], k=min(AGREEMENT_K, len(few) - 1))
-    watch.at(0.4)
-    all_x, all_y, keys_x, keys_y = rows.x, rows.y, rows.keys_x, rows.keys_y
-    alignment = gap.alignment(x, y)
-    return OfPairs(
-        l2i=gap.l2i(x, y),
-        alignment=alignment,
-        cosine_paired=1 - alignment / 2,
-        cosine_unpaired=gap.unpaired_cosine(x, y),
-        uniformity_across=gap.cross_uniformity(some_x, some_y),
-        crowding_a=pairwise.crowding(some_x, some_y),
-        crowding_b=pairwise.crowding(some_y, some_x),
-        rank_distance=agreement[0] if agreement else None,
-        neighbour_overlap=agreement[1] if agreement else None,
-        agreement_pairs=len(few),
-        loss=pairwise.contrastive_loss(
-            x[some], y[some], temperature=asked.temperature, batch=min(BATCH, len(some))
-        ),
-        temperature=asked.temperature,
-        batch=min(BATCH, len(some)),
-        sample=len(some),
-        a_to_b=retrieval(all_x, all_y, keys_x, keys_y, seed=asked.seed, watch=watch.part(0.4, 0.7)),
-        b_to_a=retrieval(all_y, all_x, keys_y, keys_x, seed=asked.seed, watch=watch.part(0.7, 1)),
+def _intervals(
+    rows: Rows, parts: Sequence[Measured], asked: Asked, watch: Watch
+) -> dict[str, gap_chance.Bounds]:
+    """Return the intervals of everything that has one, by its name."""
+    found = gap_chance.intervals(
+        rows.x,
+        rows.y,
+        np.concatenate([rows.units_x, rows.units_y]),
+        (rows.left, rows.right),
+        seed=asked.seed,
+        watch=watch,
     )
-
-
-def _hubs(questions: np.ndarray, documents: np.ndarray) -> Hubness:
-    return hubness(questions, documents, k=min(HUB_K, len(documents)))
-
-
-def _separability(x: np.ndarray, y: np.ndarray, groups: list[Hashable], seed: int) -> float | None:
-    """Return `separability`; None where it has too few rows or groups."""
-    try:
-        return gap.separability(x, y, groups=groups, seed=seed)
-    except ValueError:  # too few rows to hold some out
-        return None
-
-
-def _drawn(count: int, asked: Asked) -> np.ndarray:
-    """Return all rows 0 to count - 1, or a sample of them by the seed, ascending: (at most sample,) int64."""
-    if count <= asked.sample:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(asked.seed).choice(count, asked.sample, replace=False))
+    if not found:
+        return {}
+    added = {name: values for part in parts for name, values in part.added.items()}
+    for name, (low, high) in row_chance.row_intervals(added, seed=asked.seed).items():
+        least, most = (-np.inf, 0.0) if name.startswith("uniformity") else (0.0, 1.0)
+        found[name] = max(low, least), min(high, most)
+    return found | {name: bounds for part in parts for name, bounds in part.intervals.items()}

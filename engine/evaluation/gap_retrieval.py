@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.evaluation.metrics import Interval, bootstrap, hit_at, ranks_by_score, reciprocal_rank
+from engine.evaluation.metrics import Interval, bootstrap
 from engine.progress import Watch
 
 KS = (1, 5, 10)
@@ -60,14 +60,15 @@ def retrieval(
         return None
     every = np.arange(1, candidates + 1)
 
-    def mean(values: Sequence[float]) -> Interval:
-        return bootstrap(np.array(values), resamples=RESAMPLES, seed=seed)
+    def mean(values: np.ndarray) -> Interval:
+        """values: (questions,) float64."""
+        return bootstrap(values, resamples=RESAMPLES, seed=seed)
 
     return Retrieval(
         questions=len(ranks),
         candidates=candidates,
-        hits={str(k): mean([hit_at(ranks[row : row + 1], k) for row in range(len(ranks))]) for k in KS},
-        mrr=mean([reciprocal_rank(ranks[row : row + 1]) for row in range(len(ranks))]),
+        hits={str(k): mean((ranks <= k).astype(np.float64)) for k in KS},
+        mrr=mean(1 / ranks),
         median_rank=float(np.median(ranks)),
         chance_hits={str(k): min(1.0, k / candidates) for k in KS},
         chance_mrr=float((1 / every).mean()),
@@ -99,8 +100,18 @@ def best_ranks(
     for start in range(0, len(asked), _BLOCK):
         watch.at(start / len(asked))
         rows = asked[start : start + _BLOCK]
-        # Rounded, as equal vectors differ by the noise of a product, which is no order.
-        scores = np.round(x[rows].astype(np.float32, copy=False) @ documents.T, 6)
-        for place, row in enumerate(rows.tolist()):
-            ranks[start + place] = ranks_by_score(scores[place], rows_of[keys_x[row]]).min()
+        scores = x[rows].astype(np.float32, copy=False) @ documents.T
+        # In whole millionths, as equal vectors differ by the noise of a product, which is no order.
+        np.rint(np.multiply(scores, 1e6, out=scores), out=scores)
+        own = _best_own(scores, [rows_of[keys_x[row]] for row in rows.tolist()])
+        above = np.count_nonzero(scores > own, axis=1)
+        tied = np.count_nonzero(scores == own, axis=1) - 1
+        ranks[start : start + len(rows)] = 1 + above + tied / 2
     return ranks
+
+
+def _best_own(scores: np.ndarray, right: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return the best score of each row's right columns: (n, m) float32 -> (n, 1)."""
+    counts = np.array([len(columns) for columns in right])
+    flat = scores[np.repeat(np.arange(len(scores)), counts), [row for columns in right for row in columns]]
+    return np.maximum.reduceat(flat, np.append(0, np.cumsum(counts)[:-1]))[:, None]

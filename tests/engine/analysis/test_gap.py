@@ -22,13 +22,13 @@ from engine.analysis.gap import (
     pc1_agreement,
     purity_baseline,
     rmg,
-    separability,
     top_dims_share,
     uniformity,
     unit,
     unpaired_cosine,
 )
 from engine.analysis.gap_chance import l2m_null
+from engine.analysis.separability import separability
 from tests.helpers.data import unit_table
 from tests.helpers.golden import golden
 

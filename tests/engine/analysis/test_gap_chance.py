@@ -6,12 +6,21 @@ import numpy as np
 import pytest
 
 from engine.analysis import gap, gap_chance
-from engine.analysis.gap import cone, l2i, l2m, rmg, unit, unpaired_cosine
+from engine.analysis.gap import cone, l2i, l2m, l2m_squared_unbiased, rmg, unit, unpaired_cosine
 from engine.analysis.gap_chance import intervals, l2m_null, l2m_swap_null
 from engine.progress import CancelledError, Watch
 from tests.helpers.golden import golden
 
-EVERY = {"l2m", "cone_a", "cone_b", "cosine_unpaired", "rmg", "l2i", "alignment", "cosine_paired"}
+OF_ALL = {
+    "l2m",
+    "l2m_unbiased",
+    "l2m_squared_unbiased",
+    "cone_a",
+    "cone_b",
+    "cosine_across",
+    "cosine_unpaired",
+}
+EVERY = OF_ALL | {"rmg", "l2i", "alignment", "cosine_paired"}
 
 
 def drawn(seed: int, n: int, offset: float) -> tuple[np.ndarray, np.ndarray]:
@@ -67,6 +76,9 @@ def test_an_interval_is_around_its_number_and_narrower_with_more_rows():
         found = paired_intervals(x, y)
         measured = {
             "l2m": l2m(x, y),
+            "l2m_unbiased": l2m_squared_unbiased(x, y) ** 0.5,
+            "l2m_squared_unbiased": l2m_squared_unbiased(x, y),
+            "cosine_across": float(x.mean(0) @ y.mean(0)),
             "cone_a": cone(x),
             "cone_b": cone(y),
             "cosine_unpaired": unpaired_cosine(x, y),
@@ -97,7 +109,7 @@ def test_the_captions_of_one_picture_are_drawn_together():
     owners = [*range(30), *np.repeat(range(30), 5).tolist()]
     together = intervals(x, many, owners, (range(30), range(0, 150, 5)))
     apart = intervals(x, many, range(180), ((), ()))
-    assert set(apart) == {"l2m", "cone_a", "cone_b", "cosine_unpaired"}
+    assert set(apart) == OF_ALL
     width = {name: high - low for name, (low, high) in together.items()}
     assert width["cone_b"] > 1.5 * (apart["cone_b"][1] - apart["cone_b"][0])
     assert together["cone_a"] == pytest.approx(paired_intervals(x, y)["cone_a"], abs=1e-6)

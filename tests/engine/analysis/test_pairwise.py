@@ -30,6 +30,14 @@ def test_p26_golden_crowding_and_loss_of_clip():
     assert crowding(*narrow) == pytest.approx(crowding(x, y), abs=1e-5)
 
 
+def test_p26_golden_agreement_of_clip():
+    x, y = golden("features_clip.npy")
+    distance, overlap = neighbour_agreement(x, y)
+    nearest = [np.argsort(-np.where(np.eye(500), -9, one @ one.T))[:, :10] for one in (x, y)]
+    wanted = [len(set(a) & set(b)) / 10 for a, b in zip(*(one.tolist() for one in nearest), strict=True)]
+    assert distance == pytest.approx(0.385, abs=2e-3) and overlap == pytest.approx(np.mean(wanted), abs=1e-9)
+
+
 def test_p26_the_loss_is_least_at_the_default_gap_at_clips_temperature_and_closed_when_it_is_warm():
     x, y = golden("features_clip.npy")
     deltas = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75)

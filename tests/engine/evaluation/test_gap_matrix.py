@@ -75,6 +75,32 @@ def test_p26_golden_values_of_clip():
     for name, (value, wanted) in measured.items():
         assert value == pytest.approx(wanted, abs=1e-3), name
     assert found.l2m_squared_unbiased == pytest.approx(found.l2m_unbiased**2)
+    assert (pairs.rmg_shuffled, found.null_purity.mean) == pytest.approx((0.637, 499 / 999), abs=2e-3)
+    nulls = (found.null, found.null_swap, found.null_purity, pairs.null_partners)
+    assert {one.p for one in nulls} == {1 / 201} and found.null_separability.p < 1e-9
+    assert set(found.intervals) == {
+        *("l2m", "l2m_unbiased", "l2m_squared_unbiased", "rmg", "l2i", "alignment", "cone_a", "cone_b"),
+        *(
+            "cosine_across",
+            "cosine_unpaired",
+            "cosine_paired",
+            "uniformity_a",
+            "uniformity_b",
+            "separability",
+        ),
+        *(
+            "uniformity_across",
+            "purity",
+            "crowding_a",
+            "crowding_b",
+            "rank_distance",
+            "neighbour_overlap",
+            "loss",
+        ),
+    }
+    for name, (low, high) in found.intervals.items():
+        value = getattr(found, name) if hasattr(found, name) else getattr(pairs, name)
+        assert low <= value <= high, name
     assert (found.pairs, found.absent, found.notes) == (500, {}, ())
 
 
@@ -133,7 +159,18 @@ def test_without_pairs_what_needs_them_is_left_out_in_words():
     assert (found.pairs, found.rmg, found.null_swap, found.of_pairs) == (0, None, None, None)
     assert set(found.absent) == {"rmg", "null_swap", "of_pairs"}
     assert "no pairs" in found.absent["of_pairs"]
-    assert set(found.intervals) == {"l2m", "cone_a", "cone_b", "cosine_unpaired"}
+    assert set(found.intervals) == {
+        *(
+            "l2m",
+            "l2m_unbiased",
+            "l2m_squared_unbiased",
+            "cone_a",
+            "cone_b",
+            "cosine_across",
+            "cosine_unpaired",
+        ),
+        *("separability", "purity", "uniformity_a", "uniformity_b"),
+    }
     assert found.purity is not None and found.hubs_a_to_b.skew is not None
 
 
@@ -143,7 +180,10 @@ def test_few_items_give_what_they_can_and_say_the_rest(count):
     [found] = gaps(*paired(x, y))
     assert found.l2m == pytest.approx(l2m(x, y), abs=1e-6)
     assert all(math.isfinite(one) for one in numbers(asdict(found)))
-    for name in ("rmg", "null", "null_swap", "separability", "purity", "cone_a", "uniformity_b", "of_pairs"):
+    for name in (
+        *("rmg", "null", "null_swap", "separability", "null_separability", "purity", "null_purity"),
+        *("cone_a", "uniformity_b", "of_pairs"),
+    ):
         assert (getattr(found, name) is None) == (name in found.absent), name
     assert ("intervals" in found.absent) == (not found.intervals) == (count < 5)
 
