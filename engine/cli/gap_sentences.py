@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engine.analysis.gap_chance import Null
     from engine.evaluation.gap_edits import EditedGap
     from engine.evaluation.gap_retrieval import Retrieval
     from engine.evaluation.pair_gap import OfPairs, PairGap
@@ -21,16 +22,19 @@ def sentences(found: PairGap) -> list[str]:
         lines.append(
             f"RMG {found.rmg:.4f}{_interval(found, 'rmg')}: 0.5 where a pair is as far apart as two random "
             f"items of one modality, 0 where pairs coincide"
+            + (f"; with shuffled partners {found.of_pairs.rmg_shuffled:.4f}" if found.of_pairs else "")
         )
     if found.separability is not None:
         lines.append(
-            f"separability {found.separability:.4f}: the share of held-out vectors whose modality a linear "
-            f"classifier tells; 0.5 is guessing"
+            f"separability {found.separability:.4f}{_interval(found, 'separability', 'by Wilson')}: the "
+            f"share of held-out vectors whose modality a linear classifier tells; 0.5 is guessing"
+            f"{_p(found.null_separability)}"
         )
     if found.purity is not None:
         lines.append(
-            f"purity {found.purity:.4f}: the share of the {found.k} nearest neighbours of the own modality; "
-            f"{found.purity_baseline:.4f} where modality does not matter"
+            f"purity {found.purity:.4f}{_interval(found, 'purity')}: the share of the {found.k} nearest "
+            f"neighbours of the own modality; {found.purity_baseline:.4f} where modality does not matter"
+            f"{_p(found.null_purity)}"
         )
     if found.cone_a is not None and found.cone_b is not None:
         lines.append(
@@ -52,10 +56,11 @@ def sentences(found: PairGap) -> list[str]:
 
 
 def _missing(absent: dict[str, str]) -> list[str]:
-    """Return a line for each reason, with all the numbers it takes away."""
+    """Return a line for each reason, with all the numbers it takes away; a lone interval is not missed."""
     names: dict[str, list[str]] = {}
     for name, reason in absent.items():
-        names.setdefault(reason, []).append("all that compares pairs" if name == "of_pairs" else name)
+        if not name.startswith("intervals."):
+            names.setdefault(reason, []).append("all that compares pairs" if name == "of_pairs" else name)
     return [f"not measured: {', '.join(some)} ({reason})" for reason, some in names.items()]
 
 
@@ -64,16 +69,18 @@ def _distance(found: PairGap) -> str:
     if found.l2m_unbiased is not None:
         line += f"; {found.l2m_unbiased:.4f} without what a small sample adds"
     if found.null is not None:
-        line += f"; with shuffled modalities {found.null.mean:.4f} on average, p = {found.null.p:.3f}"
+        line += f"; with shuffled modalities {found.null.mean:.4f} on average{_p(found.null)}"
     return line
 
 
 def _pair_lines(found: PairGap, pairs: OfPairs) -> list[str]:
     a, b = found.a, found.b
     return [
-        f"mean cosine of a pair {pairs.cosine_paired:.4f}, of no pair {pairs.cosine_unpaired:.4f}",
-        f"crowding: two unrelated items are nearer than a true pair in {pairs.crowding_a:.1%} of draws of "
-        f"{a}, {pairs.crowding_b:.1%} of {b}; near 100% a search over both finds the own modality first",
+        f"mean cosine of a pair {pairs.cosine_paired:.4f}{_interval(found, 'cosine_paired')}, of no pair "
+        f"{pairs.cosine_unpaired:.4f}{_p(pairs.null_partners)} with shuffled partners",
+        f"crowding: two unrelated items are nearer than a true pair in {pairs.crowding_a:.1%}"
+        f"{_interval(found, 'crowding_a')} of draws of {a}, {pairs.crowding_b:.1%}"
+        f"{_interval(found, 'crowding_b')} of {b}; near 100% a search over both finds the own modality first",
         *(
             _retrieval(asked, answered, one)
             for asked, answered, one in ((a, b, pairs.a_to_b), (b, a, pairs.b_to_a))
@@ -81,7 +88,8 @@ def _pair_lines(found: PairGap, pairs: OfPairs) -> list[str]:
         ),
         f"hubs: skew of how often an item is in a top {found.hubs_a_to_b.k}, {a} asked for {b} "
         f"{_number(found.hubs_a_to_b.skew)}, {b} for {a} {_number(found.hubs_b_to_a.skew)}; 0 is even",
-        f"contrastive loss {pairs.loss:.4f} at temperature {pairs.temperature:g}, batches of {pairs.batch}",
+        f"contrastive loss {pairs.loss:.4f}{_interval(found, 'loss', 'by Student')} at temperature "
+        f"{pairs.temperature:g}, batches of {pairs.batch}",
     ]
 
 
@@ -134,11 +142,16 @@ def _readings(before: PairGap, after: PairGap) -> list[tuple[str, float | None, 
     return rows
 
 
-def _interval(found: PairGap, name: str) -> str:
+def _interval(found: PairGap, name: str, by: str = "") -> str:
     bounds = found.intervals.get(name)
-    return (
-        "" if bounds is None else f" (95% of {found.resamples} resamples {bounds[0]:.4f} to {bounds[1]:.4f})"
-    )
+    how = by or f"of {found.resamples} resamples"
+    return "" if bounds is None else f" (95% {how} {bounds[0]:.4f} to {bounds[1]:.4f})"
+
+
+def _p(null: Null | None) -> str:
+    if null is None:
+        return ""
+    return f", p = {null.p:.3f}" if null.p >= 0.0005 else ", p < 0.001"
 
 
 def _indented(lines: list[str]) -> list[str]:

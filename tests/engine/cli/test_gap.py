@@ -93,17 +93,26 @@ def test_every_measure_is_in_the_json_with_its_intervals(data_dir, cli):
     assert {"cone_a", "uniformity_b", "top_dims", "pc1_agreement", "hubs_a_to_b", "null_swap"} <= set(pair)
     assert pair["of_pairs"]["temperature"] == 0.07
     assert set(pair["of_pairs"]["a_to_b"]["hits"]) == {"1", "5", "10"}
-    for name in ("l2m", "rmg"):
+    for name in ("l2m", "rmg", "separability", "purity"):
         low, high = pair["intervals"][name]
-        assert low < pair[name] < high
-    assert (pair["absent"], pair["notes"], pair["resamples"], pair["permutations"]) == ({}, [], 500, 200)
+        assert low <= pair[name] <= high
+    for name in ("crowding_a", "rank_distance", "neighbour_overlap", "uniformity_across"):
+        low, high = pair["intervals"][name]
+        assert low <= pair["of_pairs"][name] <= high
+    assert pair["null_purity"]["p"] < 0.05 and pair["null_separability"]["mean"] == 0.5
+    assert pair["of_pairs"]["null_partners"]["mean"] < pair["of_pairs"]["cosine_paired"]
+    assert pair["absent"] == {"intervals.loss": "it needs 5 batches of 12 pairs"}
+    assert (pair["notes"], pair["resamples"], pair["permutations"]) == ([], 500, 200)
 
 
 def test_the_sentences_carry_the_numbers_of_the_json(data_dir, cli):
     [pair] = document(cli(data_dir, "gap", "--collection", "some", "--json"))["pairs"]
     said = cli(data_dir, "gap", "--collection", "some").stdout
     of_pairs = pair["of_pairs"]
-    for value in (pair["rmg"], pair["separability"], pair["purity"], pair["cone_a"], of_pairs["loss"]):
+    for value in (
+        *(pair["rmg"], pair["separability"], pair["purity"], pair["cone_a"], of_pairs["loss"]),
+        *(of_pairs["rmg_shuffled"], *pair["intervals"]["purity"], *pair["intervals"]["crowding_b"]),
+    ):
         assert f"{value:.4f}" in said
     first = of_pairs["b_to_a"]["hits"]["1"]
     assert f"image asks for text: the right one is first for {first['mean']:.1%}" in said
