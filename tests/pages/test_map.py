@@ -31,7 +31,9 @@ def test_a_full_collection_is_fitted_drawn_and_judged(app_folder):
     assert "Distances on the map are not the gap" in told
     gap = next(one.value for one in app.dataframe if "L2M" in one.value.columns)
     assert gap["n"].tolist() == ["20 + 20"] and gap["pairs"].tolist() == ["20"]
-    assert float(gap["separability"][0]) > 0.5
+    number, bounds = gap["separability"][0].split(" ", 1)
+    assert float(number) > 0.5 and f"({float(bounds[1:6]):.3f} to " in bounds
+    assert "Model pocket, k = 15" in told and "the gap on n = 20 texts and 20 pictures" in told
 
 
 @pytest.mark.parametrize(

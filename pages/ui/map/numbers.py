@@ -40,7 +40,7 @@ def draw_section(workspace: Workspace, drawn: DrawnMap, other: DrawnMap | None) 
                 glossary.caption(NOT_THE_GAP)
                 return
             *found, gap = measured
-            _say(found, gap)
+            _say(found, gap, drawn.map.made_by.model)
             glossary.caption(NOT_THE_GAP)
             st.page_link(
                 frame.GAP_LAB,
@@ -58,7 +58,7 @@ def draw_section(workspace: Workspace, drawn: DrawnMap, other: DrawnMap | None) 
     show()
 
 
-def _say(found: list[MapQuality], gap: list[PairGap]) -> None:
+def _say(found: list[MapQuality], gap: list[PairGap], model: str) -> None:
     """Say the numbers that matter most, those of two maps apart, then how they were measured."""
     sides = ("",) if len(found) == 1 else ("Left: ", "Right: ")
     said = [(side, one) for side, each in zip(sides, found, strict=True) for one in sentences.of_map(each)]
@@ -72,9 +72,14 @@ def _say(found: list[MapQuality], gap: list[PairGap]) -> None:
                     plain(f"{side}{one.words}: ") + f"**{plain(one.number)}**", help=plain(one.meaning)
                 )
                 st.caption(plain(f"{one.direction} · {one.null}"))
-    about = f"k = {found[0].k}, n = {found[0].n:,}, seed {SEED}"
+    about = f"Model {model}, k = {found[0].k}, n = {found[0].n:,}, seed {SEED}"
     if found[0].sample < found[0].n:
         about += f", sample of {found[0].sample:,}"
+    if gap:
+        about += (
+            f"; the gap on n = {largest.rows_a:,} {plural(largest.a)} and {largest.rows_b:,} "
+            f"{plural(largest.b)}, in brackets 95 % intervals"
+        )
     st.caption(plain(about))
 
 
@@ -130,12 +135,12 @@ def _gaps(found: list[PairGap], model: str) -> None:
     rows = [
         {
             "between": f"{plural(one.a)} and {plural(one.b)}",
-            "L2M": _number(one.l2m),
+            "L2M": _number(one.l2m) + _interval(one, "l2m"),
             "L2M unbiased": _number(one.l2m_unbiased),
             "null p": "–" if one.null is None else f"{one.null.p:.3f}",
-            "RMG": _number(one.rmg),
-            "separability": _number(one.separability),
-            "purity": _number(one.purity),
+            "RMG": _number(one.rmg) + _interval(one, "rmg"),
+            "separability": _number(one.separability) + _interval(one, "separability"),
+            "purity": _number(one.purity) + _interval(one, "purity"),
             "purity if mixed": _number(one.purity_baseline),
             "n": f"{one.rows_a:,} + {one.rows_b:,}",
             "pairs": f"{one.pairs:,}",
@@ -149,11 +154,12 @@ def _gaps(found: list[PairGap], model: str) -> None:
     st.dataframe(rows, hide_index=True, width="stretch", column_config=told)
     one = found[0]
     glossary.caption(
-        f"Model {model}, k = {one.k}, seed {one.seed}, 200 permutations; null, separability and purity "
-        f"on {one.sample_a:,} + {one.sample_b:,} items. L2M is the distance between the centroids (0 to "
-        f"2); RMG, the relative modality gap, compares pairs with random rows (0.5: a pair is as far "
-        f"apart as those); separability is the held-out accuracy of a linear classifier of the "
-        f"modality; purity is the share of the k nearest neighbours that have an item's own modality."
+        f"Model {model}, k = {one.k}, seed {one.seed}, {one.permutations} permutations; null, separability "
+        f"and purity on {one.sample_a:,} + {one.sample_b:,} items; in brackets 95 % intervals. L2M is the "
+        "distance between the centroids (0 to 2); RMG, the relative modality gap, compares pairs with "
+        "random rows (0.5: a pair is as far apart as those); separability is the held-out accuracy of a "
+        "linear classifier of the modality; purity is the share of the k nearest neighbours that have an "
+        "item's own modality."
     )
     for note in dict.fromkeys(note for one in found for note in one.notes):
         st.caption(plain(note))
@@ -161,3 +167,8 @@ def _gaps(found: list[PairGap], model: str) -> None:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
+
+
+def _interval(found: PairGap, name: str) -> str:
+    bounds = found.intervals.get(name)
+    return "" if bounds is None else f" ({bounds[0]:.3f} to {bounds[1]:.3f})"

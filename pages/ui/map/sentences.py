@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pages.ui.wording import plural
 
 if TYPE_CHECKING:
+    from engine.analysis.gap_chance import Null
     from engine.evaluation.pair_gap import PairGap
     from engine.maps.quality import MapQuality
 
@@ -99,9 +100,9 @@ def of_gap(found: PairGap) -> list[Sentence]:
     sentences = [
         Sentence(
             f"The middle of the {one} lies {found.l2m:.2f} from the middle of the {other}",
-            f"{found.l2m:.2f}",
+            f"{found.l2m:.2f}{_interval(found, 'l2m')}",
             NEITHER,
-            f"{null.mean:.2f} with shuffled modalities, p = {null.p:.3f}" if null else "too few to say",
+            f"{null.mean:.2f} with shuffled modalities, {_p(null)}" if null else "too few to say",
             "L2M (Liang et al. 2022): the distance of the two centroids of unit vectors, 0 to 2. A gap does "
             "not say that retrieval is worse: the order within a modality can be right all the same.",
         )
@@ -110,14 +111,24 @@ def of_gap(found: PairGap) -> list[Sentence]:
         sentences.append(
             Sentence(
                 _told_apart(found.separability, one, other),
-                f"{found.separability:.2f}",
+                f"{found.separability:.2f}{_interval(found, 'separability')}",
                 NEITHER,
-                "0.50 by guessing",
+                f"0.50 by guessing, {_p(found.null_separability)}" if found.null_separability else "",
                 "Separability: the balanced accuracy of a linear classifier of the modality on pairs that it "
                 "has not seen. 1 is two islands that a plane divides.",
             )
         )
     return sentences
+
+
+def _interval(found: PairGap, name: str) -> str:
+    """Return where 95 of 100 collections like this one would have the number, in brackets; "" for unknown."""
+    bounds = found.intervals.get(name)
+    return "" if bounds is None else f" ({bounds[0]:.2f} to {bounds[1]:.2f})"
+
+
+def _p(null: Null) -> str:
+    return f"p = {null.p:.3f}" if null.p >= 0.0005 else "p < 0.001"
 
 
 def _graded(value: float, most: str, some: str, few: str) -> str:

@@ -16,8 +16,10 @@ from engine.analysis.all_pairs import (
     purity_rows,
     uniformity_rows,
 )
-from engine.analysis.gap import cross_uniformity, unit
+from engine.analysis.gap import cross_uniformity, knn_purity, pc1_agreement, unit
+from engine.analysis.hubness import hubness
 from engine.analysis.pairwise import crowding, neighbour_agreement
+from engine.analysis.separability import separability
 
 N = 40
 
@@ -75,6 +77,24 @@ def test_neighbours_add_what_the_next_in_their_place_would_change():
     _, added = agreement_rows(x @ x.T, y @ y.T, k=4)
     assert added.mean() == pytest.approx(overlap(x, y))
     assert added - added.mean() == pytest.approx(jackknife(overlap, x, y), abs=1e-9)
+
+
+def test_p2_p3_p4_neighbours_hubs_and_a_classifier_know_no_axes_no_order_and_no_sides():
+    x, y = drawn(6, 60)
+    turn = np.linalg.qr(np.random.default_rng(7).normal(size=(6, 6)))[0]
+    order = np.random.default_rng(8).permutation(60)
+
+    def measured(x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> list[float]:
+        hubs = [hubness(x, y), hubness(y, x)]
+        of_hubs = [number for one in hubs for number in (one.skew, one.robin_hood, one.antihubs)]
+        told = separability(x, y, groups=[*groups, *groups])
+        return [knn_purity(x, y), pc1_agreement(x, y), told, *of_hubs]
+
+    own = measured(x, y, np.arange(60))
+    assert measured(x @ turn, y @ turn, np.arange(60)) == pytest.approx(own, abs=1e-9)
+    assert measured(x[order], y[order], order) == pytest.approx(own, abs=1e-9)
+    swapped = measured(y, x, np.arange(60))
+    assert swapped == pytest.approx([*own[:3], *own[6:], *own[3:6]], abs=1e-9)
 
 
 @pytest.mark.parametrize("k", [1, 5, 13])
