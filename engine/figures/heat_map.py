@@ -32,20 +32,22 @@ _CELL_FONT_PX = 12
 _FAINT = "rgba(127,127,127,0.12)"  # what shows through empty cells
 
 
-def heat_map(matrix: Matrix, *, colour_label: str, pictures: Mapping[str, str] | None = None) -> Figure:
+def heat_map(
+    matrix: Matrix, *, colour_label: str, pictures: Mapping[str, str] | None = None, empty: str = UNREAD
+) -> Figure:
     """Draw a matrix: a row per question, a column per document, the value to two decimals in each cell.
 
     colour_label names the scale in the title of the colour bar, which also tells the range; the
     colours are fitted to the values that are there. Labels are cut, the whole text is shown on hover,
-    and nothing in them is taken for markup. A pair the model does not read is an empty cell.
-    `pictures` maps the ids of columns to data URIs; where every column has one, they stand below it.
+    and nothing in them is taken for markup. A pair without a value is an empty cell, and hover says `empty`
+    there. `pictures` maps the ids of columns to data URIs; where every column has one, they stand below it.
     """
     import plotly.graph_objects as go
 
     low, high = _range(matrix.values)
     heat = go.Heatmap(
         z=[[None if np.isnan(value) else float(value) for value in row] for row in matrix.values],
-        customdata=_hover(matrix),
+        customdata=_hover(matrix, empty),
         meta=["question", "document", ""],
         hovertemplate="%{customdata[0]}<br>%{customdata[1]}<br><b>%{customdata[2]}</b><extra></extra>",
         zmin=low,
@@ -117,14 +119,14 @@ def _luminance(rgb: np.ndarray) -> np.ndarray:
     return linear @ np.array([0.2126, 0.7152, 0.0722])
 
 
-def _hover(matrix: Matrix) -> list[list[list[str]]]:
+def _hover(matrix: Matrix, empty: str) -> list[list[list[str]]]:
     """Return the lines shown over each cell: question, document, value."""
     rows, columns = (
         [shorten(one.label, HOVER_CHARS, HOVER_LINES) for one in side]
         for side in (matrix.rows, matrix.columns)
     )
     return [
-        [[row, column, number(value, 4) or UNREAD] for column, value in zip(columns, values, strict=True)]
+        [[row, column, number(value, 4) or empty] for column, value in zip(columns, values, strict=True)]
         for row, values in zip(rows, matrix.values, strict=True)
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,39 @@ def matrix(folder: DataFolder, collection: str, watch: Watch) -> list[PairGap]:
     columns = read_columns(folder, collection)
     tables, pair_of = gap_input(read_vectors(folder, collection, columns.ids), columns)
     return gaps(tables, pair_of, sample=_MATRIX_SAMPLE, on_progress=watch.at, cancelled=watch.cancelled)
+
+
+def modalities_of(rows: Sequence[PairGap]) -> list[Modality]:
+    """Return the modalities that these gaps are between, in the order they come."""
+    return list(dict.fromkeys(kind for one in rows for kind in (one.a, one.b)))
+
+
+def gap_grid(rows: Sequence[PairGap], measure: str) -> np.ndarray:
+    """Return "L2M" or "RMG" of every two modalities: (m, m) float32, symmetric, NaN where there is none."""
+    return _grid(rows, lambda one: (one.l2m, one.l2m) if measure == "L2M" else (one.rmg, one.rmg))
+
+
+def first_grid(rows: Sequence[PairGap]) -> np.ndarray:
+    """Return R@1 where a row's modality asks for a column's: (m, m) float32, NaN where there are no pairs."""
+
+    def firsts(one: PairGap) -> tuple[float | None, float | None]:
+        ways = (one.of_pairs.a_to_b, one.of_pairs.b_to_a) if one.of_pairs else (None, None)
+        there, back = (way.hits["1"].mean if way else None for way in ways)
+        return there, back
+
+    return _grid(rows, firsts)
+
+
+def _grid(
+    rows: Sequence[PairGap], both: Callable[[PairGap], tuple[float | None, float | None]]
+) -> np.ndarray:
+    """Return what `both` tells of two modalities, there and back, as (m, m) float32."""
+    place = {kind: at for at, kind in enumerate(modalities_of(rows))}
+    values = np.full((len(place), len(place)), np.nan, np.float32)
+    for one in rows:
+        a, b = place[one.a], place[one.b]
+        values[a, b], values[b, a] = (np.nan if number is None else number for number in both(one))
+    return values
 
 
 def dots(folder: DataFolder, *, least: int, watch: Watch, seed: int = 0) -> Dots:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.helpers.data import real_photos
@@ -31,3 +33,10 @@ def test_controls_come_from_the_address_and_what_it_cannot_be_is_said(app_folder
     assert not beyond.exception and "no question 99; there are 12 here" in said(beyond)
     none = revealed(10, "many", many_least="200")
     assert not none.exception and "there is no dot" in texts(none)
+    gaps, firsts = (json.loads(chart.proto.spec) for chart in none.get("plotly_chart"))
+    [row] = (one.value for one in none.dataframe if "R@1, the first asks" in one.value.columns)
+    [l2m], [first] = ([grid["data"][0]["z"][0][1]] for grid in (gaps, firsts))
+    assert row["L2M"][0].startswith(f"{l2m:.3f} (") and row["R@1, the first asks"][0].startswith(
+        f"{first:.3f}"
+    )
+    assert gaps["data"][0]["z"][0][0] is None and "Model pocket, seed 0" in texts(none)

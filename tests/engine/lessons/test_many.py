@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
 from engine.analysis import gap
-from engine.lessons.many import LEAST_DOTS, dot, dots, matrix, to_csv, trend
+from engine.lessons.many import (
+    LEAST_DOTS,
+    dot,
+    dots,
+    first_grid,
+    gap_grid,
+    matrix,
+    modalities_of,
+    to_csv,
+    trend,
+)
 from engine.progress import CancelledError, Watch
 from engine.workspace import Workspace
 from tests.helpers.gapped import store
@@ -66,6 +77,17 @@ def test_the_matrix_has_every_two_modalities(folder):
     found = matrix(folder, "middle", HEARD)
     assert {(one.a, one.b) for one in found} == {("text", "image"), ("text", "audio"), ("image", "audio")}
     assert all(one.pairs == 30 and one.of_pairs for one in found)
+    kinds = modalities_of(found)
+    gaps, firsts = gap_grid(found, "RMG"), first_grid(found)
+    for one in found:
+        a, b = kinds.index(one.a), kinds.index(one.b)
+        assert gaps[a, b] == gaps[b, a] == np.float32(one.rmg)
+        assert gap_grid(found, "L2M")[b, a] == np.float32(one.l2m)
+        assert firsts[a, b] == np.float32(one.of_pairs.a_to_b.hits["1"].mean)
+        assert firsts[b, a] == np.float32(one.of_pairs.b_to_a.hits["1"].mean)
+    assert np.isnan(np.diag(gaps)).all() and np.isnan(np.diag(firsts)).all()
+    unpaired = [replace(one, rmg=None, of_pairs=None) for one in found]
+    assert np.isnan(gap_grid(unpaired, "RMG")).all() and np.isnan(first_grid(unpaired)).all()
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -65,9 +65,12 @@ def _draw(stage: Stage) -> Answer | None:
     if computed is None:
         return None
     rows, found, trends = computed
-    st.markdown(f"**Every two modalities of {plain(stage.collection)}**")
-    st.dataframe([_row(one) for one in rows], hide_index=True, width="stretch")
     name = measure or _MEASURES[0]
+    st.markdown(f"**Every two modalities of {plain(stage.collection)}**")
+    if rows:
+        _maps(stage, rows, name)
+        model = next(info.made_by.model for info in infos if info.name == stage.collection)
+        _table(rows, model)
     _dots(stage, found, name)
     trend = trends[_MEASURES.index(name)]
     read = {one.collection for one in found.dots} - {stage.collection}
@@ -86,6 +89,40 @@ def _numbers(rows: list[PairGap], found: Dots, trend: Trend | None) -> dict[str,
     return numbers_of({"matrix": matrix, "dots": found.dots, "n": found.n, "trend": trend})
 
 
+def _maps(stage: Stage, rows: list[PairGap], measure: str) -> None:
+    """Draw the gap of every two modalities, and how often the one finds its partner in the other first."""
+    from engine.figures.heat_map import heat_map
+    from engine.lessons.many import first_grid, gap_grid, modalities_of
+    from engine.models.playground import Heading, Matrix
+
+    headings = tuple(Heading(kind, plural(kind), kind) for kind in modalities_of(rows))
+    drawn = (
+        (gap_grid(rows, measure), measure, "nothing to measure"),
+        (first_grid(rows), "R@1: the row asks, the column answers", "no pairs"),
+    )
+    for column, (values, label, empty) in zip(st.columns(2), drawn, strict=True):
+        if np.isfinite(values).any():
+            matrix = Matrix(headings, headings, values, stage.collection, "own")
+            key = label.split(":")[0]
+            with column:
+                chart = heat_map(matrix, colour_label=label, empty=empty)
+                figure.show(
+                    chart, key=stage.key(f"matrix_{key}"), name=f"{stage.collection} {key} by modality"
+                )
+
+
+def _table(rows: list[PairGap], model: str) -> None:
+    """Write the numbers out, with what each is measured on and what chance would give."""
+    st.dataframe([_row(one) for one in rows], hide_index=True, width="stretch")
+    one = rows[0]
+    st.caption(
+        plain(
+            f"Model {model}, seed {one.seed}; in brackets 95 % intervals of {one.resamples} resamples. "
+            "R@1 is among n candidates; by chance it is 1 in n."
+        )
+    )
+
+
 def _row(one: PairGap) -> dict[str, str]:
     ways = (one.of_pairs.a_to_b, one.of_pairs.b_to_a) if one.of_pairs else (None, None)
     firsts = [
@@ -96,11 +133,16 @@ def _row(one: PairGap) -> dict[str, str]:
         "modalities": f"{plural(one.a)} · {plural(one.b)}",
         "items": f"{one.n_a:,} · {one.n_b:,}",
         "pairs": f"{one.pairs:,}",
-        "L2M": f"{one.l2m:.3f}",
-        "RMG": "" if one.rmg is None else f"{one.rmg:.3f}",
+        "L2M": f"{one.l2m:.3f}{_interval(one, 'l2m')}",
+        "RMG": "" if one.rmg is None else f"{one.rmg:.3f}{_interval(one, 'rmg')}",
         "R@1, the first asks": firsts[0],
         "R@1, the second asks": firsts[1],
     }
+
+
+def _interval(one: PairGap, name: str) -> str:
+    bounds = one.intervals.get(name)
+    return f" ({bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else ""
 
 
 def _dots(stage: Stage, found: Dots, name: str) -> None:
