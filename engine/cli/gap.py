@@ -1,16 +1,19 @@
 """`python -m engine gap`: a collection's modality gap in sentences or as JSON, and what an edit does to it.
 
-`gap_sentences.py` words it, `app.py` owns the command line.
+`engine/evaluation/gap_sentences.py` words it, `engine/report/` writes it as a page, `app.py` owns the command
+line.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.output import CollectionOption, JsonOption, open_workspace, say, say_json
+from engine.cli.output import CollectionOption, JsonOption, note, open_workspace, say, say_json
+from engine.errors import GapError
 
 if TYPE_CHECKING:
     from engine.analysis.edits import EditName
@@ -34,16 +37,23 @@ def gap(
     ] = None,
     delta: Annotated[float, typer.Option(help="How far --edit shift moves the two together.")] = 0.5,
     dims: Annotated[int, typer.Option(help="How many dimensions --edit drop-dims drops.")] = 3,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write one HTML page that opens without a network.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the gap between every two modalities, from the vectors and never from a map."""
-    from engine.cli.gap_sentences import edit_sentences, sentences
+    from engine.evaluation.gap_sentences import edit_sentences, sentences
 
     named = _edit(edit)
+    if report is not None and report.suffix not in (".html", ".htm"):
+        raise typer.BadParameter(f"--report ends in .html, not {report.name!r}")
     with open_workspace() as workspace:
         rows = _Rows(workspace, collection)
         found = rows.gaps(k=k, seed=seed, temperature=temperature)
         edited = [] if named is None else rows.edited(named, delta, dims, k, seed, temperature)
+        if report is not None:
+            _write(workspace, rows, found, report, k=k, seed=seed, temperature=temperature)
     if as_json:
         say_json(rows.document(found) | ({} if named is None else {"edits": [asdict(one) for one in edited]}))
         return
@@ -57,6 +67,29 @@ def gap(
     for change in edited:
         for line in edit_sentences(change):
             say(line)
+
+
+def _write(
+    workspace: Workspace,
+    rows: _Rows,
+    found: list[PairGap],
+    file: Path,
+    *,
+    k: int,
+    seed: int,
+    temperature: float,
+) -> None:
+    from engine.report.gap_page import to_html
+    from engine.report.gap_report import gap_report
+
+    page = gap_report(
+        workspace.folder, rows.collection, k=k, seed=seed, temperature=temperature, measured=found
+    )
+    try:
+        file.write_text(to_html(page), encoding="utf-8")
+    except OSError as error:
+        raise GapError(f"{file} cannot be written: {error.strerror}. Choose another place.") from error
+    note(f"the report is in {file}")
 
 
 def gap_document(

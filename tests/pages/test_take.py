@@ -76,12 +76,7 @@ def until_shown(app):
 
 
 VIEWS = [
-    (
-        "See",
-        {"left_projection": "PCA along the gap", "right_projection": "PCA along the gap"},
-        {"left_collection": "other"},
-    ),
-    ("Change", {"change_edit": "drop-dims", "change_dims": 2}, {"change_edit": "shift"}),
+    ("See", {"left_projection": "PCA along the gap"}, {"left_collection": "other"}),
     ("Change", {"change_share": 0.5, "change_collection": "other"}, {"change_share": 1.5}),
     (
         "Compare",
@@ -121,7 +116,6 @@ def test_a_view_that_is_taken_away_opens_again_with_the_same_numbers(files):
 LESSONS = [
     ("histograms", 2, {"histograms_shown": ["matching pairs"], "histograms_expected": "closer"}),
     ("cone", 4, {"cone_depth": 3, "cone_bias": True}),
-    ("slider", 6, {"slider_share": 0.5}),
     ("many", 10, {"many_gap": "RMG", "many_least": 4}),
 ]
 
@@ -216,3 +210,18 @@ def test_a_file_that_cannot_be_opened_or_not_as_it_was_says_so(files):
     assert "the numbers may differ" in said(collections=[other])
     chosen = {"compare_collections": ["mine", "gone"], "widths_collection": "gone"}
     assert "'gone' of the file is not here" in said(view="Compare", settings=chosen, collections=[gone])
+
+
+@pytest.mark.usefixtures("app_folder")
+def test_the_report_of_a_collection_is_made_when_it_is_asked_for(files):
+    from engine.report.gap_page import to_html
+    from engine.report.gap_report import gap_report
+
+    page(LAB)
+    two_kinds()
+    app = page(LAB, view="Change")
+    assert "take_report" not in files
+    app.button(key="take_make").click()
+    app = until_computed(app.run())
+    assert not app.exception and not app.error
+    assert files["take_report"]() == to_html(gap_report(workspace().folder, "mine"))

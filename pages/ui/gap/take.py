@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from engine.errors import ViewFileError
+from engine.jobs.lesson_computation import lesson_of
+from pages.ui import waiting
 from pages.ui.figure import file_stem
 from pages.ui.gap import change, compare, see, settings, training
 from pages.ui.gap.lessons import walk
@@ -17,7 +19,10 @@ from pages.ui.wording import plain, say_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from engine.progress import Watch
+    from engine.report.gap_report import GapReport
     from engine.report.view_file import Setting, ViewCollection, ViewFile
+    from engine.storage.data_folder import DataFolder
     from engine.workspace import Workspace
     from pages.ui.gap.address import Controls
     from pages.ui.gap.shown import Shown
@@ -51,7 +56,41 @@ def draw(workspace: Workspace, view: str, shown: Shown | None) -> None:
                 help="Collections, settings, seed, numbers and versions; it opens this view again.",
                 on_click="ignore",
             )
+        _report(workspace, shown)
         st.file_uploader("Open a view", type="json", key=_FILE, on_change=_open, args=(_here(workspace),))
+
+
+def _report(workspace: Workspace, shown: Shown | None) -> None:
+    """Offer a page on the gap of one of the collections that are shown, once it is made."""
+    names = list(shown.collections if shown else ()) or settings.collections(workspace)
+    name = names[0]
+    if len(names) > 1:
+        name = st.selectbox("Report of", names, key="take_of") or name
+    task = lesson_of(workspace, name, ("report",), _measured, title="Measuring for the report", quick=False)
+    found = waiting.results([task], label=f"Make a report of {plain(name)}", key="take_make")
+    if found is not None:
+        st.download_button(
+            "The report as HTML",
+            partial(_page, found[0]),
+            file_name=f"{file_stem(f'gap of {name}')}.html",
+            mime="text/html",
+            key="take_report",
+            icon=":material/article:",
+            help="One page that opens from a file without a network, of some 5 MB.",
+            on_click="ignore",
+        )
+
+
+def _measured(folder: DataFolder, collection: str, watch: Watch) -> GapReport:
+    from engine.report.gap_report import gap_report
+
+    return gap_report(folder, collection, watch=watch)
+
+
+def _page(report: GapReport) -> str:
+    from engine.report.gap_page import to_html
+
+    return to_html(report)
 
 
 def say_opened() -> None:

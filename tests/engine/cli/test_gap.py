@@ -13,6 +13,10 @@ from engine.cli.gap import gap_document
 from engine.jobs import map_computations
 from engine.maps.drawn import DrawnMap
 from engine.maps.projection import ProjectionSettings
+from engine.report.gap_page import to_html
+from engine.report.gap_report import gap_report
+from engine.settings import load_settings
+from engine.workspace import Workspace
 from tests.helpers.command_line import document, error_line
 from tests.helpers.data import generated_photos, real_photos, sources
 from tests.helpers.vector_files import save
@@ -184,3 +188,22 @@ def test_odd_collections_get_words(cli, tmp_path, models_dir, rows, edit, words)
 def test_what_cannot_be_is_refused(data_dir, cli, arguments, status, says):
     done = cli(data_dir, "gap", *arguments)
     assert done.returncode == status and says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_report_is_the_page_that_the_engine_writes(data_dir, cli, tmp_path):
+    file = tmp_path / "gap.html"
+    done = cli(data_dir, "gap", "--collection", "some", "--k", 5, "--report", file, "--json")
+    assert done.returncode == 0 and "the report is in" in done.stderr
+    [pair] = json.loads(done.stdout)["pairs"]
+    workspace = Workspace.open(load_settings(data_dir=data_dir))
+    found = gap_report(workspace.folder, "some", k=5)
+    workspace.close()
+    assert file.read_text("utf-8") == to_html(found)
+    assert f"{pair['l2m']:.4f}" in to_html(found)
+
+
+def test_a_report_that_cannot_be_written_or_is_no_page_is_refused(data_dir, cli, tmp_path):
+    told = cli(data_dir, "gap", "--collection", "some", "--report", tmp_path / "gap.pdf")
+    assert told.returncode == 2 and "ends in .html" in told.stderr
+    told = cli(data_dir, "gap", "--collection", "some", "--report", tmp_path / "no" / "gap.html")
+    assert told.returncode == 1 and "cannot be written" in error_line(told)
