@@ -50,7 +50,17 @@ SQL = re.compile(r"\s*(SELECT|INSERT|REPLACE|DELETE|UPDATE|CREATE|ALTER|DROP|WIT
 # The second is a program of its own, which tells the process that started it how far it is.
 STANDARD_OUTPUT = ("engine/cli/", "engine/models/pocket/convert.py")
 # What the names end in that `word_faults` looks at: to write out all the others would take seconds.
-TOLD = {"environ", "getenv", "environb", "cache_resource", "cache_data", "stdout", "Thread", "print"}
+TOLD = {
+    "environ",
+    "getenv",
+    "environb",
+    "cache_resource",
+    "cache_data",
+    "plotly_chart",
+    "stdout",
+    "Thread",
+    "print",
+}
 
 
 def outside_functions(tree: ast.AST) -> Iterator[ast.AST]:

@@ -11,7 +11,8 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from engine.errors import GapError
-from engine.evaluation.gap_matrix import TEMPERATURE, gaps
+from engine.evaluation.gap_matrix import gaps
+from engine.evaluation.gap_sample import TEMPERATURE
 from engine.lessons.histograms import four_histograms
 from engine.lessons.pairs import read_pairs
 from engine.lessons.picture import places_of
