@@ -1,4 +1,4 @@
-"""Makes the animation at the head of the README: a search, a lasso on the map, a reranking.
+"""Makes the animation at the head of the README: a search, a lasso on the map, a reranking, a gap closed.
 
     .venv/bin/python -m docs.make_hero [FOLDER]
 
@@ -32,6 +32,7 @@ QUESTION = "an old castle"
 RERANKED = "a chinese pagoda above a lake and trees"
 AROUND = "photos/neuschwanstein-castle.jpg"
 LASSOED = 26
+SHIFTS = ("PageUp",) * 3 + ("ArrowRight",) * 2  # .3 and .05 each: from 0 to where the centroids are one
 # Chromium's pictures of a page show no pointer, and nothing says what is going on: both are drawn on top.
 OVERLAY = """() => {
   const add = (id, style, html) => {
@@ -221,14 +222,49 @@ def rerank(reel: Reel) -> None:
     reel.shoot(3200)
 
 
+def gap(reel: Reel) -> None:
+    """See the gap, then close it step by step and read what becomes of the search."""
+    page = reel.page
+    reel.click(page.get_by_role("link", name="Gap lab"))
+    page.get_by_role("heading", name="Partly mixed").wait_for()
+    settled(page, 1500)
+    reel.say("Gap lab: two models of the same things, one with a gap")
+    reel.shoot(2400)
+    reel.scroll(260, steps=5)
+    settled(page)
+    reel.shoot(1800)
+    page.locator('[data-testid="stMain"]').evaluate("(one) => one.scrollTo(0, 0)")
+    reel.say("Close the gap, and see what becomes of the search")
+    reel.click(page.get_by_role("radio", name="Change"))
+    page.locator(".gs-read").wait_for()
+    settled(page, 1200)
+    reel.scroll(190, steps=4)
+    reel.shoot(1500)
+    slider = page.get_by_role("slider").first
+    for key in SHIFTS:
+        slider.press(key)
+        settled(page, 900)
+        reel.shoot(450)
+    reel.shoot(2600)
+
+
+def warm(page: Any, address: str) -> None:
+    """Have everything computed that the film shows: waiting is not what it is about."""
+    open_map(page, address)
+    page.goto(f"{address}/Rerank?q={RERANKED.replace(' ', '+')}&collection=samples")
+    page.locator('[class*="st-key-rr_card_rr0_"]').first.wait_for(timeout=5 * JOB_MS)
+    page.goto(f"{address}/Gap_lab?view=See")
+    page.get_by_role("heading", name="Partly mixed").wait_for(timeout=JOB_MS)
+    page.goto(f"{address}/Gap_lab?view=Change")
+    page.get_by_text("The curves are of").wait_for(timeout=JOB_MS)
+
+
 def main(kept: str | None = None) -> None:
-    """Film the three, one after the other, and write the animation."""
+    """Film the four, one after the other, and write the animation."""
     with app(kept) as (address, folder, browser):
         page = browser.new_page()
         page.set_viewport_size({"width": 1280, "height": 900})
-        open_map(page, address)  # the fit is not what the film is about
-        page.goto(f"{address}/Rerank?q={RERANKED.replace(' ', '+')}&collection=samples")
-        page.locator('[class*="st-key-rr_card_rr0_"]').first.wait_for(timeout=5 * JOB_MS)
+        warm(page, address)
         page.close()
         page = browser.new_page()
         page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
@@ -237,6 +273,7 @@ def main(kept: str | None = None) -> None:
         search(reel, address)
         lasso(reel, folder)
         rerank(reel)
+        gap(reel)
         page.close()
     reel.save(PICTURES / "hero.webp")
 

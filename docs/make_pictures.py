@@ -55,6 +55,19 @@ def gap_lab(page: Any, address: str) -> None:
     page.get_by_text("Why, and the trap").wait_for(timeout=JOB_MS)
 
 
+def gap_see(page: Any, address: str) -> None:
+    """Gap lab, See: the towers' islands beside Pocket's mixed map."""
+    page.goto(f"{address}/Gap_lab?view=See")
+    page.get_by_role("heading", name="Partly mixed").wait_for(timeout=JOB_MS)
+    page.locator(".js-plotly-plot").nth(1).wait_for()
+
+
+def gap_change(page: Any, address: str) -> None:
+    """Gap lab, Change: the towers' gap closed by a shift."""
+    page.goto(f"{address}/Gap_lab?view=Change&change_share=1.0")
+    page.get_by_text("The curves are of").wait_for(timeout=JOB_MS)
+
+
 def evaluate(page: Any, address: str) -> None:
     """Evaluate: the samples by their captions, with and without Pocket's reranker."""
     page.goto(f"{address}/Evaluate")
@@ -86,6 +99,8 @@ SHOTS: dict[str, tuple[Callable[[Any, str], None], int]] = {
     "rerank-loss": (rerank_loss, 1290),
     "map": (maps, 1130),
     "gap-lab": (gap_lab, 1920),
+    "gap-see": (gap_see, 1200),
+    "gap-change": (gap_change, 1330),
     "evaluate": (evaluate, 1900),
     "models": (models, 900),
     "playground": (playground, 1250),

@@ -51,6 +51,23 @@ def test_a_lesson_that_is_none_is_said():
     assert not app.exception and "no lesson '99'" in said
 
 
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("revealed", [True, False])
+@pytest.mark.parametrize("way", ["lesson_reset", "lesson_next"])
+def test_settings_leave_the_address_with_a_reset_and_with_the_lesson(way, revealed):
+    app = page(LAB, lesson="4", cone_depth="3")
+    if revealed:
+        app = until_computed(app.button(key="cone_reveal").click().run())
+        app = until_computed(app.slider(key="cone_depth").set_value(7).run())
+    app = app.button(key=way).click().run()
+    assert not app.exception and "cone_depth" not in app.query_params
+    if way == "lesson_reset":
+        again = until_computed(app.button(key="cone_reveal").click().run())
+        assert again.slider(key="cone_depth").value == 5
+    else:
+        assert app.query_params["lesson"] == "5"
+
+
 def test_a_collection_deleted_under_a_lesson_is_said_and_another_takes_its_place(app_folder):
     photos = real_photos(app_folder / "real", 24)
     fill(app_folder, photos, "mine")

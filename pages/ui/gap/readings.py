@@ -31,7 +31,7 @@ _STYLE = """<style>
 .gs-read {border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .92rem;}
 .gs-read th, .gs-read td {text-align: left; padding: .22rem .6rem .22rem 0; font-weight: 400;
   border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent);}
-.gs-read thead th {opacity: .7;} .gs-read td {white-space: nowrap;}
+.gs-read thead th {opacity: .7;} .gs-read th[scope="row"] {min-width: 9rem;}
 .gs-hits {margin: 0; padding-left: 1.4rem; font-size: .92rem; line-height: 1.5; overflow-wrap: anywhere;}
 .gs-hits i {opacity: .7; font-style: normal;}
 </style>"""

@@ -5,11 +5,13 @@ The teacher's view is the same in large type, without the menu, with arrow keys 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from pages.ui import frame
 from pages.ui.gap.address import say_refused
@@ -148,17 +150,25 @@ def _step(label: str, to: int, arrow: str, teaching: bool) -> None:
 
 def _go(to: int) -> None:
     """Turn the address to another lesson; what was set in this one stays in the session."""
-    for key in [key for key in st.query_params if key.partition("_")[0] in {one.slug for one in LESSONS}]:
-        del st.query_params[key]
+    slugs = {one.slug for one in LESSONS}
+    _forget([key for key in st.query_params if key.partition("_")[0] in slugs])
     st.query_params["lesson"] = str(LESSONS[to].number)
 
 
 def _reset(lesson: Lesson) -> None:
-    for key in [str(key) for key in st.session_state if str(key).startswith(f"{lesson.slug}_")]:
+    """Set the prediction and the controls back; the collection stays, which is where a person works."""
+    prefix, stays = f"{lesson.slug}_", f"{lesson.slug}_collection"
+    for key in [str(key) for key in st.session_state if str(key).startswith(prefix) and key != stays]:
         del st.session_state[key]
-    for key in [key for key in st.query_params if key.startswith(f"{lesson.slug}_")]:
-        del st.query_params[key]
+    _forget([key for key in st.query_params if key.startswith(prefix) and key != stays])
     st.session_state.setdefault(_SHOWN, set()).discard(lesson.slug)
+
+
+def _forget(keys: list[str]) -> None:
+    """Take settings out of the address; those of a control that is drawn go with it in the next run."""
+    for key in keys:
+        with suppress(StreamlitAPIException):  # bound to such a control
+            del st.query_params[key]
 
 
 def _teach(on: bool) -> None:
