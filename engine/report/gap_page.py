@@ -38,7 +38,8 @@ table {border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabul
 th, td {text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0;
   border-bottom: 1px solid #8885;}
 thead th {font-weight: 600;} th {font-weight: 400;}
-figure {margin: 1rem 0; padding: .4rem; background: #ffffff; color: #16211f; border-radius: .4rem;}
+figure {margin: 1rem 0; padding: .4rem; background: #ffffff; color: #16211f; border-radius: .4rem;
+  overflow: hidden;}
 figcaption, footer {font-size: .86rem; opacity: .85;}
 @media (prefers-color-scheme: dark) {body {color: #e7eceb; background: #121817;} figcaption {opacity: 1;}}
 @media print {body {max-width: none; margin: 0; color: #000; background: #fff;} .wide {overflow: visible;}
