@@ -183,8 +183,7 @@ def _figures(one: PairGap, found: Pictured | str, report: GapReport, place: int)
     title = f"<h3>{escape(_both(one))}</h3>"
     if isinstance(found, str):
         return [title, f"<p>Not drawn. {escape(found)}</p>"]
-    pairs, four = found.pairs, found.histograms
-    a, b = PLURAL[pairs.a], PLURAL[pairs.b]
+    four, a, b = found.histograms, PLURAL[found.a], PLURAL[found.b]
     kinds = {
         "matching pairs": four.paired,
         "other pairs across": four.unpaired,
@@ -196,14 +195,14 @@ def _figures(one: PairGap, found: Pictured | str, report: GapReport, place: int)
     )
     reach = 1.05 * max(float(np.abs(some).max()) for some in (found.places.x, found.places.y)) or 1.0
     cloud = cloud_chart(found.places.x, found.places.y, limit=reach, names=(a, b))
-    of = f"n = {len(pairs):,} of {pairs.there:,} pairs, model {report.model}, seed {pairs.seed}."
+    of = f"n = {found.n:,} of {found.there:,} pairs, model {report.model}, seed {found.seed}."
     return [
         title,
         _figure(part(histograms, f"cosines{place}"), f"Cosines of four kinds of pairs. {of}"),
         _figure(
             part(cloud, f"cloud{place}"),
             f"PCA along the gap, from left to right the line of centroids; grey lines join pairs. {of} "
-            f"{' '.join((*pairs.notes, found.places.note))}".strip(),
+            f"{' '.join(found.notes)}".strip(),
         ),
     ]
 

@@ -24,7 +24,6 @@ from engine.storage.columns import read_columns, read_vectors
 if TYPE_CHECKING:
     from engine.evaluation.pair_gap import PairGap
     from engine.lessons.histograms import FourHistograms
-    from engine.lessons.pairs import Pairs
     from engine.lessons.picture import Places
     from engine.storage.data_folder import DataFolder
     from engine.types import Modality
@@ -34,9 +33,17 @@ _UNHEARD = Watch()
 
 @dataclass(frozen=True)
 class Pictured:
-    """What the figures of two modalities draw: some of their pairs, cosines of four kinds, and places."""
+    """What the figures of two modalities draw: cosines of four kinds and places of n of the pairs there are.
 
-    pairs: Pairs = field(repr=False)
+    It holds no vectors, for it is kept in memory; `notes` say what was done to them, `seed` drew the pairs.
+    """
+
+    a: Modality
+    b: Modality
+    n: int
+    there: int
+    seed: int
+    notes: tuple[str, ...]
     histograms: FourHistograms = field(repr=False)
     places: Places = field(repr=False)
 
@@ -120,4 +127,6 @@ def _pictured(folder: DataFolder, collection: str, one: PairGap, seed: int, watc
         pairs = read_pairs(folder, collection, a=a, b=b, seed=seed)
     except GapError as error:
         return str(error)
-    return Pictured(pairs, four_histograms(pairs), places_of(pairs, "PCA along the gap", watch))
+    places = places_of(pairs, "PCA along the gap", watch)
+    notes = tuple(note for note in (*pairs.notes, places.note) if note)
+    return Pictured(a, b, len(pairs), pairs.there, pairs.seed, notes, four_histograms(pairs), places)

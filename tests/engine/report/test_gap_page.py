@@ -84,7 +84,7 @@ def test_names_of_strangers_stay_text(report):
         training=HOSTILE,
         versions={"gapscope": "1", HOSTILE: HOSTILE},
         gaps=(replace(report.gaps[0], notes=notes),),
-        pictured=(replace(report.pictured[0], pairs=replace(report.pictured[0].pairs, notes=notes)),),
+        pictured=(replace(report.pictured[0], notes=notes),),
     )
     clean, page = Page(to_html(report)), Page(to_html(hostile))
     assert {tag for tag, _ in page.tags} == {tag for tag, _ in clean.tags}
