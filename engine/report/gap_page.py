@@ -137,8 +137,8 @@ def _matrix(report: GapReport) -> str:
         "unbiased",
         "shuffled · p",
         "RMG (95 %)",
-        "separability",
-        f"purity, k = {report.settings['k']} · mixed",
+        "separability (95 %)",
+        f"purity, k = {report.settings['k']} (95 %) · mixed",
     )
     rows = [
         (
@@ -148,8 +148,8 @@ def _matrix(report: GapReport) -> str:
             _number(one.l2m_unbiased),
             "–" if one.null is None else f"{one.null.mean:.4f} · {one.null.p:.3f}",
             _number(one.rmg) + _bounds(one, "rmg"),
-            _number(one.separability),
-            f"{_number(one.purity)} · {_number(one.purity_baseline)}",
+            _number(one.separability) + _bounds(one, "separability"),
+            f"{_number(one.purity)}{_bounds(one, 'purity')} · {_number(one.purity_baseline)}",
         )
         for one in report.gaps
     ]

@@ -63,6 +63,8 @@ def draw(workspace: Workspace, view: str, shown: Shown | None) -> None:
 def _report(workspace: Workspace, shown: Shown | None) -> None:
     """Offer a page on the gap of one of the collections that are shown, once it is made."""
     names = list(shown.collections if shown else ()) or settings.collections(workspace)
+    if not names:
+        return
     name = names[0]
     if len(names) > 1:
         name = st.selectbox("Report of", names, key="take_of") or name
