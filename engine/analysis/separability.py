@@ -1,8 +1,8 @@
 """How well a linear classifier tells two modalities apart on rows it has not seen, and what guessing does.
 
-Pure. Sources: Shi et al. 2023 (linear separability), Wilson 1927 (the interval of a share), Zou and Donner
-2008 (that of a mean of two shares), Fisher's exact test (labels of the held-out rows permuted, all
-permutations).
+Pure. Sources: Shi et al. 2023 (linear separability, read as later papers quote it), Wilson 1927 (the interval
+of a share), Zou and Donner 2008 (that of a mean of two shares), Fisher's exact test (labels of the held-out
+rows permuted, all permutations).
 """
 
 from __future__ import annotations

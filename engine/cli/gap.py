@@ -58,7 +58,7 @@ def gap(
         say_json(rows.document(found) | ({} if named is None else {"edits": [asdict(one) for one in edited]}))
         return
     counts = ", ".join(f"{count:,} {modality}" for modality, count in rows.counts.items())
-    say(f"{counts}, model {rows.model}, seed {seed}")
+    say(f"{counts}, model {rows.model}, seed {seed}, k {k}")
     if not found:
         say("one modality alone has no gap")
     for one in found:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine.analysis import gap, gap_chance, row_chance
+from engine.blas import one_thread
 from engine.errors import GapError
 from engine.evaluation.gap_sample import SAMPLE, TEMPERATURE, Asked, Measured, Rows, of_pairs, of_sample
 from engine.evaluation.pair_gap import LEAST_PAIRS, PairGap, absent
@@ -51,10 +52,11 @@ def gaps(
     some: dict[Modality, VectorTable] = {name: table for name, table in tables.items() if len(table)}
     few = drawn_tables(some, pair_of, seed=seed)
     pairs, watch, found = list(combinations(some, 2)), Watch(on_progress, cancelled), []
-    for place, (a, b) in enumerate(pairs):
-        part = watch.part(place / len(pairs), (place + 1) / len(pairs))
-        one = _pair_gap(a, b, few, pair_of, asked, part)
-        found.append(replace(one, n_a=len(some[a]), n_b=len(some[b])))
+    with one_thread():
+        for place, (a, b) in enumerate(pairs):
+            part = watch.part(place / len(pairs), (place + 1) / len(pairs))
+            one = _pair_gap(a, b, few, pair_of, asked, part)
+            found.append(replace(one, n_a=len(some[a]), n_b=len(some[b])))
     on_progress(1.0)
     return [replace(one, notes=(*_drawn_notes(one), *one.notes)) for one in found]
 

@@ -61,9 +61,9 @@ def draw(trained: TrainedTowers, expected: str, *, name: str) -> Snapshot:
     st.caption(
         plain(
             f"n = {shown.trained.n:,} trained and {held:,} held-out pairs, of {trained.features.pairs:,}; "
-            f"64 dimensions, k = 15, seed {trained.settings.seed}. The plane of the clouds is that of the "
-            "last step for all steps: from left to right the line of its two centroids, whose distance there "
-            "is L2M."
+            f"features of Pocket's networks, 64 dimensions, k = 15, seed {trained.settings.seed}. The plane "
+            "of the clouds is that of the last step for all steps: from left to right the line of its two "
+            "centroids, whose distance there is L2M."
         )
     )
     with st.expander("Why, and the trap", icon=":material/lightbulb:"):

@@ -121,8 +121,8 @@ LESSON = Lesson(
     paper="Schrodi et al. 2024, Two Effects, One Trigger: few dimensions carry most of the gap, and closing "
     "it afterwards does not guarantee better retrieval.",
     trap="Over-closing. On 500 pairs of CLIP ViT-B/16 a shift that closes the gap lowers R@1 from 55 to 36 % "
-    "and raises the hub skew from 1.65 to 3.64, where centring leaves 54 % and 1.72 (picture to text, fitted "
-    "and measured on the same rows).",
+    "and raises the hub skew from 1.65 to 3.64, where centring leaves 54 % and 1.72 (picture to text, k = 10 "
+    "for hubs, fitted and measured on the same rows).",
     notes="Have people rank the five edits before the table. Then ask which number they would look at to "
     "choose one, and why L2M is not it.",
     home=TOWERS,

@@ -116,7 +116,8 @@ LESSON = Lesson(
     draw=_draw,
     why=(
         "A reranker that reads question and item together gives the two a score and puts neither into a "
-        "shared space, so that there is no gap to crowd its list.",
+        "shared space, so that no distance of two clouds can crowd its list; whether it favours a modality "
+        "for other reasons is to be measured.",
         "It can only sort what the first list holds: R@1 after is at most R@K before.",
         "It has to be surer than the list it gets: what it takes from the first place, it takes from a "
         "question that was right already.",
