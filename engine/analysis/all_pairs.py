@@ -42,10 +42,10 @@ def crowding_rows(cosines: np.ndarray, paired: np.ndarray) -> np.ndarray:
         raise ValueError("unrelated rows need two pairs")
     unrelated, partners = rounded(cosines), rounded(paired)
     order = np.argsort(partners, kind="stable")
-    below, up_to = places(partners[order], unrelated)
-    above = (below + up_to) / (2 * count)  # (n, n): the share of partners that each cosine outranks
-    np.fill_diagonal(above, 0)  # itself is no other
-    of_rows = above.sum(1) / (count - 1)
+    found = _places_in_millionths if cosines.dtype == np.float32 else places
+    below, up_to = found(partners[order], unrelated)
+    outranked = below + up_to  # (n, n): twice the number of partners that each cosine outranks
+    of_rows = (outranked.sum(1) - np.diag(outranked)) / (2 * count * (count - 1))  # itself is no other
     # Of a partner: the share of unrelated cosines that outrank it.
     passed = [_passed(one, count) for one in (below, up_to)]
     of_partners = np.empty(count)
@@ -70,6 +70,18 @@ def places(ordered: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     up_to = below.copy()
     up_to[tied] = np.searchsorted(ordered, values.ravel()[tied], "right")
     return below.reshape(values.shape), up_to.reshape(values.shape)
+
+
+def _places_in_millionths(ordered: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `places` of float32 with 6 decimals by looking them up, which is ten times as quick.
+
+    ordered (m,), values (n, n): in [-2, 2]. Returns two (n, n) int64.
+    """
+    own, asked = (np.rint(one * np.float32(1e6)).astype(np.int32) for one in (ordered, values))
+    here = np.bincount(own - own[0], minlength=int(own[-1] - own[0]) + 2)
+    up_to = np.append(0, np.cumsum(here))  # the first place is for what is below all, the last for above
+    at = np.clip(asked - own[0], -1, len(here) - 1) + 1
+    return (up_to - np.append(0, here))[at], up_to[at]
 
 
 def agreement_rows(x: np.ndarray, y: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -42,7 +42,13 @@ def l2m_squared_unbiased(x: np.ndarray, y: np.ndarray) -> float:
     """
     if min(len(x), len(y)) < 2:
         raise ValueError("a spread needs two rows of each modality")
-    return l2m(x, y) ** 2 - sum(float(rows.var(0, ddof=1).sum()) / len(rows) for rows in (x, y))
+    return l2m(x, y) ** 2 - sum(_trace(rows) / len(rows) for rows in (x, y))
+
+
+def _trace(rows: np.ndarray) -> float:
+    """Return the trace of the covariance of rows (n, d) float64, by n - 1."""
+    apart = rows - rows.mean(0)
+    return float(np.vdot(apart, apart)) / (len(rows) - 1)
 
 
 def cone(x: np.ndarray) -> float:
@@ -53,7 +59,7 @@ def cone(x: np.ndarray) -> float:
     if len(x) < 2:
         raise ValueError("a mean cosine needs two rows")
     total = x.sum(0)
-    return float((total @ total - (x * x).sum()) / (len(x) * (len(x) - 1)))
+    return float((total @ total - np.vdot(x, x)) / (len(x) * (len(x) - 1)))
 
 
 def unpaired_cosine(x: np.ndarray, y: np.ndarray) -> float:
@@ -64,7 +70,7 @@ def unpaired_cosine(x: np.ndarray, y: np.ndarray) -> float:
     check_paired(x, y)
     if len(x) < 2:
         raise ValueError("rows that do not belong together need two pairs")
-    return float((x.sum(0) @ y.sum(0) - (x * y).sum()) / (len(x) * (len(x) - 1)))
+    return float((x.sum(0) @ y.sum(0) - np.vdot(x, y)) / (len(x) * (len(x) - 1)))
 
 
 def rmg(x: np.ndarray, y: np.ndarray) -> float:
@@ -96,7 +102,8 @@ def alignment(x: np.ndarray, y: np.ndarray) -> float:
     x, y: (n, d) float64 unit rows, row i with row i, n >= 1. Raises ValueError for two shapes.
     """
     check_paired(x, y)
-    return float(((x - y) ** 2).sum(1).mean())
+    apart = x - y
+    return float(np.vdot(apart, apart)) / len(x)
 
 
 def uniformity(x: np.ndarray, *, t: float = 2.0) -> float:

@@ -131,3 +131,16 @@ def test_places_are_those_of_two_searches():
     below, up_to = places(ordered, values)
     assert (below == (ordered < values[..., None]).sum(-1)).all()
     assert (up_to == (ordered <= values[..., None]).sum(-1)).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_crowding_in_float32_is_that_of_searches_with_ties_and_all_above_or_below(seed):
+    x, y = (np.round(one, 1).astype(np.float32) for one in drawn(seed, 30))
+    cosines, paired = x @ x.T, (x * y).sum(1)
+    for shift in (0, 3, -3):  # as it is, all partners above, all below
+        narrow = crowding_rows(cosines, paired + np.float32(shift))
+        wide = crowding_rows(
+            *(np.round(one.astype(np.float64), 6) for one in (cosines, paired + np.float32(shift)))
+        )
+        assert narrow == pytest.approx(wide, abs=1e-9)
+        assert shift == 0 or narrow == pytest.approx(shift < 0, abs=1e-9)
