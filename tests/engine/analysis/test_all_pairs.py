@@ -143,4 +143,4 @@ def test_crowding_in_float32_is_that_of_searches_with_ties_and_all_above_or_belo
             *(np.round(one.astype(np.float64), 6) for one in (cosines, paired + np.float32(shift)))
         )
         assert narrow == pytest.approx(wide, abs=1e-9)
-        assert shift == 0 or narrow == pytest.approx(shift < 0, abs=1e-9)
+        assert shift == 0 or narrow == pytest.approx(float(shift < 0), abs=1e-9)
