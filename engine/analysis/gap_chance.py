@@ -91,7 +91,7 @@ def intervals(
     x: np.ndarray,
     y: np.ndarray,
     units: Sequence[int] | np.ndarray,
-    paired: tuple[Sequence[int], Sequence[int]],
+    paired: tuple[Sequence[int] | np.ndarray, Sequence[int] | np.ndarray],
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,

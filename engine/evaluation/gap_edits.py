@@ -14,7 +14,8 @@ import numpy as np
 
 from engine.analysis.edits import LEAST_ROWS, Edit, EditName
 from engine.errors import GapError
-from engine.evaluation.gap_matrix import TEMPERATURE, drawn_tables, gaps, unit_rows
+from engine.evaluation.gap_matrix import drawn_tables, gaps, unit_rows
+from engine.evaluation.gap_sample import TEMPERATURE
 from engine.evaluation.pair_gap import PairGap
 from engine.types import Modality, VectorTable
 

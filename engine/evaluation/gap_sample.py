@@ -125,14 +125,13 @@ class Measured:
     added: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     intervals: dict[str, Bounds] = field(default_factory=dict)
 
-    def mean(self, name: str, added: np.ndarray, units: np.ndarray) -> float | None:
-        """Return the mean of what rows add, and remember it; None where none of them has a number.
+    def mean(self, name: str, added: np.ndarray, units: np.ndarray) -> float:
+        """Return the mean of what rows add, less those without a number, and remember it under its name.
 
-        added: (n,) float64, units: (n,) int64.
+        added: (n,) float64, of which one at least is a number; units: (n,) int64.
         """
         self.added[name] = added, units
-        known = added[np.isfinite(added)]
-        return float(known.mean()) if len(known) else None
+        return float(added[np.isfinite(added)].mean())
 
 
 def of_sample(rows: Rows, some: Sample, asked: Asked, watch: Watch) -> Measured:
@@ -198,10 +197,10 @@ def of_pairs(rows: Rows, known: Sample, asked: Asked, watch: Watch) -> Measured:
         cosine_unpaired=gap.unpaired_cosine(x, y),
         null_partners=shuffled,
         rmg_shuffled=rmg_shuffled,
-        uniformity_across=_mean(found, "uniformity_across", all_pairs.uniformity_rows(some.across), units),
-        crowding_a=_mean(found, "crowding_a", all_pairs.crowding_rows(some.within_x, partners), units),
-        crowding_b=_mean(found, "crowding_b", all_pairs.crowding_rows(some.within_y, partners), units),
-        rank_distance=found.mean("rank_distance", distances, units[few]),
+        uniformity_across=found.mean("uniformity_across", all_pairs.uniformity_rows(some.across), units),
+        crowding_a=found.mean("crowding_a", all_pairs.crowding_rows(some.within_x, partners), units),
+        crowding_b=found.mean("crowding_b", all_pairs.crowding_rows(some.within_y, partners), units),
+        rank_distance=found.mean("rank_distance", distances, units[few]) if ordered else None,
         neighbour_overlap=found.mean("neighbour_overlap", shared, units[few]) if ordered else None,
         agreement_pairs=len(few),
         loss=float(losses.mean()),
@@ -218,13 +217,6 @@ def of_pairs(rows: Rows, known: Sample, asked: Asked, watch: Watch) -> Measured:
     return found
 
 
-def _mean(found: Measured, name: str, added: np.ndarray, units: np.ndarray) -> float:
-    """Return the mean of numbers that every row has."""
-    mean = found.mean(name, added, units)
-    assert mean is not None
-    return mean
-
-
 def _hubs(cosines: np.ndarray) -> Hubness:
     k = min(HUB_K, cosines.shape[1])
     return hubness_of_counts(counts_by_cosine(cosines, k=k), questions=len(cosines), k=k)
@@ -234,6 +226,6 @@ def _held_out(some: Sample, units: np.ndarray, seed: int) -> HeldOut | None:
     """Return what the classifier of the modality did; None where it has too few rows or groups."""
     x, y = some.x.astype(np.float32), some.y.astype(np.float32)
     try:
-        return held_out(x, y, groups=units, seed=seed)
+        return held_out(x, y, groups=units.tolist(), seed=seed)
     except ValueError:  # too few rows to hold some out
         return None
