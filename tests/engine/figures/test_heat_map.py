@@ -101,6 +101,8 @@ def test_a_pair_that_was_not_read_is_empty_and_says_so_on_hover():
     assert set(cells(figure)) == {(0, 1), (1, 0)}
     assert [row[2] for line in heat["customdata"] for row in line] == [UNREAD, "0.5000", "0.2500", UNREAD]
     assert heat.get("hoverongaps", True)
+    told = drawn(matrix([[NAN, 0.5], [0.25, NAN]]), empty="no pairs")["data"][0]["customdata"]
+    assert [told[0][0][2], told[0][1][2]] == ["no pairs", "0.5000"]
 
 
 @pytest.mark.parametrize(
