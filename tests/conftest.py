@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,18 @@ from tests.helpers.workspaces import give_model, load_pocket, make_settings, rec
 # Everything else stays: where CI is set, Hypothesis tries the same examples every time.
 hypothesis.settings.register_profile("no-deadline", parent=hypothesis.settings.default, deadline=None)
 hypothesis.settings.load_profile("no-deadline")
+
+
+_IN_MEMORY, _ENOUGH = Path("/dev/shm"), 8 * 1024**3
+
+
+def pytest_configure() -> None:
+    """Keep the tests' folders in memory where there is plenty: half of their time is waiting for a disk.
+
+    SQLite asks the disk to hold what was written through a loss of power, which no test is about.
+    """
+    if _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free > _ENOUGH:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))
 
 
 @pytest.fixture(autouse=True)

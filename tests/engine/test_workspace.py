@@ -48,6 +48,7 @@ def test_a_second_process_is_refused_and_writes_nothing(workspace, tmp_path):
     assert tree(data_dir) == before
 
 
+@pytest.mark.slow
 def test_after_closing_another_process_may_open(settings, pocket, tmp_path):
     opened = give_model(Workspace.open(settings), pocket)
     opened.ingest("photos", sources([generated_photos(tmp_path / "in", 3)]))

@@ -78,10 +78,10 @@ def served(folder: Path, models_dir: Path, **env: str) -> Iterator[str]:
 def served_with(folder: Path, photos: Path, models_dir: Path, **env: str) -> Iterator[str]:
     """Run the app on a data folder with these photographs in 'photos', and without the samples."""
     (folder / "models").symlink_to(models_dir)
+    fill(folder, photos)
     ledger = Ledger(folder / "ledger.sqlite3")
     ledger.set_state("samples", "deleted by a person")
     ledger.close()
-    fill(folder, photos)
     with served(folder, models_dir, **env) as address:
         yield address
 

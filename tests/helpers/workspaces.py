@@ -158,7 +158,7 @@ def fill(folder: Path, photos: Path, name: str = "photos", choice: ModelChoice |
     The first collection of a folder is copied from one that was made of the same files before.
     """
     models_dir = (folder / "models").resolve()
-    if (folder / "chroma").exists():
+    if (folder / "ledger.sqlite3").exists():
         _ingest(folder, models_dir, photos, name, choice)
         return
     files = [(path.name, path.read_bytes()) for path in sorted(photos.iterdir())]

@@ -46,6 +46,7 @@ def test_what_is_expected_is_asked_before_and_told_after_and_every_step_can_be_l
     assert not app.error and len(app.get("plotly_chart")) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("filled")
 def test_a_second_run_stands_beside_the_first_and_the_last_can_be_kept():
     app = trained(page(LAB, view="Train", temperature="0.01", steps="20"))

@@ -18,6 +18,7 @@ def filled(app_folder):
     fill(app_folder, real_photos(app_folder / "real", 24))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("filled")
 def test_every_lesson_asks_first_answers_when_asked_and_begins_again():
     for lesson in LESSONS:

@@ -147,6 +147,7 @@ def test_a_setting_that_is_wrong_is_named(app_folder, monkeypatch):
     resources.boot.clear()
 
 
+@pytest.mark.slow
 def test_torch_is_not_loaded_by_a_page(app_folder):
     code = (
         "import sys, time\n"

@@ -14,6 +14,7 @@ from tests.helpers.workspaces import make_settings
 MODELS = {"id", "kind", "modalities", "dim", "parameters", "memory_gb", "runnable", "reason"}
 
 
+@pytest.mark.slow
 def test_a_download_that_cannot_be_is_one_line_and_quick(data_dir):
     started = time.monotonic()
     line = error_line(
@@ -135,6 +136,7 @@ def test_wrong_usage_exits_2(data_dir, cli, arguments):
     assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_exit_statuses_of_a_real_process(data_dir):
     line = error_line(run_apart(data_dir, "search", "x", "--collection", "nothing", "--json"))
     assert line.startswith("CollectionNotFoundError: ")

@@ -29,6 +29,7 @@ def test_missing_and_broken_files_are_listed(data_dir, cli, tmp_path):
     cli(data_dir, "delete", "--collection", "mixed", "--yes")
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_plain_text(cli, tmp_path, models_dir):
     data_dir = make_settings(tmp_path / "data", models_dir).data_dir
     folder = tmp_path / "in"

@@ -98,6 +98,7 @@ def test_search_by_picture_and_by_item(data_dir, cli, tmp_path):
     assert [row["id"] for row in by_item["results"][:2]] == [row["id"] for row in by_picture["results"][1:]]
 
 
+@pytest.mark.slow
 def test_a_cold_search_loads_neither_torch_nor_umap(data_dir):
     code = (
         "import sys\nfrom engine.cli.app import main\n"

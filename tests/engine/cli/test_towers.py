@@ -22,6 +22,7 @@ def test_a_training_is_one_json_document(cli, data_dir):
     assert across == pytest.approx([last["l2m"], 0.0], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_table_is_lines_and_what_is_kept_is_a_collection(cli, data_dir):
     given = ("--collection", "photos", "--held-out", "0", "--steps", "10", "--temperature", "0.05")
     done = cli(data_dir, "towers", *given, "--keep", "cli-towers")

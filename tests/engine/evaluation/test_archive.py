@@ -21,8 +21,8 @@ from engine.models.base import ModelChoice
 
 @pytest.fixture(scope="module")
 def made(shared):
-    """Return a real evaluation with a reranker: 12 questions, 2 hits each reranked."""
-    plan = Plan("photos", reranker=ModelChoice("pocket-reranker"), top=2, limit=12, ks=(1, 5))
+    """Return a real evaluation with a reranker: 5 questions, 2 hits each reranked."""
+    plan = Plan("photos", reranker=ModelChoice("pocket-reranker"), top=2, limit=5, ks=(1, 5))
     return shared.evaluate(plan)
 
 
@@ -114,7 +114,7 @@ def test_the_document_is_plain_json_with_the_means(made):
     data = json.loads(json.dumps(document(made)))
     assert data["metrics"]["ndcg@10"] == made.summary.before["ndcg@10"].mean
     assert data["delta"]["ndcg@10"].keys() == {"mean", "low", "high", "n"}
-    assert data["wins"] + data["ties"] + data["losses"] == data["queries"] == 12
+    assert data["wins"] + data["ties"] + data["losses"] == data["queries"] == 5
     assert [row["question"] for row in data["worse"]] == [one.shown for one in made.worse]
 
 

@@ -222,6 +222,7 @@ def test_one_question_that_the_reranker_refuses_costs_only_itself(told):
         told(broken, top=4)
 
 
+@pytest.mark.slow
 def test_the_embedded_reranker_in_a_whole_evaluation(shared):
     choice = ModelChoice("pocket-reranker")
     found = shared.evaluate(Plan("photos", reranker=choice, top=8, limit=6))

@@ -102,6 +102,7 @@ def test_again_stores_nothing_twice_and_completes_what_was_cut_short(imported, p
     assert imported.store.existing("ours", "text", lost) == set(lost)
 
 
+@pytest.mark.slow
 def test_a_cancelled_import_stores_nothing_or_goes_on_later(workspace, tmp_path):
     rows = [VectorRow(f"row {n}", "text") for n in range(3_000)]
     path = write(tmp_path / "many.npz", rows, vectors(3_000))
@@ -345,6 +346,7 @@ def test_labels_ask_as_items_and_words_are_refused(imported):
     assert (measured.summary.queries, measured.answers[0].rank_before) == (1, 1.0)
 
 
+@pytest.mark.slow
 def test_a_reranker_reads_what_media_and_texts_there_are(workspace, tmp_path):
     rows, table = pairs(3)
     rows = [
@@ -367,6 +369,7 @@ def test_a_reranker_reads_what_media_and_texts_there_are(workspace, tmp_path):
     assert workspace.evaluate(Plan("ours")).summary.queries == 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CLIP.exists(), reason="the golden vectors of CLIP are not on this machine")
 def test_clip_is_measured_as_published(workspace, tmp_path):
     images, captions = np.load(CLIP)  # (500, 512) each; row i of one pairs with row i of the other

@@ -211,6 +211,7 @@ def test_a_cancel_that_comes_as_a_job_ends_leaves_nothing_for_a_restart(workspac
     assert not list((workspace.settings.data_dir / "jobs").glob("*"))
 
 
+@pytest.mark.slow
 def test_an_import_can_be_cancelled_and_goes_on(workspace: Workspace):
     jobs = Jobs(workspace)
     count = 6_000
@@ -275,15 +276,15 @@ def test_an_unexpected_error_fails_the_job_and_not_the_worker(workspace: Workspa
 def test_a_cancelled_job_stops_keeps_what_it_stored_and_goes_on(workspace: Workspace, settings, models_dir):
     workspace.folder.settings = make_settings(settings.data_dir, models_dir, batch_files=2)
     jobs = Jobs(workspace)
-    job = jobs.upload("mine", files(60))
+    job = jobs.upload("mine", files(40))
     wait(lambda: job.progress.done >= 4)
     jobs.cancel(job.spec.id)
     assert ended(job).state == "cancelled"
-    assert 4 <= job.report.stored < 60
+    assert 4 <= job.report.stored < 40
     jobs.retry(job.spec.id)
     again = ended(jobs.list()[0])
-    assert again.report.stored + again.report.skipped == 60
-    assert workspace.store.info("mine").total == 60
+    assert again.report.stored + again.report.skipped == 40
+    assert workspace.store.info("mine").total == 40
 
 
 def test_a_waiting_job_can_be_cancelled_and_discarded(workspace: Workspace, settings, models_dir):
@@ -688,6 +689,7 @@ def test_two_towers_are_trained_and_kept_in_the_background(captioned):
         jobs.train_towers("nobody", SHORT, "other")
 
 
+@pytest.mark.slow
 def test_towers_cut_short_are_made_by_the_next_start_and_only_once(captioned, monkeypatch):
     spec = Stopped(captioned).train_towers("mine", SHORT, "mine-towers").spec
     with monkeypatch.context() as killed:
@@ -701,6 +703,7 @@ def test_towers_cut_short_are_made_by_the_next_start_and_only_once(captioned, mo
     assert captioned.store.info("mine-towers").total == 28
 
 
+@pytest.mark.slow
 def test_the_samples_come_with_towers_once_even_if_deleted(workspace: Workspace, few_samples, monkeypatch):
     monkeypatch.setattr("engine.jobs.queue.TowerSettings", lambda: TowerSettings(steps=5, held_out=0.0))
     jobs = Jobs(workspace)

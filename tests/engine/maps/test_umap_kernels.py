@@ -104,6 +104,7 @@ def files(folder: Path) -> dict[str, int]:
 VALUES = [7, 5]
 
 
+@pytest.mark.slow
 def test_the_next_process_finds_what_the_first_one_compiled(module, tmp_path):
     folder = tmp_path / "kept"
     folder.mkdir()
@@ -115,6 +116,7 @@ def test_the_next_process_finds_what_the_first_one_compiled(module, tmp_path):
     assert run(module, folder)[:2] == [VALUES, 0] and files(folder) == there
 
 
+@pytest.mark.slow
 def test_damaged_kernels_are_compiled_again(module, tmp_path):
     folder = tmp_path / "kept"
     folder.mkdir()
@@ -158,6 +160,7 @@ IndexDataCacheFile._open_for_write = full
     assert values == VALUES and compiled and not files(folder)
 
 
+@pytest.mark.slow
 def test_several_processes_at_once_leave_kernels_that_are_right(module, tmp_path):
     folder = tmp_path / "kept"
     folder.mkdir()

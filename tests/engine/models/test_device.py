@@ -272,6 +272,7 @@ def test_torch_s_own_error_is_known():
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="tells of glibc")
 def test_small_tensors_come_back_to_the_system():
     """The blocks are of a size that glibc keeps while one that came after them is still there."""

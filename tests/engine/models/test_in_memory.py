@@ -558,6 +558,7 @@ def real(choice, device, on_stage):
     return weights
 
 
+@pytest.mark.slow
 def test_real_memory_comes_back():
     models = LoadedModels(load_settings(device="cpu"), real, lambda *_: None, lambda *_: ())
     process = psutil.Process()

@@ -529,6 +529,7 @@ def test_an_unloaded_model_is_gone_though_somebody_holds_a_view(here, tiny):
 # ── no network ───────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_no_model_asks_anybody_outside(tiny, cache, tmp_path, monkeypatch):
     asked = []
 

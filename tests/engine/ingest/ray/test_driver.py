@@ -241,6 +241,7 @@ def test_killed_workers_lose_and_double_nothing(server, tmp_path, models_dir, po
     opened.close()
 
 
+@pytest.mark.slow
 def test_ray_that_is_not_installed_is_named_with_the_fix(settings, tmp_path):
     program = "import sys; sys.modules['ray'] = None; from engine.cli.app import main; main()"
     command = ["ingest", str(generated_photos(tmp_path / "in", 1)), "--collection", "photos", "--ray"]
@@ -353,7 +354,7 @@ def tricky_sources() -> SourceList:
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("batch", [1, 32])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 32])
 def test_parts_of_files_in_any_order_give_what_a_plain_ingest_gives(
     workspace, pocket, encoder, monkeypatch, seed, batch
 ):
@@ -380,7 +381,7 @@ def test_parts_of_files_in_any_order_give_what_a_plain_ingest_gives(
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("batch", [1, 4, 32])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 4, 32])
 def test_rows_in_any_order_give_what_a_plain_ingest_gives(
     workspace, pocket, encoder, monkeypatch, seed, batch
 ):

@@ -111,6 +111,7 @@ def test_huggingface_hub_finds_what_was_downloaded(downloads, cache):
     assert Path(hf_hub_download(MODEL, WEIGHTS, cache_dir=cache, local_files_only=True)) == folder / WEIGHTS
 
 
+@pytest.mark.slow
 def test_what_huggingface_hub_downloaded_is_not_fetched_again(hub, downloads, cache, env):
     program = f"from huggingface_hub import snapshot_download; snapshot_download({MODEL!r})"
     there = {**env, "HF_ENDPOINT": hub.address, "HF_HUB_DISABLE_XET": "1"}
@@ -132,6 +133,7 @@ def test_another_revision_arrives_under_its_name(hub, downloads, cache, revision
         find(MODEL, cache_dir=cache)
 
 
+@pytest.mark.slow
 def test_a_new_commit_replaces_the_old_one_only_when_it_is_whole(hub, downloads, cache):
     assert ended(downloads).state == "done"
     old = find(MODEL, cache_dir=cache)
@@ -178,6 +180,7 @@ def test_only_what_loading_needs_is_fetched(there, left_out):
 # resumed
 
 
+@pytest.mark.slow
 def test_a_dropped_download_goes_on_from_where_it_was(hub, downloads, cache):
     hub.drops = [1_500_000, 1_000_000, 0, 0, 0]  # goes on while it brings something; then it is dead
     assert "connection to 127.0.0.1" in failure(downloads)
@@ -194,6 +197,7 @@ def test_a_dropped_download_goes_on_from_where_it_was(hub, downloads, cache):
     assert find(MODEL, cache_dir=cache)
 
 
+@pytest.mark.slow
 def test_a_cancelled_download_ends_at_once_and_can_go_on(hub, downloads, cache):
     hub.bytes_per_second = 1_000_000
     one = started(downloads, cache)
@@ -214,6 +218,7 @@ def test_a_cancelled_download_ends_at_once_and_can_go_on(hub, downloads, cache):
     assert downloads.get(one.id) is None  # the new one took its place
 
 
+@pytest.mark.slow
 def test_a_hub_that_ignores_ranges_gives_the_file_anew(hub, downloads, cache):
     hub.bytes_per_second = 2_000_000
     downloads.cancel(started(downloads, cache).id)
@@ -223,6 +228,7 @@ def test_a_hub_that_ignores_ranges_gives_the_file_anew(hub, downloads, cache):
     assert find(MODEL, cache_dir=cache)
 
 
+@pytest.mark.slow
 def test_a_part_that_is_longer_than_the_file_is_thrown_away(hub, downloads, cache):
     hub.bytes_per_second = 2_000_000
     downloads.cancel(started(downloads, cache).id)
@@ -232,6 +238,7 @@ def test_a_part_that_is_longer_than_the_file_is_thrown_away(hub, downloads, cach
     assert find(MODEL, cache_dir=cache)
 
 
+@pytest.mark.slow
 def test_content_that_is_not_what_was_announced_is_thrown_away(hub, downloads, cache):
     hub.tamper = True
     assert re.search(r"model\.safetensors of org/tiny arrived with another content", failure(downloads))
@@ -240,6 +247,7 @@ def test_content_that_is_not_what_was_announced_is_thrown_away(hub, downloads, c
     assert ended(downloads).state == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "other bytes"])
 def test_a_damaged_file_in_the_cache_is_fetched_anew(downloads, cache, damage):
     assert ended(downloads).state == "done"
@@ -286,6 +294,7 @@ def test_the_same_model_is_downloaded_once(hub, downloads):
     downloads.cancel("no such download")
 
 
+@pytest.mark.slow
 def test_two_processes_share_what_one_of_them_fetches(hub, env, cache):
     hub.bytes_per_second = 4_000_000
     both = [Downloads(env={**env, "HF_ENDPOINT": hub.address}) for _ in range(2)]

@@ -47,7 +47,14 @@ from tests.helpers.hub_models import (
 )
 from tests.helpers.tiny_models import OMNI_DOCUMENT_PROMPT, OMNI_QUERY_PROMPT, QUERY_PROMPT, WIDTH
 
-EVERY = [(model, modality) for model, modalities in MODELS.items() for modality in modalities]
+# The largest of them, and CLIP once more as another library saves it, are not in the quick loop.
+SLOW = {"omni", "clip_saved"}
+EACH = [pytest.param(model, marks=[pytest.mark.slow] * (model in SLOW)) for model in MODELS]
+EVERY = [
+    pytest.param(model, modality, marks=[pytest.mark.slow] * (model in SLOW))
+    for model, modalities in MODELS.items()
+    for modality in modalities
+]
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +205,10 @@ def test_a_prompt_also_stands_before_a_picture_where_the_model_reads_both(view, 
     )
 
 
-@pytest.mark.parametrize(("model", "modality", "dim"), [("clip", "text", 1), *((*one, 16) for one in EVERY)])
+@pytest.mark.parametrize(
+    ("model", "modality", "dim"),
+    [("clip", "text", 1), *(pytest.param(*one.values, 16, marks=one.marks) for one in EVERY)],
+)
 def test_a_width_is_cut_and_scaled_to_unit_length_anew(view, library, model, modality, dim):
     some = contents(model, modality)
     found = ours(view(model, dim=dim), "document", modality, some)
@@ -234,7 +244,7 @@ def listener():
     one.socket.close()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", EACH)
 def test_text_that_looks_like_a_path_or_an_address_is_never_opened(view, library, listener, tmp_path, model):
     shown = picture(7)
     shown.save(tmp_path / "a.png")
@@ -262,7 +272,7 @@ def test_the_library_would_open_them(library, listener, tmp_path):
     assert listener.came
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", EACH)
 def test_a_models_own_marks_in_a_text_do_no_harm(view, weights, model):
     one = view(model)
     known = weights(model).tower("text").tokenizer
@@ -276,7 +286,7 @@ def test_a_models_own_marks_in_a_text_do_no_harm(view, weights, model):
             assert same(found[1], ours(one, "query", "text", ["a cat"])[0])
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", EACH)
 @pytest.mark.parametrize(
     "text", ["", " ", "\n", "\x00", "\ud83d", "a" * 3_000, "a cat " * 3_000, "猫 \u202e \u0301"]
 )
@@ -552,6 +562,7 @@ def test_a_picture_too_long_and_thin_for_the_model_is_refused_alone(view):
     assert ours(view("clip"), "query", "image", [picture(1, 800, 2)]).shape == (1, WIDTH)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", [(256, 1_024), (1_024, 2_048), (4_096, 16_384)])
 def test_pixel_limits_of_a_view_are_those_of_a_model_loaded_with_them(view, library, limits):
     some = contents("qwen_embedder", "image")
@@ -637,6 +648,7 @@ def limited(weights: EmbedderWeights, modality: str, most: int, error: BaseExcep
     return given
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
 def test_where_memory_runs_out_the_batch_is_halved_and_stays_so(fresh, error):
     own = fresh("clip", model_batch_items=16)
@@ -717,6 +729,7 @@ def test_a_closed_model_is_gone_though_somebody_holds_a_view(fresh):
 # ── several visitors at once ─────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_threads_get_what_one_after_the_other_gets(fresh):
     own = fresh("clip", model_batch_items=3)
     views = [own.view(ModelChoice(own.spec.id, dim=dim)) for dim in (None, 8)]

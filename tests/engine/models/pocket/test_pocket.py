@@ -110,6 +110,7 @@ def test_vectors_are_unit_float32_of_384(pocket, prepared, modality):
     assert pocket.encode_document(modality, []).dtype == np.float32
 
 
+@pytest.mark.slow
 def test_a_vector_does_not_depend_on_its_batch(pocket, prepared):
     texts = [f"{'long ' * (n % 5 * 9)}text number {n}" for n in range(21)]
     for modality, contents in (("text", texts), ("image", prepared * 2)):
@@ -169,6 +170,7 @@ def test_what_pocket_cannot_embed_is_refused_by_name(pocket, modality):
         pocket.prepare(modality, b"")
 
 
+@pytest.mark.slow
 def test_eight_threads_get_the_same_vectors_as_one(pocket, prepared):
     jobs = [("text", [text, *TEXTS[:2]]) for text in TEXTS] + [("image", [one]) for one in prepared]
     serial = [pocket.encode_document(*job) for job in jobs]

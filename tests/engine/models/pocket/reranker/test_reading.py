@@ -63,6 +63,7 @@ def test_stray_marks_are_no_text():
     assert kept == ["OK", "日本"]
 
 
+@pytest.mark.slow
 def test_threads_read_the_same(reader, photo):
     pictures = [sign(words, photo) for words in ("EXIT", "HOTEL")] * 3
     with ThreadPoolExecutor(4) as pool:

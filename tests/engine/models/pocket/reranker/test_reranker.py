@@ -117,6 +117,7 @@ def both(pocket, reranker, questions, pictures) -> tuple[np.ndarray, np.ndarray]
 # ── it looks at both ─────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("questions", "pictures"),
     [
@@ -133,6 +134,7 @@ def test_what_pocket_orders_alike_is_ordered_by_the_question(pocket, reranker, q
     assert right_firsts(scores) == [True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "questions",
     [['a sign that says "bakery"', 'a sign that says "hospital"'], ["bakery", "hospital"]],
@@ -145,6 +147,7 @@ def test_the_same_scene_with_other_words_is_told_apart(pocket, reranker, photos,
     assert right_firsts(scores) == [True, True]
 
 
+@pytest.mark.slow
 def test_a_small_thing_in_a_corner_counts(pocket, reranker, photos):
     pictures = [in_a_corner(photos[0]), in_a_corner(photos[3])]
     cosines, scores = both(pocket, reranker, ["a giant panda", "a strawberry"], pictures)
@@ -212,17 +215,20 @@ def test_a_score_does_not_depend_on_its_batch_and_the_order_is_kept(reranker, re
         assert (ask(reranker, question, pictures[::-1])[::-1] == together).all()
 
 
+@pytest.mark.slow
 def test_prepared_equals_unprepared(reranker, photos, read):
     for question in ("a red truck", "two apples"):
         assert (ask(reranker, question, photos) == ask(reranker, question, read)).all()
 
 
+@pytest.mark.slow
 def test_identical_pictures_tie_exactly(reranker, photos):
     for question in ("a panda", "three red apples"):
         scores = ask(reranker, question, [photos[0], photos[1], photos[0].copy()])
         assert scores[0] == scores[2] != scores[1]
 
 
+@pytest.mark.slow
 def test_eight_threads_get_the_same_as_one(reranker, photos, read):
     jobs = [("a red panda", photos[:1]), ('says "stop"', photos[1:2])]
     jobs += [(question, read) for question in QUESTIONS.values()]
@@ -255,6 +261,7 @@ def test_evidence_is_kept_by_the_library_and_never_read_twice(reranker, photos, 
     assert ask(reranker, "a red bicycle", [first]) == ask(reranker, "a red bicycle", [second])
 
 
+@pytest.mark.slow
 def test_a_search_reranks_and_keeps_what_it_read_for_the_next(workspace, tmp_path):
     workspace.ingest("photos", sources([real_photos(make_folder(tmp_path), 6)]))
 
