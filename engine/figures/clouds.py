@@ -34,7 +34,7 @@ def cloud_chart(
         [
             go.Scatter(**_lines(images, texts)),
             go.Scatter(**_points(images, names[0], IMAGE_INK, "circle")),
-            go.Scatter(**_points(texts, names[1], TEXT_INK, "square")),
+            go.Scatter(**_points(texts, names[1], TEXT_INK, "square-open")),
         ]
     )
     axis = {"range": [-limit, limit], "showticklabels": False, "zeroline": False, "fixedrange": True}
@@ -55,6 +55,8 @@ def _lines(images: np.ndarray, texts: np.ndarray) -> dict[str, Any]:
 
 
 def _points(places: np.ndarray, name: str, ink: str, symbol: str) -> dict[str, Any]:
-    marker = {"color": ink, "symbol": symbol, "size": 6, "opacity": 0.85}
+    # Open ones on top: where both lie at one place, both are seen.
+    open_ = symbol.endswith("-open")
+    marker = {"color": ink, "symbol": symbol, "size": 7 if open_ else 6, "opacity": 0.85}
     x, y = places.T
     return {"x": x, "y": y, "mode": "markers", "marker": marker, "name": name, "hoverinfo": "name"}

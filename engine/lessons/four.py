@@ -25,11 +25,15 @@ PREFERRED = ("rocket-on-launch-pad", "statue-above-the-bay")
 
 @dataclass(frozen=True)
 class NamedPairs:
-    """Pairs with what people call them: names and captions by row; no two names are the same."""
+    """Pairs with what people call them: names and captions by row; no two names are the same.
+
+    `nearer` is `nearer_than_own` of the pairs.
+    """
 
     pairs: Pairs
     names: tuple[str, ...]
     captions: tuple[str, ...]
+    nearer: float
 
     def preset(self) -> tuple[int, int]:
         """Return the rows of the two pairs to begin with: PREFERRED where both are here, else by the seed."""
@@ -65,7 +69,7 @@ def named_pairs(folder: DataFolder, collection: str) -> NamedPairs:
     names = [items[id_].name if id_ in items else id_ for id_ in pairs.ids_x]
     told = (items.get(id_) for id_ in pairs.ids_y)
     captions = tuple((one.caption or one.name) if one else "" for one in told)
-    return NamedPairs(pairs, _told_apart(names, pairs.ids_x), captions)
+    return NamedPairs(pairs, _told_apart(names, pairs.ids_x), captions, nearer_than_own(pairs))
 
 
 def four_things(pairs: Pairs, first: int, second: int) -> FourThings:
@@ -86,6 +90,14 @@ def four_things(pairs: Pairs, first: int, second: int) -> FourThings:
         mixed_rank=_rank(mixed, first),
         mixed_among=len(mixed),
     )
+
+
+def nearer_than_own(pairs: Pairs) -> float:
+    """Return over all pairs how often another picture is nearer to a picture than its caption, in [0, 1]."""
+    others = pairs.x @ pairs.x.T
+    np.fill_diagonal(others, -np.inf)
+    nearer = others > (pairs.x * pairs.y).sum(axis=1, keepdims=True)
+    return float(nearer.sum() / (len(pairs) * (len(pairs) - 1)))
 
 
 def _rank(scores: np.ndarray, row: int) -> float:

@@ -45,6 +45,11 @@ class Order:
         """Return the question whose own item of a stands lowest."""
         return int(np.argmax(self.ranks))
 
+    def costs_most(self, other: Order) -> int | None:
+        """Return the question whose own item of a falls most against another order; None where none falls."""
+        row = int(np.argmax(self.ranks - other.ranks))
+        return row if self.ranks[row] > other.ranks[row] else None
+
 
 @dataclass(frozen=True)
 class Mixed:

@@ -20,8 +20,9 @@ TERMS = {
     "cone": "Vectors of a modality that all point roughly one way: their mean cosine is well above 0.",
     "L2M": "The distance between the middles of two clouds, 0 to 2. 0 says that the middles are one, "
     "not that the modalities are mixed.",
-    "RMG": "Relative modality gap: the distance of pairs compared with that of items of one modality; at 0.5 "
-    "a pair is as far apart as two items of one modality drawn at random.",
+    "RMG": "Relative modality gap: the distance of pairs compared with that of items of one modality. 0: "
+    "both of a pair are at one place; 0.5: as far apart as two items of one modality drawn at random; "
+    "towards 1: farther.",
     "recall": "Recall@k, any-hit: the share of questions that find what belongs to them in the first k.",
     "R@1": "Recall at 1: the share of questions whose first hit is what belongs to them.",
     "MRR": "Mean reciprocal rank: the mean of 1 / rank of the first right hit.",
@@ -33,8 +34,8 @@ TERMS = {
     "held-out": "Not used in training or fitting, so that what was learned by heart does not count.",
     "towers": "Two small networks, one for pictures and one for texts, that end in the same space.",
     "heads": "The last layers of the towers, here one matrix each: all that is trained.",
-    "temperature": "What cosines are divided by before the softmax of the loss. Low: small differences count "
-    "a lot. Dividing finished scores by it changes no rank; training "
+    "temperature": "What cosines are divided by before the loss turns them into shares (softmax). Low: small "
+    "differences count a lot. Dividing finished scores by it changes no rank; training "
     "with it makes another model.",
     "hub": "An item that is among the nearest of far more questions than its share.",
     "V-measure": "How well clusters agree with labels, 0 to 1: at 1 a cluster has one label, and a label "

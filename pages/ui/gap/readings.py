@@ -113,7 +113,8 @@ def curves(split: Split, curve: Curve, at: float, *, key: str) -> None:
     st.caption(
         plain(
             f"The curves are of n = {curve.n:,} measured pairs. Of these shifts the loss is lowest at "
-            f"{least:g}; 0 is as it is, 1 closed. Its place moves with the temperature."
+            f"{least:g} (0 is as it is, at 1 the middles are together); where it is lowest moves with the "
+            f"temperature, and a low loss is no proof of a good search."
         )
     )
 

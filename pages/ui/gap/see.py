@@ -11,6 +11,7 @@ from engine.report.numbers import numbers_of
 from pages.ui import figure, frame
 from pages.ui.gap.address import Controls
 from pages.ui.gap.lessons.lesson import SAMPLES, TOWERS, Stage
+from pages.ui.gap.lessons.words import learned
 from pages.ui.gap.settings import collections
 from pages.ui.gap.shown import Shown
 from pages.ui.glossary import explained
@@ -31,10 +32,12 @@ CONTRAST = {
 }
 ANCHORED = (
     "Pocket is anchored: a picture's vector is made from the vectors of the words that Pocket recognises in "
-    "it. So pictures lie among the texts and have many as neighbours, even where the centroids differ."
+    "it. So pictures lie near the texts and have more of them as neighbours than on an island, even where "
+    "the centroids differ."
 )
 _PLANE = (
-    "Grey lines join a picture with its own caption. Along the gap, distances from left to right are those "
+    "Each side is what one model makes of its pictures and captions. Grey lines join a picture with its own "
+    "caption. Along the gap, distances from left to right are those "
     "of the vectors; UMAP keeps neighbours together, and how far its islands lie apart means little. Draw "
     "both sides the same way to see what is the model's and what the drawing's."
 )
@@ -151,8 +154,7 @@ def _say(pairs: Pairs, found: GapNumbers) -> None:
     }
     if found.b_to_a:
         first, chance = found.b_to_a.hits["1"].mean, found.b_to_a.chance_hits["1"]
-        learned = ", learned pairs among them" if pairs.model.startswith("towers:") else ""
-        facts[f"R@1, text to picture (chance {chance:.3f}{learned})"] = f"{first:.2f}"
+        facts[f"R@1, text to picture (chance {chance:.3f}{learned(pairs)})"] = f"{first:.2f}"
     inner = "".join(f"<div><b>{value}</b>{explained(label)}</div>" for label, value in facts.items())
     st.html(f'<div class="gs-facts">{inner}</div>')
     why = _why(pairs.model, found.form)

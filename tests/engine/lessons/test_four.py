@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.errors import GapError
-from engine.lessons.four import PREFERRED, NamedPairs, four_things, named_pairs
+from engine.lessons.four import PREFERRED, NamedPairs, four_things, named_pairs, nearer_than_own
 from engine.lessons.pairs import Pairs
 from tests.helpers.gapped import rows, store
 from tests.helpers.golden import golden
@@ -39,6 +39,12 @@ def test_the_own_or_the_other_caption_may_be_nearest_and_ties_share_their_places
     assert other.nearest == "other caption" and other.rank == 3  # 0.6 before three that are equal at 0
 
 
+def test_how_often_another_picture_is_nearer_than_the_own_caption():
+    found = [X[n] @ X[m] > X[n] @ Y[n] for n in range(4) for m in range(4) if m != n]
+    assert nearer_than_own(pairs(X, Y)) == pytest.approx(np.mean(found)) and 0 < np.mean(found) < 1
+    assert nearer_than_own(pairs(*golden("features_clip.npy"))) > 0.9
+
+
 def test_one_picture_twice_is_refused():
     with pytest.raises(GapError, match="the same one"):
         four_things(pairs(X, Y), 2, 2)
@@ -60,7 +66,9 @@ def test_named_pairs_of_samples_begin_with_two_of_a_kind_or_with_two_drawn(share
     assert named.captions[3] == rows_of[named.pairs.ids_x[3]].caption
     first, second = named.preset()
     assert first != second and {first, second} <= set(range(24))
-    berries = NamedPairs(named.pairs, ("a.jpg", f"x/{PREFERRED[1]}.jpg", f"{PREFERRED[0]}.jpg"), ("",) * 3)
+    berries = NamedPairs(
+        named.pairs, ("a.jpg", f"x/{PREFERRED[1]}.jpg", f"{PREFERRED[0]}.jpg"), ("",) * 3, 0.0
+    )
     assert berries.preset() == (2, 1)
 
 

@@ -44,6 +44,16 @@ def test_raw_is_the_order_of_cosines_with_all_but_the_question():
     assert found.recall == np.mean(found.ranks <= 4) and found.share == np.mean(found.first >= 9)
 
 
+def test_the_question_that_an_order_costs_most_falls_most_against_raw():
+    found = mixed(clip_pairs(seed=1))
+    raw = found.orders[0]
+    assert raw.costs_most(raw) is None
+    for one in found.orders[1:]:
+        row = one.costs_most(raw)
+        falls = [mine - his for mine, his in zip(one.ranks, raw.ranks, strict=True)]
+        assert row is None if max(falls) <= 0 else falls[row] == max(falls)
+
+
 def test_interleaving_takes_one_of_each_and_few_rows_are_said():
     found = mixed(drawn_pairs(24))
     assert found.k == 10 and "Calibrated on 12 of each kind" in found.notes[0]

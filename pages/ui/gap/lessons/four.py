@@ -11,7 +11,7 @@ import streamlit as st
 from engine.report.numbers import numbers_of
 from pages.ui import figure
 from pages.ui.gap.lessons.lesson import Answer, Lesson, Stage
-from pages.ui.gap.lessons.words import about
+from pages.ui.gap.lessons.words import about, learned
 from pages.ui.resources import thumbnail_uri
 from pages.ui.wording import plain
 
@@ -55,7 +55,7 @@ def _draw(stage: Stage) -> Answer | None:
     _map(stage, named, (first, second), found)
     return Answer(
         _WORDS[found.nearest],
-        _said(named.names[first], found),
+        _said(named, named.names[first], found),
         about(named.pairs),
         numbers_of(found) | _cosines(found),
         named.pairs.seed,
@@ -103,7 +103,7 @@ def _map(stage: Stage, named: NamedPairs, rows: tuple[int, int], found: FourThin
         figure.show(chart, key=stage.key("chart"), name=f"{stage.collection} four things")
 
 
-def _said(name: str, found: FourThings) -> str:
+def _said(named: NamedPairs, name: str, found: FourThings) -> str:
     own, picture, other = found.cosines[0, 1:]
     said = (
         f"{name} has a cosine of {picture:.2f} with the other picture, {own:.2f} with its own caption and "
@@ -113,8 +113,9 @@ def _said(name: str, found: FourThings) -> str:
     if found.nearest == "other picture" and found.rank == 1:
         said += ": nearer to another picture, and yet the first of all texts"
     return (
-        f"{said}. In one list of captions and pictures, {found.mixed_among:,} together, its own caption is "
-        f"at rank {found.mixed_rank:g}."
+        f"{said}. In one list of all captions and all other pictures, {found.mixed_among:,} together, its "
+        f"own caption is at rank {found.mixed_rank:g}. Over all "
+        f"pairs{learned(named.pairs)}, another picture is nearer than the own caption in {named.nearer:.0%} of all draws."
     )
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from engine.report.numbers import numbers_of
 from pages.ui import figure
 from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
-from pages.ui.gap.lessons.words import about
+from pages.ui.gap.lessons.words import about, learned
 
 if TYPE_CHECKING:
     from engine.lessons.histograms import FourHistograms
@@ -43,6 +43,7 @@ def _draw(stage: Stage) -> Answer | None:
         selection_mode="multi",
         key=stage.key("shown"),
         bind="query-params",
+        help="Other pairs across: a picture and the caption of another one.",
     )
     from engine.figures.cosine_histograms import Histogram, cosine_chart
     from engine.lessons.histograms import EDGES
@@ -54,9 +55,9 @@ def _draw(stage: Stage) -> Answer | None:
     return Answer(
         word,
         f"A picture and its caption have a median cosine of {four.paired.median:.2f}, two unrelated pictures "
-        f"{four.within_a.median:.2f}. Two unrelated pictures are nearer than a matching pair in "
-        f"{four.beaten:.0%} of all draws; a matching pair is nearer than a picture and another caption in "
-        f"{four.auc:.1%}{_found_first(four)}.",
+        f"{four.within_a.median:.2f} (the figure names means). Two unrelated pictures are nearer than "
+        f"a matching pair in {four.beaten:.0%} of all draws; a matching pair is nearer than a picture and "
+        f"another caption in {four.auc:.1%}{_found_first(four)}{learned(pairs)}.",
         about(pairs),
         numbers_of(four),
         pairs.seed,
@@ -78,8 +79,8 @@ LESSON = Lesson(
     choices=(_CLOSER, _FARTHER, _SAME),
     draw=_draw,
     why=(
-        "A cosine across modalities carries the gap: everything of the other modality is farther away, all "
-        "by about the same.",
+        "Every kind of pair has a scale of its own: how far apart the modalities lie, and how widely each is "
+        "spread, is part of every cosine.",
         "A search across compares one picture with captions only, and what all captions share changes no "
         "order: what counts is that matching pairs lie right of other pairs across.",
         "So a cosine of 0.5 may be the best there is, and 0.6 may be nothing: the number means something "

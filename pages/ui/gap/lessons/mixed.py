@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.report.numbers import numbers_of
+from pages.ui import glossary
 from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
-from pages.ui.gap.lessons.words import about
+from pages.ui.gap.lessons.words import about, learned
 from pages.ui.wording import plain
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 _NONE, _FEW, _HALF, _MOST = "hardly any", "fewer than half", "about half", "most of them"
 _STEPS = ((0.05, _NONE), (0.4, _FEW), (0.6, _HALF))  # of the share of pictures in the first places
 _PICTURE, _TEXT = "● picture", "■ text"  # the map's marks
+_ORDERS = (
+    "raw: by cosine alone. centred: by cosine after each modality's mean is taken off. standardised: by how "
+    "many spreads a score lies above the mean of its modality. interleaved: the two lists in turn. R@10 and "
+    "nDCG@10 look at the first ten."
+)
 _QUESTIONS = 500  # half of the most pairs that a lesson takes
 
 
@@ -39,18 +45,20 @@ def _draw(stage: Stage) -> Answer | None:
     found, words = computed
     n, k = len(found.held), found.k
     st.dataframe([_row(one, k) for one in found.orders], hide_index=True, width="stretch")
+    glossary.caption(_ORDERS)
     question = _question(stage, n)
     st.markdown(f"**{plain(words[found.held.ids_y[question]])}**")
     _draw_lists(_lists(found, words, question))
     st.caption(plain(_alone(found, question)))
-    st.markdown("**The question that each order fails most**")
+    st.markdown("**The question that cosines alone fail most, and the one that each order costs most**")
     st.dataframe([_failed(found, one, words) for one in found.orders], hide_index=True, width="stretch")
     raw = found.orders[0]
     word = next((word for most, word in _STEPS if raw.share < most), _MOST)
     return Answer(
         word,
         f"{n / (2 * n - 1):.0%} of what is searched are pictures, and of the first {k} by cosine "
-        f"{raw.share:.0%}; {raw.recall:.0%} of the captions find their own picture there. {_treated(found)}",
+        f"{raw.share:.0%}; {raw.recall:.0%} of the captions find their own picture there"
+        f"{learned(found.held)}. {_treated(found)}",
         about(
             found.held,
             f"k = {k}",
@@ -115,22 +123,29 @@ def _alone(found: Mixed, question: int) -> str:
 
 
 def _failed(found: Mixed, one: Order, words: Mapping[str, str]) -> dict[str, str]:
-    raw = found.orders[0].ranks
+    raw = found.orders[0]
+    row = raw.worst if one is raw else one.costs_most(raw)
+    if row is None:
+        return {"order": one.mode, "question": "none: every rank is as good as by cosine, or better"}
     return {
         "order": one.mode,
-        "question": words[found.held.ids_y[one.worst]],
-        "rank of its own picture": f"{one.ranks[one.worst]:g}",
-        "rank by cosine": f"{raw[one.worst]:g}",
+        "question": words[found.held.ids_y[row]],
+        "rank of its own picture": f"{one.ranks[row]:g}",
+        "rank by cosine": f"{raw.ranks[row]:g}",
     }
 
 
 def _treated(found: Mixed) -> str:
     """Return what the best treatment does, and what it puts there where no picture is right."""
-    best = max(found.orders[1:], key=lambda one: one.recall)
+    raw, best = found.orders[0], max(found.orders[1:], key=lambda one: one.recall)
+    finds = f"{best.recall:.0%} (one question is {1 / len(found.held):.1%})"
+    if best.recall > raw.recall:
+        said = f"The treatment that finds most here, {best.mode}, finds {finds}."
+    else:
+        said = f"No treatment finds more here; the best of them, {best.mode}, finds {finds}."
     return (
-        f"The treatment that finds most here, {best.mode}, finds {best.recall:.0%}. The price is in the last "
-        f"column: where the own picture is taken away, so that none is right, pictures still take "
-        f"{best.unasked:.0%} of the first places."
+        f"{said} Look at the last column too: where the own picture is taken away, so that none is right, "
+        f"pictures take {raw.unasked:.0%} of the first places by cosine, {best.unasked:.0%} by that order."
     )
 
 
@@ -144,11 +159,12 @@ LESSON = Lesson(
     draw=_draw,
     why=(
         "A list of both kinds compares cosines within a modality with cosines across, which are two scales: "
-        "where the nearest of many unrelated texts are nearer than the one right picture, texts crowd it.",
+        "the kind whose scale is higher crowds the other, whether or not it is what was asked for. Lesson 2 "
+        "shows which that is here.",
         "Centring takes away the distance of the centroids, but cosines within a modality may still spread "
         "wider than those across; standardising divides by that spread, and interleaving ignores scores.",
-        "Each fix decides how many pictures come up before it knows whether one is right: what they gain for "
-        "one question they cost another.",
+        "Each of them moves a whole kind up or down, whether or not anything of it is right: what helps "
+        "questions that want that kind costs those that want the other.",
     ),
     paper="GR-CLIP (the bias, and centring on the means); arXiv 2511.22141 (z-scores by modality).",
     trap="Means and spreads fitted on the very items that are then searched flatter the result. And balance "

@@ -10,7 +10,7 @@ from engine.storage.columns import last_change
 from pages.ui import resources
 from pages.ui.gap import readings as shown
 from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
-from pages.ui.gap.lessons.words import about
+from pages.ui.gap.lessons.words import about, learned
 from pages.ui.wording import plural
 
 if TYPE_CHECKING:
@@ -61,12 +61,14 @@ def _draw(stage: Stage) -> Answer | None:
     shown.curves(split, curve, float(share), key=stage.slug)
     a, b = plural(split.measured.a), plural(split.measured.b)
     change = closed.b_to_a.change(before.b_to_a, seed=split.measured.seed)
+    holds = ", which holds 0: no difference that can be told from chance" if _word(change) == _SAME else ""
     return Answer(
         _word(change),
         f"With the middles brought together, L2M goes from {before.l2m:.2f} to {closed.l2m:.2f} and RMG from "
         f"{before.rmg:.2f} to {closed.rmg:.2f}, while {closed.b_to_a.recall(1):.0%} of the {b} find their "
         f"own among the {a} first instead of {before.b_to_a.recall(1):.0%}: a change of "
-        f"{100 * change.mean:+.1f} points (95 %: {100 * change.low:+.1f} to {100 * change.high:+.1f}). "
+        f"{100 * change.mean:+.1f} points (95 % interval {100 * change.low:+.1f} to {100 * change.high:+.1f}"
+        f"{holds}){learned(split.measured)}. "
         f"At {share:g} on the slider matching pairs have a mean cosine of {here.paired.mean:.2f}, and that "
         f"share is {here.b_to_a.recall(1):.0%}.",
         about(split.measured, f"fitted on {len(split.fitted):,} other pairs", "k = 1"),

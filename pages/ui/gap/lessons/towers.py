@@ -36,7 +36,7 @@ def _draw(stage: Stage) -> Answer | None:
 
 def _expect_anew(stage: Stage) -> None:
     """Forget what was expected of other settings."""
-    st.session_state.pop(stage.key("expected"), None)
+    st.session_state[stage.key("expected")] = None  # a widget that is only dropped keeps it in the browser
 
 
 def _begin(task: Computation) -> None:
@@ -77,7 +77,11 @@ def _shown(trained: TrainedTowers, stage: Stage) -> Answer:
     with right:
         run.curves(snapshots, last.step, name)
     run.cosines(last, name)
-    again = f" On {held.n:,} held-out pairs R@1 is {held.text_to_image:.2f}." if held else ""
+    again = (
+        f" On {held.n:,} held-out pairs R@1 is {held.text_to_image:.2f} (chance {1 / held.n:.2f})."
+        if held
+        else ""
+    )
     settings = trained.settings
     return Answer(
         form_of(last.cross_neighbours),
@@ -104,8 +108,9 @@ LESSON = Lesson(
         "learned.",
         "The loss asks only that each caption is nearer to its own picture than to the others; at a low "
         "temperature a small difference is enough, and nothing pulls the clouds together.",
-        "At a high temperature the order alone does not satisfy the loss, and with centred features there "
-        "was no gap to begin with: change one of them, and look again.",
+        "At a high temperature small differences hardly count, so that the loss falls only as long as "
+        "matching pairs come closer, and the clouds meet; with centred features there was no gap to begin "
+        "with. Change one of them, and look again.",
     ),
     paper="Liang et al. 2022, Mind the Gap (NeurIPS): the cone at the start and the temperature. The figures "
     "are computed here.",

@@ -160,6 +160,7 @@ def _reset(lesson: Lesson) -> None:
     prefix, stays = f"{lesson.slug}_", f"{lesson.slug}_collection"
     for key in [str(key) for key in st.session_state if str(key).startswith(prefix) and key != stays]:
         del st.session_state[key]
+    st.session_state[f"{prefix}expected"] = None  # what is only dropped stays in the browser
     _forget([key for key in st.query_params if key.startswith(prefix) and key != stays])
     st.session_state.setdefault(_SHOWN, set()).discard(lesson.slug)
 

@@ -1,4 +1,4 @@
-"""Words that lessons share: what was computed from what."""
+"""Words that lessons share: what was computed from what, and what a model had seen of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from pages.ui.wording import plural
 
 if TYPE_CHECKING:
     from engine.lessons.pairs import Pairs
+
+
+def learned(pairs: Pairs) -> str:
+    """Return that a model was trained on some of these very pairs, "" for one that was not."""
+    return ", pairs it was trained on among them" if pairs.model.startswith("towers:") else ""
 
 
 def about(pairs: Pairs, *more: str) -> str:
