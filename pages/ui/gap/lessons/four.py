@@ -115,7 +115,8 @@ def _said(named: NamedPairs, name: str, found: FourThings) -> str:
     return (
         f"{said}. In one list of all captions and all other pictures, {found.mixed_among:,} together, its "
         f"own caption is at rank {found.mixed_rank:g}. Over all "
-        f"pairs{learned(named.pairs)}, another picture is nearer than the own caption in {named.nearer:.0%} of all draws."
+        f"pairs{learned(named.pairs)}, another picture is nearer than the own caption in "
+        f"{named.nearer:.0%} of all draws."
     )
 
 
