@@ -295,12 +295,12 @@ print(json.dumps([report.stored, resource.getrusage(resource.RUSAGE_SELF).ru_max
 
 @pytest.mark.slow
 def test_memory_stays_flat(tmp_path, models_dir):
-    """Three times the files may not cost more than the index of three times the rows (a few MB).
+    """Four times the files may not cost more than the index of four times the rows (a few MB).
 
-    A picture that stayed in memory would be 1.2 MB, and the eighty more of them 98 MB.
+    A picture that stayed in memory, as it is decoded for Pocket, would be 0.3 MB, and 120 of them 37 MB.
     """
     megabytes = []
-    for count in (40, 120):
+    for count in (40, 160):
         folder = generated_photos(tmp_path / f"in{count}", count, side=640)
         data_dir = make_settings(tmp_path / f"data{count}", models_dir).data_dir
         done = subprocess.run(
@@ -315,7 +315,7 @@ def test_memory_stays_flat(tmp_path, models_dir):
         stored, peak = json.loads(done.stdout)
         assert stored == count * 2
         megabytes.append(peak)
-    assert megabytes[1] - megabytes[0] < 60, megabytes
+    assert megabytes[1] - megabytes[0] < 35, megabytes
 
 
 def test_an_upload_named_like_a_path_stays_in_the_folder(workspace):
