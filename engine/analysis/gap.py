@@ -47,8 +47,8 @@ def l2m_squared_unbiased(x: np.ndarray, y: np.ndarray) -> float:
 
 def _trace(rows: np.ndarray) -> float:
     """Return the trace of the covariance of rows (n, d) float64, by n - 1."""
-    apart = rows - rows.mean(0)
-    return float(np.vdot(apart, apart)) / (len(rows) - 1)
+    middle = rows.mean(0)
+    return max(0.0, float(np.vdot(rows, rows)) - len(rows) * float(middle @ middle)) / (len(rows) - 1)
 
 
 def cone(x: np.ndarray) -> float:
@@ -93,7 +93,7 @@ def l2i(x: np.ndarray, y: np.ndarray) -> float:
     x, y: (n, d) float64 unit rows, row i with row i, n >= 1. Raises ValueError for two shapes.
     """
     check_paired(x, y)
-    return float(np.linalg.norm(x - y, axis=1).mean())
+    return float(np.sqrt(squared_distances(x, y)).mean())
 
 
 def alignment(x: np.ndarray, y: np.ndarray) -> float:
@@ -102,8 +102,16 @@ def alignment(x: np.ndarray, y: np.ndarray) -> float:
     x, y: (n, d) float64 unit rows, row i with row i, n >= 1. Raises ValueError for two shapes.
     """
     check_paired(x, y)
-    apart = x - y
-    return float(np.vdot(apart, apart)) / len(x)
+    return float(squared_distances(x, y).mean())
+
+
+def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return ‖xi - yi‖² of pairs, (n,) float64; x, y: (n, d) float64, by blocks."""
+    found = np.empty(len(x))
+    for start in range(0, len(x), _BLOCK):
+        apart = x[start : start + _BLOCK] - y[start : start + _BLOCK]
+        found[start : start + _BLOCK] = np.einsum("ij,ij->i", apart, apart)
+    return found
 
 
 def uniformity(x: np.ndarray, *, t: float = 2.0) -> float:

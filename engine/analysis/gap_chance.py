@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.analysis.gap import check_paired, l2m
+from engine.analysis.gap import check_paired, l2m, squared_distances
 from engine.progress import Watch
 
 PERMUTATIONS, RESAMPLES = 200, 500
@@ -204,7 +204,7 @@ class _Pairs:
         summed: tuple[_Units, _Units] | None,
     ) -> _Pairs:
         """Sum pairs x, y (n, d) float64 of the units named (n,) int64; take sums that are known."""
-        squares = ((x - y) ** 2).sum(1)
+        squares = squared_distances(x, y)
         by_unit = [
             np.bincount(named, values, count).astype(np.float32) for values in (np.sqrt(squares), squares)
         ]
