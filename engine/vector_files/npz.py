@@ -28,6 +28,7 @@ MAGIC = b"PK"
 _MAX_ROW_BYTES = 1 << 20  # of one array: NumPy gives every text the room of the longest
 _MAX_OTHER_ROW_BYTES = 1 << 14  # of an array of metadata: with 32 of them, half a GB a page
 _MAX_TEXT_BYTES = 1 << 30  # of one written array
+_WHOLE_FLOATS = 2**53  # up to here every whole number is a float64
 _COPIED_BYTES = 1 << 20
 # What zipfile and NumPy raise on hostile bytes; an encrypted member is a RuntimeError.
 _ERRORS = (
@@ -169,7 +170,8 @@ class NpzWriter:
     """Writes rows with their vectors (n, dim) into an NPZ; vectors wait on the disk until it is closed.
 
     kinds are the columns of metadata, with what they hold (`metadata.KINDS`). An array has no empty cells: as
-    in pandas, numbers and truths with gaps become floats with NaN; their values stay equal.
+    in pandas, numbers and truths with gaps become floats with NaN; their values stay equal, and whole numbers
+    too large for that become text.
     """
 
     def __init__(self, path: Path, dim: int, kinds: Mapping[str, str]) -> None:
@@ -228,9 +230,13 @@ class NpzWriter:
 
 
 def _array_of(values: list[Any], kind: str) -> list[Any]:
-    """Return a column without gaps: text as it is, "" where there is none, numbers with NaN instead."""
-    if kind == "text":
-        return ["" if value is None else value for value in values]
+    """Return a column without gaps: text as it is, "" where there is none, numbers with NaN instead.
+
+    Whole numbers that a float would round are text, where a gap would make floats of them.
+    """
+    rounded = kind == "whole" and None in values and any(abs(value or 0) > _WHOLE_FLOATS for value in values)
+    if kind == "text" or rounded:
+        return ["" if value is None else str(value) for value in values]
     return [math.nan if value is None else value for value in values]
 
 

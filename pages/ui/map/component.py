@@ -42,7 +42,7 @@ _HTML = f"""<div class="gs-canvas">
 <button type="button" data-tool="out" aria-label="Zoom out" title="Zoom out (key -)">−</button>
 <button type="button" data-tool="fit" title="Show all (key 0)">Fit</button>
 <button type="button" data-tool="none" title="Select nothing">Clear</button>
-<button type="button" data-tool="save" title="Save what is in sight as a PNG">Save</button></div></div>"""
+<button type="button" data-tool="save" title="Save what is in sight as a PNG">PNG</button></div></div>"""
 _CSS = """
 .gs-canvas {position: relative; width: 100%; height: var(--gs-height, 560px); border-radius: .6rem;
   background: color-mix(in srgb, var(--st-text-color) 4%, transparent); overflow: hidden;}
