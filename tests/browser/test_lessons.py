@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from pages.ui.gap.lessons.catalog import LESSONS
-from tests.helpers.chromium import JOB_MS, READY, overflow, press, served_with
+from tests.helpers.chromium import LOAD_MS, READY, overflow, press, served_with
 from tests.helpers.data import real_photos
 
 
@@ -24,7 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterat
 def reveal(page) -> None:
     begun = page.get_by_text("Source: ").or_(page.locator('[data-testid="stProgress"]'))
     press(page, page.get_by_role("button", name="Reveal"), begun)
-    page.get_by_text("Source: ").wait_for(timeout=JOB_MS)
+    page.get_by_text("Source: ").wait_for(timeout=LOAD_MS)
     page.wait_for_selector(READY)
 
 

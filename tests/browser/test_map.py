@@ -174,7 +174,7 @@ def test_keys_move_and_zoom_the_map_and_tab_reaches_its_buttons(page, server):
         page.keyboard.press(key)
         becomes(page, lambda: of_map(page, "m.camera.zoom"), pytest.approx(zoom))
         assert of_map(page, "m.camera.pan") == pytest.approx([0, 0])
-    for name in ("Move", "Lasso", "Box", "Zoom in", "Zoom out", "Fit", "Clear", "Save"):
+    for name in ("Move", "Lasso", "Box", "Zoom in", "Zoom out", "Fit", "Clear", "PNG"):
         page.keyboard.press("Tab")
         assert focused(page) == {"name": name, "outline": "solid"}
         if name == "Zoom in":
