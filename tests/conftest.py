@@ -66,16 +66,17 @@ def _imports_out_of_the_collector() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return four processes for the suite, and none beside this one for a single file.
+    """Return three processes for the suite, and none beside this one for a single file.
 
-    The two that have a browser wait for servers and pages half of their time, so four fill two cores.
+    Two of them have a browser and a server each, which fill two cores together with the third; with a fourth,
+    pages were waited for so long that tests gave up.
     """
     paths = {argument.split("::")[0] for argument in config.args}
     if len(paths) == 1 and paths.pop().endswith(".py"):
         return 0
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # threads of more processes than cores only wait for each other
-    return 4
+    return 3
 
 
 @pytest.hookimpl(optionalhook=True)
