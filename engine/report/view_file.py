@@ -188,7 +188,7 @@ def _is_setting(value: Any) -> bool:
 def _is_number(value: Any) -> bool:
     if isinstance(value, str):
         return len(value) <= MAX_QUERY_CHARS
-    return value is None or (isinstance(value, int | float) and math.isfinite(value))
+    return value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _wrong(name: str, value: Any, allowed: str) -> ViewFileError:

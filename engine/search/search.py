@@ -261,9 +261,8 @@ def _centred(
             found = sorted((-score, id_) for score, id_ in zip(centred, table.ids, strict=True))
             scores.update(zip(table.ids, zip(centred, cosines, strict=True), strict=True))
             own = [(score, id_) for score, id_ in found if id_ != question.exclude]
-            ranked += [
-                (score, rank, id_, one) for rank, (score, id_) in enumerate(own)
-            ]  # as `balance` merges
+            # As `balance` merges: where two score the same, the one that ranks higher in its modality.
+            ranked += [(score, rank, id_, one) for rank, (score, id_) in enumerate(own)]
         chosen = sorted(ranked)[:k]
         return {one: [id_ for *_, id_, modality in chosen if modality == one] for one in tables}
 

@@ -57,7 +57,7 @@ def draw(workspace: Workspace, view: str, shown: Shown | None) -> None:
                 on_click="ignore",
             )
         _report(workspace, shown)
-        st.file_uploader("Open a view", type="json", key=_FILE, on_change=_open, args=(_here(workspace),))
+        st.file_uploader("Open a view", type="json", key=_FILE, on_change=_open, args=(workspace,))
 
 
 def _report(workspace: Workspace, shown: Shown | None) -> None:
@@ -136,7 +136,7 @@ def _file(workspace: Workspace, view: str, shown: Shown, asked: Mapping[str, Set
     return to_json(view_file(PAGE, view, asked, collections, seed=shown.seed, numbers=shown.numbers))
 
 
-def _open(here: Mapping[str, ViewCollection]) -> None:
+def _open(workspace: Workspace) -> None:
     """Set the lab as a file has it, or say why not."""
     from engine.report.view_file import MOST_BYTES, differences, from_json
 
@@ -145,7 +145,7 @@ def _open(here: Mapping[str, ViewCollection]) -> None:
         return
     try:
         view = from_json(file.read(MOST_BYTES + 1))
-        said = [(False, words) for words in (*_apply(view), *differences(view, here))]
+        said = [(False, words) for words in (*_apply(view), *differences(view, _here(workspace)))]
     except ViewFileError as error:
         said = [(True, str(error))]
     st.session_state[_SAID] = said

@@ -39,6 +39,10 @@ def test_a_view_comes_back_as_it_was_to_the_last_digit():
     assert {"gapscope", "python", "numpy"} <= set(again.versions)
 
 
+def test_a_number_that_no_float_holds_is_a_number_all_the_same():
+    assert from_json(document(settings={"a": 10**400})).settings["a"] == 10**400
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -61,6 +65,7 @@ def test_a_view_comes_back_as_it_was_to_the_last_digit():
         (document(numbers={"a": []}), "'numbers.a'"),
         (document(numbers={"a": float("inf")}), "'numbers.a'"),
         (document(collections=[1]), "'collections'"),
+        (document(page=10**400), "'page'"),
         (
             document(collections=[{"name": "a", "model": "b", "revision": "", "counts": {"image": -1}}]),
             "counts",
