@@ -26,7 +26,7 @@ from PIL import Image
 from retrieval import PROJECT
 
 sys.path.insert(0, str(PROJECT))
-from engine.media.sources import find_sources
+from engine.datasets.find import find_sources
 from engine.models.base import ModelChoice
 from engine.models.catalog import DEFAULT_RERANKER
 from engine.models.pocket.reranker.reranker import PocketReranker

@@ -104,7 +104,7 @@ def bench_ingest() -> None:
 
 def ingest_rate(folder: Path) -> float:
     """Return files per second of one whole ingest into a new store."""
-    from engine.media.sources import find_sources
+    from engine.datasets.find import find_sources
 
     with tempfile.TemporaryDirectory() as data:
         workspace = opened(data)
@@ -279,7 +279,7 @@ def bench_import() -> None:
     print(f"import engine: median {statistics.median(times) * 1000:.1f} ms")
     with tempfile.TemporaryDirectory() as data:
         workspace = opened(data)
-        from engine.media.sources import find_sources
+        from engine.datasets.find import find_sources
 
         photo = PROJECT / "sample_data" / "photos" / "kingfisher-on-branch.jpg"
         workspace.ingest("one", find_sources([photo], max_file_bytes=10**9))

@@ -46,7 +46,7 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Embed files into a collection; running it again stores nothing twice."""
-    from engine.media.sources import find_sources
+    from engine.datasets.find import find_sources
 
     if not ray and (ray_address or ray_workers):
         raise typer.BadParameter("--ray-address and --ray-workers go with --ray")

@@ -30,7 +30,7 @@ from engine.media.decoder import Decoder
 from engine.media.images import THUMBNAIL_PX, thumbnail
 from engine.media.metadata import MAX_COLUMNS, disagreement, left_out, metadata_of
 from engine.media.plain_text import MAX_CHARS, TEXT_MIME
-from engine.media.sources import Source, file_reader
+from engine.media.sources import Source, read_file
 from engine.models.base import DocumentEmbedder, ModelSpec
 from engine.progress import Hooks, Progress
 from engine.storage.chroma import check_name
@@ -229,7 +229,7 @@ class VectorImport(FileIngest):
         """Read the picture of a row; None where it has none. Raises MediaError."""
         if not self._reads(row):
             return None
-        read = file_reader(self._inside(row.media_path), self._settings.max_file_bytes)
+        read = partial(read_file, self._inside(row.media_path), self._settings.max_file_bytes)
         probed = probe(Source(row.media_path, read))
         if probed.modality != "image":
             raise UnknownFormatError("It is not a picture, as the row says it is.")

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from engine.datasets.find import from_files
 from engine.disk import check_space, folder_error
 from engine.jobs.spec import Files, JobSpec, from_json, new_id, to_json
-from engine.media.sources import SourceList, from_files
+from engine.media.sources import SourceList
 from engine.storage.data_folder import DataFolder
 
 log = logging.getLogger(__name__)

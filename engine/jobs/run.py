@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.background import Work
+from engine.datasets.find import find_sources
 from engine.ingest import samples
 from engine.jobs.folder import JobFolder
 from engine.jobs.spec import (
@@ -28,7 +29,7 @@ from engine.jobs.spec import (
     TrainSampleTowers,
     TrainTowers,
 )
-from engine.media.sources import SourceList, find_sources
+from engine.media.sources import SourceList
 from engine.models.pocket.recipe import PROVENANCE
 from engine.progress import CancelledError, Progress
 from engine.types import Failure, IngestReport

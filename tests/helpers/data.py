@@ -20,7 +20,7 @@ ROOT = PROJECT_DIR
 
 
 def sources(paths: list[Path]):
-    from engine.media.sources import find_sources
+    from engine.datasets.find import find_sources
 
     return find_sources(paths, max_file_bytes=50_000_000)
 

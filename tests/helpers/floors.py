@@ -8,7 +8,7 @@ FLOORS = (
     ("engine.background", "engine.media"),
     ("engine.models", "engine.analysis"),
     ("engine.storage",),
-    ("engine.vector_files", "engine.search"),
+    ("engine.vector_files", "engine.search", "engine.datasets"),
     ("engine.ingest", "engine.maps", "engine.evaluation"),
     ("engine.towers", "engine.lessons"),
     ("engine.workspace", "engine.figures"),

@@ -84,7 +84,7 @@ def _told(owner: object, name: str, shown: str, say: Say) -> None:
 
 def ingest(say: Say, folder: Path) -> None:
     """Ingest a folder into 'photos', telling where it is."""
-    from engine.media.sources import find_sources
+    from engine.datasets.find import find_sources
     from engine.settings import load_settings
     from engine.storage.chroma import Store
     from engine.storage.ledger import Ledger

@@ -283,7 +283,7 @@ def test_rows_the_index_lost_are_noticed_and_mended(workspace, monkeypatch):
 _MEMORY = """
 import json, resource, sys
 from pathlib import Path
-from engine.media.sources import find_sources
+from engine.datasets.find import find_sources
 from engine.settings import load_settings
 from engine.workspace import Workspace
 workspace = Workspace.open(load_settings())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from functools import partial
 
 import pytest
 
@@ -11,7 +12,7 @@ from engine.errors import EmptyFileError, MediaError, TooLargeError, UnknownForm
 from engine.media.decode import Probe, probe
 from engine.media.decoder import Decoder
 from engine.media.parts import Limits
-from engine.media.sources import Source, file_reader
+from engine.media.sources import Source, read_file
 from engine.types import MediaItem
 from tests.helpers import contact_sheet
 from tests.helpers.data import jpeg, mixed_sources, source
@@ -69,7 +70,7 @@ def test_what_goes_in_and_comes_out_can_be_sent_to_another_process(tmp_path, mon
     contact_sheet.register(monkeypatch)
     path = tmp_path / "a.sheet"
     path.write_bytes(contact_sheet.sheet(jpeg(1, 32), b"\xff\xd8\xff broken"))
-    given = Source("a.sheet", file_reader(path, 10**6), ("words",), ("label",), (("year", 1999),))
+    given = Source("a.sheet", partial(read_file, path, 10**6), ("words",), ("label",), (("year", 1999),))
     (probed,) = Decoder(LIMITS, threads=1).probe([given])
     sent, limits = pickle.loads(pickle.dumps((probed, LIMITS)))
     assert sent == probed and limits == LIMITS and sent.source.captions == ("words",)

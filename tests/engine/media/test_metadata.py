@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.datasets.find import from_files
 from engine.maps.selection_export import to_csv, to_parquet
 from engine.media.metadata import (
     MAX_COLUMNS,
@@ -32,7 +33,6 @@ from engine.media.metadata import (
     metadata_of,
     to_keys,
 )
-from engine.media.sources import from_files
 from engine.storage.chroma_rows import to_item, to_metadata
 from engine.storage.ledger import Ledger, item_from_json, item_to_json
 from engine.types import Filters, Item, Metadata, Projection

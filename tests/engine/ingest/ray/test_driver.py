@@ -69,7 +69,7 @@ _KILLING = """
 import json, os, signal, sys, time
 from pathlib import Path
 import psutil
-from engine.media.sources import find_sources
+from engine.datasets.find import find_sources
 from engine.ingest.ray.driver import ingest_on_ray
 from engine.settings import load_settings
 from engine.workspace import Workspace

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.datasets.find import find_sources, from_files
+from engine.datasets.sidecars import MAX_CAPTION_CHARS
 from engine.errors import MediaError, TooLargeError, UnreadableMediaError
-from engine.media.sources import MAX_CAPTION_CHARS, find_sources, from_files
 
 LIMIT = 1_000_000
 

@@ -1,0 +1,1 @@
+"""What was given to be ingested, listed and understood: files, captions, labels; decodes no media."""
