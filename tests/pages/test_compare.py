@@ -109,6 +109,13 @@ def test_two_models_of_the_same_photographs_stand_side_by_side_with_the_engines_
         assert words_ in told
     assert "may be among these pairs" in said(app) and "not a fair one" in said(app)
 
+    other = compare(compare_seed="7")
+    assert "seed 7" in read(other) and not other.error
+    redrawn = measure(open_.folder, names, seed=7, watch=Watch()).pairs[0].measured[0].l2m
+    assert f"{redrawn.low:.3f}" in read(other)
+    refused = compare(compare_seed="1000")
+    assert "it can be 0 to 999" in said(refused) and "seed 0" in read(refused)
+
     kept = widths(open_.folder, "photos", watch=Watch())
     assert len(kept.steps) == 7 and len(app.get("plotly_chart")) == 1
     for step in kept.steps:

@@ -31,6 +31,12 @@ def test_controls_come_from_the_address_and_what_it_cannot_be_is_said(app_folder
     assert "after the perfect one" in texts(perfect) and "0 lost" in texts(perfect)
     beyond = revealed(9, "mixed", mixed_question="99")
     assert not beyond.exception and "no question 99; there are 12 here" in said(beyond)
+    lists = [one.value for one in beyond.dataframe if "seen" in one.value.columns]
+    assert len(lists) == 4
+    for one in lists:
+        [mode] = [name for name in one.columns if name != "seen"]
+        for seen, words in zip(one["seen"], one[mode], strict=True):
+            assert str(seen).startswith("data:image/webp") == words.startswith("●")
     none = revealed(10, "many", many_least="200")
     assert not none.exception and "there is no dot" in texts(none)
     gaps, firsts = (json.loads(chart.proto.spec) for chart in none.get("plotly_chart"))

@@ -12,7 +12,7 @@ from engine.jobs.lesson_computation import lesson_of
 from engine.storage.columns import last_change
 from pages.ui import frame, resources, waiting
 from pages.ui.gap import side_table, widths
-from pages.ui.gap.address import Controls
+from pages.ui.gap.address import Controls, say_refused
 from pages.ui.gap.shown import Shown
 from pages.ui.glossary import caption
 from pages.ui.wording import plain, plural
@@ -26,11 +26,16 @@ if TYPE_CHECKING:
     from engine.workspace import Workspace
 
 KEY = "compare_collections"
-CONTROLS = Controls((KEY, widths.COLLECTION, widths.BETWEEN), many=(KEY,))
+_SEED, _LAST_SEED = "compare_seed", 999
+CONTROLS = Controls(
+    (KEY, _SEED, widths.COLLECTION, widths.BETWEEN), ranges={_SEED: (0, _LAST_SEED)}, many=(KEY,)
+)
 _RANKS = (
-    "Cosines are not comparable from one model to another, and L2M is made of cosines: a larger one in "
-    "another column need not be a wider gap. Ranks are comparable, and recall counts them; so is RMG, a "
-    "ratio of distances within one space."
+    "Cosines are not comparable from one model to another: a training asks only that a match lies higher "
+    "than what is no match, by how much its temperature decides, and adding the same to all cosines across "
+    "changes neither its loss nor its order. So each model has a scale of its own. L2M is made of cosines: a "
+    "larger one in another column need not be a wider gap. Ranks are comparable, and recall counts them; so "
+    "is RMG, a ratio of distances within one space."
 )
 
 
@@ -100,17 +105,26 @@ def _how() -> None:
 def _computed(workspace: Workspace, infos: dict[str, CollectionInfo], chosen: list[str]) -> Comparison | None:
     from engine.lessons.compare import compare
 
+    seed = _seed()
     changes = tuple((name, last_change(workspace.folder, name)) for name in chosen)
     task = lesson_of(
         workspace,
         chosen[0],
-        ("compare", changes),
-        lambda folder, _, watch: compare(folder, chosen, watch=watch),
+        ("compare", changes, seed),
+        lambda folder, _, watch: compare(folder, chosen, seed=seed, watch=watch),
         title="Comparing the collections",
         quick=sum(infos[name].total for name in chosen) <= widths.QUICK_ITEMS,
     )
     found = waiting.results([task], label=task.title, key="compare_compute")
     return None if found is None else found[0]
+
+
+def _seed() -> int:
+    """Ask which pairs are drawn, of more than are measured, and with which resampling the intervals."""
+    say_refused(CONTROLS.ranges, {})
+    words = "Of the pairs that are drawn where there are many, and of the resampling behind the intervals."
+    seed = st.number_input("Seed", 0, _LAST_SEED, 0, key=_SEED, bind="query-params", width=140, help=words)
+    return int(seed or 0)
 
 
 def _table(found: Comparison) -> None:

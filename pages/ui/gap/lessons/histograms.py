@@ -88,7 +88,9 @@ LESSON = Lesson(
     ),
     paper="Liang et al. 2022, Mind the Gap (NeurIPS): the gap is there, and retrieval across it works.",
     trap="A threshold on the cosine (“above 0.5 is a match”) that was set within one modality misses "
-    "matches across, and is wrong again with another model.",
+    "matches across, and is wrong again with another model: what trains a model is how much larger one "
+    "cosine is than others, divided by its temperature, so that each training comes to rest on a scale of "
+    "its own (lesson 5 makes two).",
     notes="Let people draw the four curves on paper first. Then switch all off but two pictures and "
     "matching pairs: the room sees that the match is the smaller number. Switch on other pairs across: the "
     "match is the larger one of what it competes with.",

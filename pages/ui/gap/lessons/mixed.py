@@ -10,6 +10,7 @@ from engine.report.numbers import numbers_of
 from pages.ui import glossary
 from pages.ui.gap.lessons.lesson import TOWERS, Answer, Lesson, Stage
 from pages.ui.gap.lessons.words import about, learned
+from pages.ui.resources import thumbnail_uri
 from pages.ui.wording import plain
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from engine.lessons.mixed import Mixed, Order
     from engine.progress import Watch
     from engine.storage.data_folder import DataFolder
+    from engine.types import Modality
 
 _NONE, _FEW, _HALF, _MOST = "hardly any", "fewer than half", "about half", "most of them"
 _STEPS = ((0.05, _NONE), (0.4, _FEW), (0.6, _HALF))  # of the share of pictures in the first places
-_PICTURE, _TEXT = "● picture", "■ text"  # the map's marks
+_PICTURE, _OWN, _TEXT = "● picture", "● its own picture", "■ text"  # the map's marks
+_SEEN = "seen"  # the heading of the thumbnails
 _ORDERS = (
     "raw: by cosine alone. centred: by cosine after each modality's mean is taken off. standardised: by how "
     "many spreads a score lies above the mean of its modality. interleaved: the two lists in turn. R@10 and "
@@ -48,7 +51,7 @@ def _draw(stage: Stage) -> Answer | None:
     glossary.caption(_ORDERS)
     question = _question(stage, n)
     st.markdown(f"**{plain(words[found.held.ids_y[question]])}**")
-    _draw_lists(_lists(found, words, question))
+    _draw_lists(stage, found, words, question)
     st.caption(plain(_alone(found, question)))
     st.markdown("**The question that cosines alone fail most, and the one that each order costs most**")
     st.dataframe([_failed(found, one, words) for one in found.orders], hide_index=True, width="stretch")
@@ -92,25 +95,28 @@ def _question(stage: Stage, n: int) -> int:
     return min(int(chosen or 1), n) - 1
 
 
-def _lists(found: Mixed, words: Mapping[str, str], question: int) -> dict[str, list[str]]:
-    """Return the first places of one question in every order, each with its mark."""
-    held, n = found.held, len(found.held)
+def _draw_lists(stage: Stage, found: Mixed, words: Mapping[str, str], question: int) -> None:
+    """Draw the first places in every order beside each other, two by two, so that none is cut off."""
+    n = len(found.held)
+    shown = {column for one in found.orders for column in one.first[question].tolist()}
+    uris = _thumbnails(stage, found.held.a, [found.held.ids_x[column - n] for column in shown if column >= n])
 
-    def cell(column: int) -> str:
+    def place(column: int, mode: str) -> dict[str, str]:
         if column < n:
-            return f"{_TEXT}: {words[held.ids_y[column]]}"
-        own = " ← its own picture" if column - n == question else ""
-        return f"{_PICTURE}: {words[held.ids_x[column - n]]}{own}"
+            return {_SEEN: "", mode: f"{_TEXT}: {words[found.held.ids_y[column]]}"}
+        id_, mark = found.held.ids_x[column - n], _OWN if column - n == question else _PICTURE
+        return {_SEEN: uris.get(id_) or "", mode: f"{mark}: {words[id_]}"}
 
-    return {one.mode: [cell(column) for column in one.first[question].tolist()] for one in found.orders}
+    drawn = {_SEEN: st.column_config.ImageColumn(_SEEN, width=60)}
+    for start in range(0, len(found.orders), 2):
+        for side, one in zip(st.columns(2), found.orders[start : start + 2], strict=False):
+            rows = [place(column, one.mode) for column in one.first[question].tolist()]
+            side.dataframe(rows, column_config=drawn, width="stretch", hide_index=True)
 
 
-def _draw_lists(lists: Mapping[str, list[str]]) -> None:
-    """Draw the lists beside each other, two by two, so that none is cut off."""
-    names = list(lists)
-    for start in range(0, len(names), 2):
-        for column, name in zip(st.columns(2), names[start : start + 2], strict=False):
-            column.dataframe({name: lists[name]}, width="stretch")
+def _thumbnails(stage: Stage, kind: Modality, ids: list[str]) -> dict[str, str | None]:
+    items = stage.workspace.store.items_of(stage.collection, kind, ids)
+    return {item.id: thumbnail_uri(stage.workspace, item) for item in items}
 
 
 def _alone(found: Mixed, question: int) -> str:
@@ -126,7 +132,8 @@ def _failed(found: Mixed, one: Order, words: Mapping[str, str]) -> dict[str, str
     raw = found.orders[0]
     row = raw.worst if one is raw else one.costs_most(raw)
     if row is None:
-        return {"order": one.mode, "question": "none: every rank is as good as by cosine, or better"}
+        none = {"rank of its own picture": "", "rank by cosine": ""}
+        return {"order": one.mode, "question": "none: every rank is as good as by cosine, or better"} | none
     return {
         "order": one.mode,
         "question": words[found.held.ids_y[row]],
