@@ -56,6 +56,10 @@ class Boot:
             opening.hear(Progress(stage, 0, 0))
 
         note("Starting")
+        # Whole before anything is drawn: plotly and scikit-learn use what they find of it in sys.modules, and
+        # fail on half of it while another thread imports it.
+        import pandas  # noqa: F401
+
         from engine.jobs.queue import Jobs  # here, in the background, as these take a second to import
         from engine.settings import load_settings
         from engine.workspace import Workspace
