@@ -43,6 +43,13 @@ def clean_name(path: str) -> str:
     return name if name.strip(".\u200c\u200d ") else "unnamed"
 
 
+def clean_path(path: str) -> str:
+    """Return a path as a name to show, with its folders where they fit in; never used to open a file."""
+    parts = [part for part in path.replace("\\", "/").split("/") if part.strip(".") and clean_text(part)]
+    name = "/".join(map(clean_name, parts))
+    return name if parts and len(name) <= MAX_CHARS else clean_name(path)
+
+
 def csv_cell(value: Any) -> Any:
     """Return text that no spreadsheet takes for a formula, and anything else as it is."""
     return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.datasets.cells import MAX_CAPTION_CHARS
 from engine.datasets.find import find_sources, from_files
-from engine.datasets.sidecars import MAX_CAPTION_CHARS
 from engine.errors import MediaError, TooLargeError, UnreadableMediaError
 
 LIMIT = 1_000_000

@@ -1,0 +1,61 @@
+"""What is wrong with the rows of a table, counted by kind: one line a kind, however many rows there are."""
+
+from __future__ import annotations
+
+from engine.datasets.entries import LeftOut
+from engine.text import clean_name
+from engine.types import Failure
+
+_SHOWN_LINES = 5
+SHOWN_NAMES = 3
+
+
+class Tally:
+    """Counts what is left out, by reason, with the first few names."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, reason: str, name: str) -> None:
+        """Count one more."""
+        self._counts[reason] = self._counts.get(reason, 0) + 1
+        names = self._names.setdefault(reason, [])
+        if len(names) < SHOWN_NAMES:
+            names.append(clean_name(name))
+
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Return what was counted, in the order in which it was first met."""
+        return tuple(LeftOut(one, count, tuple(self._names[one])) for one, count in self._counts.items())
+
+
+class Problems:
+    """Counts what is wrong with the rows of one table; `unit` is what its rows are called."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._lines: dict[str, list[int]] = {}
+        self._counts: dict[str, int] = {}
+        self._names: dict[str, dict[str, None]] = {}
+
+    def add(self, kind: str, line: int, name: str = "") -> None:
+        """Count a problem of this kind in a line, with the name of the file it is about."""
+        lines = self._lines.setdefault(kind, [])
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if len(lines) < _SHOWN_LINES:
+            lines.append(line)
+        names = self._names.setdefault(kind, {})
+        if name and len(names) < SHOWN_NAMES:
+            names[clean_name(name)] = None
+
+    def failures(self, table: str) -> list[Failure]:
+        """Return a Failure for each kind of problem: how many rows, the first of them, a few names."""
+        return [Failure(table, self._sentence(kind, count)) for kind, count in self._counts.items()]
+
+    def _sentence(self, kind: str, count: int) -> str:
+        lines, names = self._lines[kind], ", ".join(self._names[kind])
+        about = f": {names}" if names else ""
+        if count == 1:
+            return f"{self._unit} {lines[0]}: {kind}{about}."
+        more = f" and {count - len(lines):,} more" if count > len(lines) else ""
+        return f"{count:,} {self._unit.lower()}s ({', '.join(map(str, lines))}{more}): {kind}{about}."

@@ -1,0 +1,130 @@
+"""Texts, JSON and class numbers that are called like a picture beside them, and what they say of it."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from engine.datasets.cells import labels_in, texts_in
+from engine.datasets.columns import Choices, RowReader, Said, recognised
+from engine.datasets.encodings import decoded
+from engine.datasets.entries import Entry
+from engine.datasets.json_tables import json_object
+from engine.datasets.problems import Problems
+from engine.errors import UnreadableMediaError
+from engine.media.formats import media_suffixes
+
+MAX_BESIDE_BYTES = 1_000_000
+BOXES = "a text of numbers beside its picture, as object detectors write boxes"
+OTHER = "beside a picture of the same name, but neither text, JSON nor a picture"
+_PICTURES = {".jpeg", ".jpe", ".jfif", ".tif", ".heif", *media_suffixes()}
+_TEXTS = (".txt", ".caption", ".text")
+_SAYING = (*_TEXTS, ".json", ".cls")
+_SILENT = {".npy", ".npz", ".pyd", ".pickle", ".pkl", ".pth", ".pt", ".ten", ".safetensors", ".xml", ".index"}
+_NUMBERS = re.compile(r"[-+\d.eE\s]+")
+_SENTENCES = re.compile(r"[^\n]*[.!?][\"')]*[ \t\r]*")
+
+
+def is_picture(path: str) -> bool:
+    """Tell by its name whether a file is a picture."""
+    return posixpath.splitext(path)[1].lower() in _PICTURES
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A file that is called like some pictures, and these."""
+
+    entry: Entry
+    pictures: tuple[Entry, ...]
+
+    @property
+    def suffix(self) -> str:
+        """Return the file's suffix in small letters."""
+        return posixpath.splitext(self.entry.path)[1].lower()
+
+
+def beside_pictures(entries: Iterable[Entry]) -> list[Beside]:
+    """Return the files that are called like a picture in the same folder, with these pictures.
+
+    `0001.txt` and `0001.jpg.txt` both belong to `0001.jpg`; in a shard of WebDataset a sample is what has
+    one name up to the first dot of it.
+    """
+    entries = tuple(entries)
+    pictures: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if is_picture(entry.path):
+            for key in _keys(entry):
+                pictures[entry.within, key].append(entry)
+    found = []
+    for entry in entries:
+        if posixpath.splitext(entry.path)[1].lower() in (*_SAYING, *_SILENT):
+            called = (pictures.get((entry.within, key)) for key in _keys(entry))
+            if mine := next(filter(None, called), None):
+                found.append(Beside(entry, _nearest(entry, mine)))
+    return found
+
+
+def read_beside(beside: Beside, choices: Choices, problems: Problems, number: int) -> Said | str:
+    """Return what a file says of the pictures it is called like, or why it is left out. Raises MediaError."""
+    if beside.suffix in _SILENT:
+        return OTHER
+    data = beside.entry.read(MAX_BESIDE_BYTES)
+    if beside.suffix == ".json":
+        said, faults = _of_object(data, choices)
+    else:
+        text, _ = decoded(data)
+        if "\x00" in text:
+            raise UnreadableMediaError("This is not text.")
+        if beside.suffix == ".cls":
+            labels, faults = labels_in(text)
+            said = Said(labels=tuple(labels))
+        elif _is_boxes(text):
+            return BOXES
+        else:
+            captions, faults = texts_in(list(_captions(text)))
+            said = Said(tuple(dict.fromkeys(captions)))
+    for fault in faults:
+        problems.add(fault, number, beside.entry.path)
+    return said
+
+
+def _of_object(data: bytes, choices: Choices) -> tuple[Said, list[str]]:
+    row = json_object(data)
+    reader = RowReader(recognised(row, choices), lambda column, cell: cell)
+    return reader.read(row)
+
+
+def _captions(text: str) -> Iterator[str]:
+    """Yield the captions of a text: each line where all are sentences, else all of it."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and all(_SENTENCES.fullmatch(line) for line in lines):
+        yield from lines
+    else:
+        yield text
+
+
+def _is_boxes(text: str) -> bool:
+    """Tell whether every line is at least five numbers: a class and the corners of a box."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return bool(lines) and all(_NUMBERS.fullmatch(line) and len(line.split()) >= 5 for line in lines)
+
+
+def _keys(entry: Entry) -> Iterator[str]:
+    """Yield what a file shares with those that belong to it, the surest first."""
+    stem = posixpath.splitext(entry.path)[0]
+    yield stem.lower()
+    if is_picture(entry.path):
+        yield entry.path.lower()
+    if entry.within.lower().endswith((".tar", ".tar.gz", ".tgz")):
+        folder, base = posixpath.split(entry.path)
+        yield posixpath.join(folder, base.split(".", 1)[0]).lower()
+
+
+def _nearest(entry: Entry, pictures: list[Entry]) -> tuple[Entry, ...]:
+    """Return the pictures that a file belongs to: of `1.jpg` and `1.mask.png` the first, for `1.txt`."""
+    shortest = min(len(posixpath.basename(one.path).split(".")) for one in pictures)
+    near = [one for one in pictures if len(posixpath.basename(one.path).split(".")) == shortest]
+    return tuple(dict.fromkeys(near))
