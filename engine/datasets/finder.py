@@ -71,18 +71,20 @@ class Finder:
         rows = [row for _, row in islice(table.rows(), _SAMPLE_ROWS) if not isinstance(row, str)]
         usual = [name for name in file_columns(table.columns) if name not in choices.left_out]
         counts = {name: self._count(rows, name, table, by_stem=True) for name in usual}
-        best = max(usual, key=lambda name: counts[name], default="")
-        if best and counts[best]:
-            return best
+        strong = [name for name in usual if plain_column(name) not in _WEAK]
+        for some, wanted in ((strong, 1), (usual, len(rows) / 2)):
+            best = max(some, key=lambda name: counts[name], default="")
+            if best and counts[best] >= wanted:
+                return best
         for name in table.columns[:_TRIED_COLUMNS]:
             if name not in usual and 2 * self._count(rows, name, table, by_stem=False) > len(rows):
                 return name
-        return next((name for name in usual if plain_column(name) not in _WEAK), "")
+        return strong[0] if strong else ""
 
     def names_files(self, table: Table, column: str) -> bool:
         """Tell whether this column names a file that is there in at least half of the first rows."""
         rows = [row for _, row in islice(table.rows(), _SAMPLE_ROWS) if not isinstance(row, str)]
-        return 2 * self._count(rows, column, table, by_stem=False) >= max(1, len(rows))
+        return 2 * self._count(rows, column, table, by_stem=True) >= max(1, len(rows))
 
     def _count(self, rows: Iterable[Row], column: str, table: Table, *, by_stem: bool) -> int:
         return sum(
@@ -94,7 +96,7 @@ class Finder:
         )
 
     def _is_file(self, given: str, table: Table, *, by_stem: bool) -> bool:
-        return self._find(self._trial, given, table, by_stem) is not None
+        return isinstance(self._find(self._trial, given, table, by_stem), Entry)
 
 
 def files_in(value: object) -> Iterator[str | Inside]:

@@ -11,16 +11,16 @@ from engine.datasets.columns import Choices, Said, Use
 from engine.datasets.entries import Entry, LeftOut, Listing
 from engine.datasets.finder import Finder
 from engine.datasets.folders import Key, read_folders, split_of
-from engine.datasets.problems import Problems
-from engine.datasets.same_names import beside_pictures, is_picture, read_beside
+from engine.datasets.same_names import BesideReader, beside_pictures, is_picture
 from engine.datasets.table_reading import Reading, may_be_list
 from engine.datasets.tables import may_be_table
 from engine.errors import MediaError
 from engine.media.sources import Source
-from engine.text import clean_name, clean_path
+from engine.text import clean_name, clean_path, clean_text
 from engine.types import Failure
 
 SAMPLE_ROWS = 10
+_BESIDE = "Beside pictures"
 _LISTS = (".txt", ".token")  # Flickr's lists of captions are called so, as notes are
 
 
@@ -114,7 +114,7 @@ class _Understanding:
                 for (name, use), tables in reading.uses.items()
             ),
             tuple(reading.notes),
-            self._listing.left_out + reading.left.left_out(),
+            self._listing.left_out + reading.left.left_out,
             tuple(reading.failed) + self._listing.failed,
         )
 
@@ -122,12 +122,12 @@ class _Understanding:
         """Read what is called like a picture beside it; returns the other entries."""
         if self._choices.same_names is False:
             return entries
-        problems, read, captioned = Problems("File"), set(), set()
-        for number, beside in enumerate(beside_pictures(entries), start=1):
+        reader, read, captioned = BesideReader(self._choices), set(), set()
+        for beside in beside_pictures(entries):
             key = (beside.entry.within, beside.entry.path)
             read.add(key)
             try:
-                said = read_beside(beside, self._choices, problems, number)
+                said = reader.read(beside)
             except MediaError as error:
                 self._reading.failed.append(Failure(clean_name(beside.entry.path), error.reason))
                 continue
@@ -138,7 +138,10 @@ class _Understanding:
                 owner = (picture.within, picture.path)
                 self._said[owner] = self._said.get(owner, Said()) + said
                 captioned.add(owner)
-        self._reading.failed += problems.failures("Texts beside pictures")
+        self._reading.failed += reader.problems.failures(_BESIDE)
+        self._reading.notes += reader.problems.notes(_BESIDE)
+        for column, use in reader.uses.items():
+            self._reading.uses.setdefault((clean_text(column), use), []).append(_BESIDE)
         if captioned:
             self._layouts.append(
                 f"Files called like a picture beside them say what it shows, of {len(captioned):,} pictures: "

