@@ -391,8 +391,21 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Files or rows that are not taken, counted by reason: a sentence, how many, and a few of their names."""
+
+    reason: str
+    count: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class IngestReport:
-    """What an ingest or an import did. `stored` and `skipped` count items: a captioned picture is two."""
+    """What an ingest or an import did. `stored` and `skipped` count items: a captioned picture is two.
+
+    `failed` may be the first of more: `failed_count` is how many, `failed_kinds` counts them by kind. What
+    was left out on purpose is in `left_out`.
+    """
 
     collection: str
     model: str
@@ -402,6 +415,13 @@ class IngestReport:
     seconds: float
     cancelled: bool = False
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    failed_kinds: tuple[LeftOut, ...] = ()
+
+    @property
+    def failed_count(self) -> int:
+        """Return how many files or rows failed, also those that are not kept one by one."""
+        return sum(kind.count for kind in self.failed_kinds) or len(self.failed)
 
     @property
     def per_second(self) -> float:

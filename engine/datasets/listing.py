@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-import posixpath
-import re
 import stat
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from engine.datasets.archives import is_archive, list_archive
-from engine.datasets.entries import Entry, Listing
-from engine.media.formats import media_suffixes
+from engine.datasets.entries import Entry, Listing, Tally, joined
+from engine.datasets.links import Links, is_hub_cache
+from engine.datasets.unwanted import why_path_unwanted, why_unwanted
 from engine.media.sources import open_file, read_file
 from engine.text import clean_name
 from engine.types import Failure
 
-_COMPANION = re.compile(r"(readme|licen[cs]es?|copying)([-_.].*)?")
-_SYSTEM_FILES = ("thumbs.db", "desktop.ini")
-_MEDIA_SUFFIXES = {".jpeg", ".tif", ".heif", *media_suffixes()}
+HUB_CACHE = "This is a cache of the Hugging Face hub: its files are read under their names in `snapshots`."
 
 
 def list_paths(paths: Iterable[Path]) -> list[Listing]:
@@ -44,38 +40,65 @@ def list_paths(paths: Iterable[Path]) -> list[Listing]:
 
 
 def list_folder(folder: Path) -> Listing:
-    """List a folder; hidden files, README and licence files, and symbolic links are left out.
+    """List a folder; hidden and system files, README and licence files are left out, and some links.
 
-    A folder below it that cannot be opened becomes a Failure.
+    `Links` says which links are read. A folder below it that cannot be opened becomes a Failure.
     """
-    files: dict[str, Path] = {}
+    tally, links = Tally(), Links(folder)
     failed: list[Failure] = []
+    notes = (HUB_CACHE,) if is_hub_cache(folder) else ()
 
     def unreadable(error: OSError) -> None:
         failed.append(
             Failure(clean_name(str(error.filename)), f"The folder cannot be opened: {error.strerror}.")
         )
 
+    files = dict(_walk(folder, links, tally, unreadable))
+    return joined((list_files(files, all_wanted=True), Listing((), tally.left_out, tuple(failed), notes)))
+
+
+def _walk(
+    folder: Path, links: Links, tally: Tally, unreadable: Callable[[OSError], None]
+) -> Iterator[tuple[str, Path]]:
+    """Yield the name of every file that is taken, relative to the folder, and where it lies."""
     for parent, folders, names in os.walk(folder, onerror=unreadable, followlinks=False):
-        folders[:] = sorted(name for name in folders if not _skipped(name))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if not _skipped(name) and not path.is_symlink():
-                files[path.relative_to(folder).as_posix()] = path
-    return list_files(files) + Listing(failed=tuple(failed))
+        here = Path(parent)
+        shown = here.relative_to(folder)
+        linked = {name for name in folders if (here / name).is_symlink()}
+        for name in [name for name in folders if why_unwanted(name)]:
+            tally.add(why_unwanted(name), f"{shown / name}/")
+        stores = ("blobs", "refs", ".no_exist") if is_hub_cache(here) else ()
+        folders[:] = sorted(
+            name for name in folders if name not in linked and name not in stores and not why_unwanted(name)
+        )
+        for name in sorted([*names, *linked]):
+            path, why = here / name, why_unwanted(name)
+            if not why and path.is_symlink():
+                target, why = links.follow(path)
+                path = target or path
+            if why and not (name in linked and why_unwanted(name)):
+                tally.add(why, str(shown / name))
+            elif not why:
+                yield (shown / name).as_posix(), path
 
 
-def list_files(files: Mapping[str, Path]) -> Listing:
-    """List files under the names they should be known by (an upload keeps its name so), archives opened."""
-    found = Listing()
-    archives = {name for name, path in files.items() if is_archive(name) and path.is_file()}
-    plain = tuple(_entry(name, path) for name, path in files.items() if name not in archives)
-    for name in files:
-        if name in archives:
-            listed = list_archive(files[name], name)
-            kept = tuple(entry for entry in listed.entries if not _skipped_path(entry.path))
-            found += replace(listed, entries=kept)
-    return Listing(plain) + found
+def list_files(files: Mapping[str, Path], *, all_wanted: bool = False) -> Listing:
+    """List files under the names they should be known by (an upload keeps its name so), archives opened.
+
+    What is unwanted in a folder is left out, unless it was looked through already; a file that was chosen
+    by itself, without a folder, is taken whatever it is called.
+    """
+    tally = Tally()
+    plain: list[Entry] = []
+    archives: list[Listing] = []
+    for name, path in files.items():
+        if not all_wanted and "/" in name and (why := why_path_unwanted(name)):
+            tally.add(why, name)
+        elif is_archive(name) and path.is_file():
+            archives.append(list_archive(path, name))
+        else:
+            plain.append(_entry(name, path))
+    return joined((Listing(tuple(plain), tally.left_out), *archives))
 
 
 def _entry(name: str, path: Path) -> Entry:
@@ -90,15 +113,3 @@ def _no_file(error: OSError | ValueError) -> str:
     if isinstance(error, FileNotFoundError | ValueError):
         return "There is no such file."
     return f"The file cannot be opened: {error.strerror}."
-
-
-def _skipped(name: str) -> bool:
-    """Tell what is no medium by its name; `license-plate.jpg` is one, `LICENSE-MIT` is not."""
-    lower = name.lower()
-    if name.startswith((".", "__MACOSX")) or lower in _SYSTEM_FILES:
-        return True
-    return bool(_COMPANION.fullmatch(lower)) and posixpath.splitext(lower)[1] not in _MEDIA_SUFFIXES
-
-
-def _skipped_path(name: str) -> bool:
-    return any(_skipped(part) for part in name.split("/") if part not in ("", ".", ".."))

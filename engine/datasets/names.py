@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from engine.datasets.entries import Entry
+from engine.text import clean_text
 
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 _MOST_COMPARED = 200  # files that share a base name: a hundred thousand rows each compare them all
@@ -98,7 +99,7 @@ class Names:
         if isinstance(one, Entry) and most < min(len(wanted), len(_parts(one.path))):
             if self._contradicts(wanted[most:], _parts(one.path)[most:]):
                 return None
-            self._differing.append(f"{name} is {_shown(one)}")
+            self._differing.append(clean_text(f"{name} is {_shown(one)}"))
         return one
 
     def _contradicts(self, wanted: list[str], found: list[str]) -> bool:

@@ -9,29 +9,40 @@ from pathlib import Path
 from typing import BinaryIO
 
 from engine.errors import TooLargeError, UnreadableMediaError
-from engine.types import Failure, Metadata
+from engine.types import Failure, LeftOut, Metadata
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file to ingest; `read` returns its bytes or raises MediaError."""
+    """One file to ingest; `read` returns its bytes or raises MediaError.
+
+    `size_bytes` is how many that are at most, as far as it is known before they are read.
+    """
 
     name: str
     read: Callable[[], bytes] = field(repr=False)
     captions: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     metadata: Metadata = ()
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class SourceList:
-    """The files found, and what was wrong with the lists of captions."""
+    """The files found, what was wrong with others, what is left out on purpose, and what is to be told."""
 
     sources: tuple[Source, ...]
     failed: tuple[Failure, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __add__(self, other: SourceList) -> SourceList:
-        return SourceList(self.sources + other.sources, self.failed + other.failed)
+        return SourceList(
+            self.sources + other.sources,
+            self.failed + other.failed,
+            self.left_out + other.left_out,
+            self.notes + other.notes,
+        )
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
