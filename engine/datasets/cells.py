@@ -15,6 +15,7 @@ MAX_LABEL_CHARS = 100
 NO_TEXT = "the caption is not text"
 CUT = f"the caption is longer than {MAX_CAPTION_CHARS:,} characters and was cut"
 CUT_LABEL = f"the label is longer than {MAX_LABEL_CHARS} characters and was cut"
+MORE_CELLS = "there are more cells than columns, and what stands beyond them was left out"
 _NOTHING = {"", "nan", "null", "<na>", "nat"}
 _NO_WORDS = {*_NOTHING, "none", "n/a"}  # as a label "none" may be a class
 _MAX_LIST_CHARS = 100_000

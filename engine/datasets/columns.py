@@ -29,6 +29,7 @@ LABEL_NAMES = (
     *("labels", "label", "label_name", "class_name", "classes", "class", "category_name", "categories"),
     *("category", "tags", "tag", "keywords"),
 )
+_NUMBER = re.compile(r"_?\d+$")  # of several columns: caption_1, caption_2
 _SHOWN_WANTED = 8
 
 
@@ -116,6 +117,11 @@ def file_columns(columns: Iterable[str]) -> list[str]:
     return [column for _, column in sorted(ranked, key=lambda pair: pair[0])]
 
 
+def is_caption(column: str) -> bool:
+    """Tell whether a column is called as captions are, with or without a number."""
+    return bool(_groups([column], CAPTION_NAMES, None))
+
+
 def columns_wanted() -> str:
     """Return in words what a column that names a file may be called."""
     return f"{', '.join(FILE_NAMES[:_SHOWN_WANTED])}…"
@@ -160,9 +166,14 @@ def _first(
     groups: tuple[tuple[str, ...], ...],
     read: Callable[[object, str], tuple[list[str], list[str]]],
 ) -> tuple[list[str], tuple[str, ...], list[str]]:
-    """Return what the first group of columns that says something says, that group, and the problems."""
+    """Return what the first group of columns that says something says, and the problems.
+
+    Also returned are the columns that need no further look: of that group, and of those that say nothing.
+    """
     problems: list[str] = []
+    looked_at: tuple[str, ...] = ()
     for group in groups:
+        looked_at += group
         found: dict[str, None] = {}
         for column in group:
             if column in row:
@@ -170,8 +181,8 @@ def _first(
                 found.update(dict.fromkeys(values))
                 problems += faults
         if found:
-            return list(found), group, problems
-    return [], (), problems
+            return list(found), looked_at, problems
+    return [], looked_at, problems
 
 
 def _groups(
@@ -181,11 +192,9 @@ def _groups(
     if chosen is not None:
         group = tuple(name for name in chosen if name in columns)
         return (group,) if group else ()
-    return tuple(group for name in names if (group := tuple(_called(columns, name))))
-
-
-def _called(columns: Iterable[str], name: str) -> Iterator[str]:
-    """Yield the columns of this name, with or without a number behind it: caption_1, caption_2."""
+    called: dict[str, list[str]] = {}
     for column in columns:
-        if re.fullmatch(rf"{name}(_?\d+)?", plain_column(column)):
-            yield column
+        plain = plain_column(column)
+        for name in dict.fromkeys((plain, _NUMBER.sub("", plain))):
+            called.setdefault(name, []).append(column)
+    return tuple(tuple(called[name]) for name in names if name in called)

@@ -8,7 +8,8 @@ import posixpath
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 
-from engine.datasets.columns import file_columns
+from engine.datasets.cells import MORE_CELLS
+from engine.datasets.columns import file_columns, is_caption
 from engine.datasets.encodings import decoded
 from engine.datasets.entries import Entry
 from engine.datasets.tables import MAX_TABLE_BYTES, Row, Table
@@ -128,6 +129,7 @@ def _is_broken(lines: list[str], delimiter: str) -> bool:
 
 def _rows(lines: list[str], delimiter: str, columns: tuple[str, ...]) -> Iterator[tuple[int, Row | str]]:
     records = _records(lines, delimiter)
+    words_last = is_caption(columns[-1])
     for _, cells in records:
         if isinstance(cells, list):
             break  # the header
@@ -135,8 +137,11 @@ def _rows(lines: list[str], delimiter: str, columns: tuple[str, ...]) -> Iterato
         if isinstance(cells, str):
             yield line, cells
             continue
-        if any(cells[len(columns) :]):  # a caption that holds the delimiter and was written without quotes
-            cells = [*cells[: len(columns) - 1], delimiter.join(cells[len(columns) - 1 :])]
+        if any(cells[len(columns) :]):
+            if words_last:  # a caption that holds the delimiter and was written without quotes
+                cells = [*cells[: len(columns) - 1], delimiter.join(cells[len(columns) - 1 :])]
+            else:
+                yield line, MORE_CELLS
         yield line, dict(zip(columns, cells, strict=False))
 
 

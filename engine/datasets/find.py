@@ -12,9 +12,7 @@ from engine.datasets.plan import understand
 from engine.media.sources import SourceList
 
 
-def find_sources(
-    paths: Iterable[Path], *, max_file_bytes: int, choices: Choices | None = None
-) -> SourceList:
+def find_sources(paths: Iterable[Path], *, max_file_bytes: int, choices: Choices | None = None) -> SourceList:
     """Find the files of these paths (files, folders with all below them, archives), in a stable order.
 
     Folders come first, then single files. What cannot be read becomes a Failure.

@@ -91,7 +91,7 @@ def read_folders(pictures: Sequence[Entry], *, wanted: bool | None, described: b
         named = ([part for part in path if not split_of(part)] for path in paths)
         labels = {key: _label(path[-1]) for key, path in zip(keys, named, strict=True) if path}
     elif wanted is None and len(set(below)) > 1:
-        why_not = _why_not(pictures, below, described=described)
+        why_not = _why_not(pictures, paths, below, described=described)
         if not why_not:
             labels = {key: _label(path[-1]) for key, path in zip(keys, below, strict=True)}
             labels = labels if len(set(labels.values())) > 1 else {}
@@ -130,15 +130,21 @@ def _without_shared(paths: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], 
     return low[:count], [path[count:] for path in paths]
 
 
-def _why_not(pictures: Sequence[Entry], below: Sequence[tuple[str, ...]], *, described: bool) -> str:
-    """Return why these folders are no labels, "" where they are."""
+def _why_not(
+    pictures: Sequence[Entry],
+    paths: Sequence[tuple[str, ...]],
+    below: Sequence[tuple[str, ...]],
+    *,
+    described: bool,
+) -> str:
+    """Return why the last of the folders `below` are no labels, "" where they are; `paths` are whole."""
     if described:
         return "a table says what the pictures are"
     if len({len(path) for path in below}) > 1:
         return "the pictures do not lie equally deep in folders"
     names = Counter(path[-1] for path in below)
     odd = [name for name in names if _says_nothing(name)]
-    if any(_DATE.fullmatch(part) or split_of(part) for path in below for part in path[:-1]):
+    if any(split_of(part) for path in below for part in path[:-1]) or all(map(_is_day_of, paths)):
         odd = [*names]
     if 2 * len(odd) >= len(names):
         return f"they are called like dates, cameras, splits or places to keep files ({', '.join(odd[:3])})"
@@ -152,6 +158,11 @@ def _why_not(pictures: Sequence[Entry], below: Sequence[tuple[str, ...]], *, des
 
 def _says_nothing(name: str) -> bool:
     return bool(name.lower() in _PLAIN or split_of(name) or _DATE.fullmatch(name) or _CAMERA.fullmatch(name))
+
+
+def _is_day_of(path: tuple[str, ...]) -> bool:
+    """Tell whether a path ends in the number of a month or a day, in folders of a year."""
+    return bool(path) and path[-1].isdecimal() and any(map(_DATE.fullmatch, path[:-1]))
 
 
 def _label(folder: str) -> str:

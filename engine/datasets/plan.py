@@ -113,7 +113,7 @@ class _Understanding:
                 Column(name, use, tuple(tables), reading.examples.get(name, ""))
                 for (name, use), tables in reading.uses.items()
             ),
-            tuple(reading.notes),
+            self._listing.notes + tuple(reading.notes),
             self._listing.left_out + reading.left.left_out,
             tuple(reading.failed) + self._listing.failed,
         )
@@ -132,7 +132,7 @@ class _Understanding:
                 self._reading.failed.append(Failure(clean_name(beside.entry.path), error.reason))
                 continue
             if isinstance(said, str):
-                self._reading.left.add(said, beside.entry.path)
+                self._reading.left.add(said, clean_name(beside.entry.path))
                 continue
             for picture in beside.pictures:
                 owner = (picture.within, picture.path)
@@ -197,7 +197,9 @@ class _Understanding:
             if key in with_folders or bases[name] > 1:
                 name = clean_path(one.path if paths[one.path] == 1 else f"{one.within}/{one.path}")
             said = self._said.get(key, Said())
-            found.append(Source(name, partial(one.read, self._limit), **vars(said)))
+            read, size = partial(one.read, self._limit), one.size_bytes
+            found.append(Source(name, read, **vars(said), size_bytes=size))
         for inside, said in self._reading.inside:
-            found.append(Source(clean_path(inside.name), partial(inside.read, self._limit), **vars(said)))
+            read, size = partial(inside.read, self._limit), inside.size_bytes
+            found.append(Source(clean_path(inside.name), read, **vars(said), size_bytes=size))
         return tuple(found)

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from engine.datasets.cells import CUT, CUT_LABEL
-from engine.datasets.entries import LeftOut
+from engine.datasets.cells import CUT, CUT_LABEL, MORE_CELLS
 from engine.text import clean_name
 from engine.types import Failure
 
-TAKEN = (CUT, CUT_LABEL)
+TAKEN = (CUT, CUT_LABEL, MORE_CELLS)
 _SHOWN_LINES = 5
-SHOWN_NAMES = 3
-
-
-class Tally:
-    """Counts what is left out, by reason, with the first few names."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._names: dict[str, list[str]] = {}
-
-    def add(self, reason: str, name: str) -> None:
-        """Count one more."""
-        self._counts[reason] = self._counts.get(reason, 0) + 1
-        names = self._names.setdefault(reason, [])
-        if len(names) < SHOWN_NAMES:
-            names.append(clean_name(name))
-
-    @property
-    def left_out(self) -> tuple[LeftOut, ...]:
-        """Return what was counted, in the order in which it was first met."""
-        return tuple(LeftOut(one, count, tuple(self._names[one])) for one, count in self._counts.items())
+_SHOWN_NAMES = 3
 
 
 class Problems:
@@ -48,7 +27,7 @@ class Problems:
         if len(lines) < _SHOWN_LINES:
             lines.append(line)
         names = self._names.setdefault(kind, {})
-        if name and len(names) < SHOWN_NAMES:
+        if name and len(names) < _SHOWN_NAMES:
             names[clean_name(name)] = None
 
     def failures(self, table: str) -> list[Failure]:

@@ -19,8 +19,8 @@ from engine.errors import UnreadableMediaError
 from engine.media.formats import media_suffixes
 
 MAX_BESIDE_BYTES = 1_000_000
-BOXES = "a text of numbers beside its picture, as object detectors write boxes"
-OTHER = "beside a picture of the same name, but neither text, JSON nor a picture"
+BOXES = "Texts of numbers beside pictures, as object detectors write boxes, are not taken."
+OTHER = "Arrays and other data called like a picture beside them are not taken."
 _PICTURES = {".jpeg", ".jpe", ".jfif", ".tif", ".heif", *media_suffixes()}
 _TEXTS = (".txt", ".caption", ".text")
 _SAYING = (*_TEXTS, ".json", ".cls")

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from engine.datasets.cells import is_nothing
 from engine.datasets.columns import Choices, RowReader, Said, Use, Uses, columns_wanted, recognised
 from engine.datasets.csv_tables import csv_table
-from engine.datasets.entries import Entry
+from engine.datasets.entries import Entry, Tally
 from engine.datasets.finder import Finder, files_in
 from engine.datasets.folders import Key
 from engine.datasets.json_tables import BY_NAME
 from engine.datasets.names import Ambiguous
-from engine.datasets.problems import Problems, Tally
+from engine.datasets.problems import Problems
 from engine.datasets.tables import Inside, Row, Table, open_table
 from engine.errors import MediaError
 from engine.media.metadata import left_out
@@ -24,7 +24,7 @@ from engine.types import Failure
 NO_FILE = "no file is named"
 MISSING = "the file is not among the files"
 SEVERAL = "more than one file may be meant"
-NO_TABLE = "JSON that lists no files"
+NO_TABLE = "JSON that lists no files is not taken."
 _SHOWN_COLUMNS = 12
 _LISTS = ("caption", "token", "annotation", "label", "list", "metadata", "result", "index")
 _FEW_TEXTS = 20  # so many are looked at, whatever they are called, for being lists
@@ -54,14 +54,14 @@ class Reading:
             self.failed.append(Failure(shown, error.reason))
             return
         if table is None:
-            self.left.add(NO_TABLE, entry.path)
+            self.left.add(NO_TABLE, clean_name(entry.path))
             return
         table = finder.with_header(table)
         file = finder.file_column(table, choices)
         if file and (table.kind != BY_NAME or finder.names_files(table, file)):
             self._read_rows(table, recognised(table.columns, choices, file), finder)
         elif table.kind == BY_NAME:
-            self.left.add(NO_TABLE, entry.path)
+            self.left.add(NO_TABLE, clean_name(entry.path))
         else:
             self.failed.append(Failure(shown, _no_file_column(table)))
 
@@ -93,10 +93,11 @@ class Reading:
             self._read_row(line, row, table, reader, finder, problems, found)
         self.failed += problems.failures(shown)
         self.notes += problems.notes(shown)
-        if left := left_out(reader.choice.left):
-            self.notes.append(f"{shown}: {left}")
+        if words := left_out(reader.choice.left):
+            self.notes.append(f"{shown}: {words}")
+        left = set(reader.choice.left)
         for column in table.columns:
-            use = "left out" if column in reader.choice.left else uses.use_of(column)
+            use = "left out" if column in left else uses.use_of(column)
             self.uses.setdefault((clean_text(column), use), []).append(shown)
         self.layouts.append(_told(table, uses, len(found) + len(self.inside) - before))
 

@@ -165,7 +165,7 @@ def test_boxes_and_arrays_beside_pictures_are_left_out_and_counted(tmp_path):
 
 
 def test_what_cannot_be_read_beside_a_picture_is_named(tmp_path):
-    plan = plan_of(tmp_path, TWO | {"a.json": "[1]", "b.json": "{broken", "a.txt": b"\x00\x01"})
+    plan = plan_of(tmp_path, TWO | {"a.json": "[1]", "b.json": "{broken", "a.txt": bytes(range(9))})
     assert [(failure.name, failure.reason) for failure in plan.failed] == [
         ("a.txt", "This is not text."),
         ("a.json", "This is not one JSON object."),

@@ -434,8 +434,9 @@ def test_a_list_of_10_000_columns_keeps_32_and_says_so(tmp_path):
     ]
     (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = from_files({path.name: path for path in tmp_path.iterdir()}, max_file_bytes=10**6)
-    [failure] = found.failed
-    assert failure.reason.startswith(f"{10_000 - MAX_COLUMNS:,} columns were left out: c32, c33")
+    assert found.notes[1].startswith(
+        f"metadata.jsonl: {10_000 - MAX_COLUMNS:,} columns were left out: c32, c33"
+    )
     assert len(found.sources[0].metadata) == MAX_COLUMNS and dict(found.sources[0].metadata)["c0"] == 0
 
 
