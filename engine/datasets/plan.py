@@ -12,8 +12,8 @@ from engine.datasets.entries import Entry, LeftOut, Listing
 from engine.datasets.finder import Finder
 from engine.datasets.folders import Key, read_folders, split_of
 from engine.datasets.same_names import BesideReader, beside_pictures, is_picture
+from engine.datasets.table_formats import may_be_table
 from engine.datasets.table_reading import Reading, may_be_list
-from engine.datasets.tables import may_be_table
 from engine.errors import MediaError
 from engine.media.sources import Source
 from engine.text import clean_name, clean_path, clean_text

@@ -15,7 +15,8 @@ from engine.datasets.folders import Key
 from engine.datasets.json_tables import BY_NAME
 from engine.datasets.names import Ambiguous
 from engine.datasets.problems import Problems
-from engine.datasets.tables import Inside, Row, Table, open_table
+from engine.datasets.table_formats import open_table
+from engine.datasets.tables import Inside, Row, Table
 from engine.errors import MediaError
 from engine.media.metadata import left_out
 from engine.text import clean_name, clean_text

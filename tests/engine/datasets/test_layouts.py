@@ -293,7 +293,7 @@ def shard(path: Path, samples: range) -> None:
                 "json": meta,
                 "cls": LABELS[n],
             }
-            for suffix, content in parts.items():
+            for suffix, content in {**parts, "cls": LABELS[n]}.items():
                 data = content.encode() if isinstance(content, str) else content
                 member = tarfile.TarInfo(f"{n:06}.{suffix}")
                 member.size = len(data)
