@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.types import Failure
+from engine.types import Failure, LeftOut
 
 
 class CancelledError(Exception):
@@ -14,7 +14,10 @@ class CancelledError(Exception):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is. Counts are of `unit`, `stored`/`skipped` of items; times in seconds."""
+    """How far a job is. Counts are of `unit`, `stored`/`skipped` of items; times in seconds.
+
+    `failed` and `failed_kinds` are an IngestReport's.
+    """
 
     stage: str
     done: int
@@ -24,11 +27,17 @@ class Progress:
     failed: tuple[Failure, ...] = ()
     elapsed_seconds: float = 0.0
     unit: str = "files"
+    failed_kinds: tuple[LeftOut, ...] = ()
 
     @classmethod
     def of_share(cls, stage: str, share: float) -> Progress:
         """Return how far work is that knows only its share, 0 to 1: in whole per cent."""
         return cls(stage, round(100 * share), 100, unit="%")
+
+    @property
+    def failed_count(self) -> int:
+        """Return how many files or rows have failed, also those that are not kept one by one."""
+        return sum(kind.count for kind in self.failed_kinds) or len(self.failed)
 
     @property
     def share(self) -> float:

@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     max_file_mb: Annotated[
         float, Field(gt=0, allow_inf_nan=False, description="Larger files are refused unread")
     ] = 200.0
+    max_run_gb: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="What one ingest reads; files beyond are counted")
+    ] = 1000.0
     min_free_disk_mb: Annotated[
         float, Field(ge=0, allow_inf_nan=False, description="An ingest stops before the disk has less")
     ] = 500.0
@@ -83,6 +86,11 @@ class Settings(BaseSettings):
     def max_file_bytes(self) -> int:
         """Return the limit on one file, in bytes."""
         return int(self.max_file_mb * 1e6)
+
+    @property
+    def max_run_bytes(self) -> int:
+        """Return the limit on the files of one ingest together, in bytes."""
+        return int(self.max_run_gb * 1e9)
 
 
 def load_settings(**overrides: Any) -> Settings:

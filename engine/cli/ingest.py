@@ -13,6 +13,7 @@ import typer
 from engine.cli.output import (
     CollectionOption,
     JsonOption,
+    counted_line,
     end_stage,
     open_workspace,
     report_document,
@@ -103,6 +104,18 @@ def _show_report(report: IngestReport, as_json: bool) -> None:
     if as_json:
         say_json(report_document(report))
         return
-    say(f"{report.stored:,} items stored, {report.skipped:,} were there, {len(report.failed):,} failed")
+    left = sum(one.count for one in report.left_out)
+    more = f", {left:,} left out" if left else ""
+    say(
+        f"{report.stored:,} items stored, {report.skipped:,} were there, {report.failed_count:,} failed{more}"
+    )
     for failure in report.failed:
         say(f"  {failure.name}: {failure.reason}")
+    if report.failed_count > len(report.failed):
+        say(f"  These are the first {len(report.failed):,} that failed. All of them, by kind:")
+        for kind in report.failed_kinds:
+            say(f"  {counted_line(kind)}")
+    for one in report.left_out:
+        say(f"  Left out: {counted_line(one)}")
+    for note in report.notes:
+        say(f"  {note}")

@@ -17,7 +17,7 @@ import typer
 
 from engine.progress import Progress
 from engine.settings import load_settings
-from engine.types import IngestReport
+from engine.types import IngestReport, LeftOut
 from engine.workspace import Workspace
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -73,14 +73,24 @@ def end_stage() -> None:
         sys.stderr.write("\r\033[K")
 
 
+def counted_line(one: LeftOut) -> str:
+    """Return what was counted for one reason as a line: how many, the reason, a few of the names."""
+    some = f" ({', '.join(one.examples)}{', …' if one.count > len(one.examples) else ''})"
+    return f"{one.count:,} × {one.reason}{some if one.examples else ''}"
+
+
 def report_document(report: IngestReport) -> dict[str, Any]:
-    """Return what `ingest`, `reembed` and `import` print with --json."""
+    """Return what `ingest`, `reembed` and `import` print with --json; `failed` holds the first hundred."""
     return {
         "collection": report.collection,
         "model": report.model,
         "stored": report.stored,
         "skipped": report.skipped,
         "failed": [asdict(failure) for failure in report.failed],
+        "failed_count": report.failed_count,
+        "failed_kinds": [asdict(kind) for kind in report.failed_kinds],
+        "left_out": [asdict(left) for left in report.left_out],
+        "notes": list(report.notes),
         "seconds": round(report.seconds, 3),
         "per_second": round(report.per_second, 2),
     }

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import MediaError
+from engine.ingest.budget import BATCH_BYTES, batches, within
+from engine.ingest.failures import with_failed
 from engine.ingest.pipeline import Batch, Pipeline
 from engine.media.decode import Probe, captions_of, thumbnail_of
 from engine.media.decoder import Decoder
@@ -43,6 +45,7 @@ class FileIngest(Pipeline):
         self._refused: dict[str, str] = {}
         self._parts: dict[str, int] = {}  # of the files of this run: how many are stored, by hash
         self._saved: set[str] = set()
+        self._cut: list[Sequence[Source]] = []
 
     def run(self, found: SourceList) -> IngestReport:
         """Ingest every source; a file that fails is named with its reason and costs no other.
@@ -52,11 +55,11 @@ class FileIngest(Pipeline):
         """
         self._store.check_model(self.collection, self._made_by)
         self._ledger.set_provenance(self.collection, self._made_by)
-        self._report(replace(self._progress, total=len(found.sources), failed=found.failed))
-        size = self._settings.batch_files
-        return self._whole(
-            found.sources[start : start + size] for start in range(0, len(found.sources), size)
-        )
+        found = within(found, self._settings.max_run_bytes)
+        self._report(with_failed(replace(self._progress, total=len(found.sources)), found.failed))
+        self._cut = batches(found.sources, files=self._settings.batch_files, max_bytes=BATCH_BYTES)
+        report = self._whole(self._cut)
+        return replace(report, left_out=found.left_out, notes=(*report.notes, *found.notes))
 
     def _whole(self, batches: Iterable[Sequence[Any]]) -> IngestReport:
         """Take in every batch of inputs and check what was written; leave no media that nothing refers to."""
@@ -75,6 +78,7 @@ class FileIngest(Pipeline):
             stored=self._progress.stored,
             skipped=self._progress.skipped,
             failed=self._progress.failed,
+            failed_kinds=self._progress.failed_kinds,
             seconds=time.monotonic() - self._started,
             cancelled=self._progress.done < self._progress.total,
         )

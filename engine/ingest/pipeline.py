@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.disk import check_space
 from engine.errors import CollectionError, MediaError, StoreFailedError
+from engine.ingest.failures import with_failed
 from engine.media.decoder import Decoder
 from engine.media.images import THUMBNAIL_PX
 from engine.media.parts import Limits
@@ -116,12 +117,11 @@ class Pipeline:
         before = self._progress
         self._report(
             replace(
-                before,
+                with_failed(before, batch.failed),
                 stage=self._stage,
                 done=before.done + batch.inputs,
                 stored=before.stored + sum(len(items) for _, items, _ in rows),
                 skipped=before.skipped + batch.skipped,
-                failed=(*before.failed, *batch.failed),
             )
         )
 

@@ -32,7 +32,7 @@ from engine.jobs.spec import (
 from engine.media.sources import SourceList
 from engine.models.pocket.recipe import PROVENANCE
 from engine.progress import CancelledError, Progress
-from engine.types import Failure, IngestReport
+from engine.types import Failure, IngestReport, LeftOut
 from engine.workspace import Workspace
 
 SAMPLES_STATE = "samples"  # the key under which the ledger keeps which samples were ingested
@@ -198,5 +198,11 @@ def _report_of(text: str) -> IngestReport:
     lists = {
         "failed": tuple(Failure(**one) for one in data["failed"]),
         "notes": tuple(data.get("notes", ())),
+        **{
+            name: tuple(
+                LeftOut(one["reason"], one["count"], tuple(one["examples"])) for one in data.get(name, ())
+            )
+            for name in ("left_out", "failed_kinds")
+        },
     }
     return IngestReport(**{**data, **lists})

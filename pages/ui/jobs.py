@@ -14,7 +14,8 @@ from pages.ui.wording import duration, plain, say_error
 if TYPE_CHECKING:
     from engine.jobs.queue import Jobs
     from engine.jobs.run import Job
-    from engine.types import Failure
+    from engine.progress import Progress
+    from engine.types import IngestReport, LeftOut
 
 POLL_SECONDS = 0.7
 
@@ -69,7 +70,9 @@ def _draw(jobs: Jobs, job: Job) -> None:
             st.caption(_summary(job))
         for note in job.report.notes if job.report else ():
             st.caption(plain(note))
-        _failures(job.report.failed if job.report else job.progress.failed)
+        _failures(job.report or job.progress)
+        if job.report:
+            left_out(job.report.left_out)
 
 
 def _actions(jobs: Jobs, job: Job, id_: str) -> None:
@@ -107,15 +110,35 @@ def _summary(job: Job) -> str:
         return "Cancelled before it started."
     report = job.report
     word = "Cancelled; what was stored is kept" if report.cancelled else "Done"
-    failed = f", {len(report.failed):,} failed" if report.failed else ""
+    failed = f", {report.failed_count:,} failed" if report.failed else ""
+    left = sum(one.count for one in report.left_out)
+    failed += f", {left:,} left out" if left else ""
     return (
         f"{word}: {report.stored:,} items stored, {report.skipped:,} were already there{failed} · "
         f"{duration(report.seconds)} · {report.per_second:,.0f} items/s · model {report.model}"
     )
 
 
-def _failures(failed: tuple[Failure, ...]) -> None:
-    if failed:
-        with st.expander(f"{len(failed):,} failed", icon=":material/warning:", expanded=len(failed) <= 10):
-            rows = [{"file": failure.name, "reason": failure.reason} for failure in failed]
-            st.dataframe(rows, hide_index=True, width="stretch")
+def _failures(of: IngestReport | Progress) -> None:
+    count = of.failed_count
+    if not count:
+        return
+    with st.expander(f"{count:,} failed", icon=":material/warning:", expanded=count <= 10):
+        if count > len(of.failed):
+            _counted(of.failed_kinds)
+            st.caption(f"The first {len(of.failed):,} of them:")
+        rows = [{"file": failure.name, "reason": failure.reason} for failure in of.failed]
+        st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def left_out(left: tuple[LeftOut, ...]) -> None:
+    """Show what is not taken on purpose, by reason."""
+    if left:
+        count = sum(one.count for one in left)
+        with st.expander(f"{count:,} left out", icon=":material/filter_alt:", expanded=len(left) <= 3):
+            _counted(left)
+
+
+def _counted(reasons: tuple[LeftOut, ...]) -> None:
+    rows = [{"count": one.count, "reason": one.reason, "such as": ", ".join(one.examples)} for one in reasons]
+    st.dataframe(rows, hide_index=True, width="stretch")

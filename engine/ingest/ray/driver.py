@@ -75,8 +75,8 @@ class RayIngest(FileIngest):
 
     def _read_ahead(self, reader: ThreadPoolExecutor, batches: Iterable[Sequence[Any]]) -> Iterator[Batch]:
         """Yield finished batches while others are on their way; stop when cancelled."""
-        tickets = -(-self._progress.total // self._settings.batch_files)
-        with self._decoder() as decoder, closing(self._line(decoder.limits, max(1, tickets))) as line:
+        tickets = max(1, len(self._cut))
+        with self._decoder() as decoder, closing(self._line(decoder.limits, tickets)) as line:
             left, on_way = enumerate(batches), deque[_Sent]()
             while not self._cancelled():
                 following = next(left, None) if len(on_way) < line.window else None
