@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.datasets.columns import Choices
 from engine.datasets.entries import Listing
 from engine.datasets.listing import list_files, list_paths
-from engine.datasets.plan import understand
+from engine.datasets.plan import Plan, understand
 from engine.media.sources import SourceList
 
 
@@ -32,5 +32,9 @@ def from_files(
 
 def sources_of(listing: Listing, *, max_file_bytes: int, choices: Choices | None = None) -> SourceList:
     """Return the sources of a listing as they are understood, and what there is to tell of that."""
-    plan = understand(listing, choices, max_file_bytes=max_file_bytes)
+    return sources_in(understand(listing, choices, max_file_bytes=max_file_bytes))
+
+
+def sources_in(plan: Plan) -> SourceList:
+    """Return the sources of a plan, and what there is to tell of it."""
     return SourceList(plan.sources, plan.failed, plan.left_out, plan.layouts + plan.notes)

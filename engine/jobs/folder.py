@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from engine.datasets.find import from_files
+from engine.datasets.columns import Choices
+from engine.datasets.plan import Plan
+from engine.datasets.preview import plan_files
 from engine.disk import check_space, folder_error
-from engine.jobs.spec import Files, JobSpec, from_json, new_id, to_json
-from engine.media.sources import SourceList
+from engine.jobs.spec import JobSpec, Upload, from_json, new_id, to_json
 from engine.storage.data_folder import DataFolder
+
+_UPLOAD_NS = 24 * 3600 * 10**9  # so long a person may think about what was understood
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +52,16 @@ class JobFolder:
         except OSError as error:
             raise folder_error(self._data.settings.data_dir, error) from error
 
-    def remove(self, spec: JobSpec) -> None:
-        """Delete a job's folder with its files."""
-        shutil.rmtree(self._path / spec.id, ignore_errors=True)
+    def remove(self, id_: str) -> None:
+        """Delete the folder of a job, or of an upload, with its files."""
+        shutil.rmtree(self._path / id_, ignore_errors=True)
 
-    def copy_in(self, files: Iterable[tuple[str, IO[bytes]]]) -> tuple[str, Files]:
-        """Copy files into the folder of a new job; returns its id, and under which name each is stored.
+    def copy_in(self, files: Iterable[tuple[str, IO[bytes]]]) -> Upload:
+        """Copy files into the folder of a new job; uploads that nobody added within a day are removed.
 
         Raises FolderError, and leaves nothing behind then.
         """
+        self._remove_old()
         settings = self._data.settings
         check_space(settings.data_dir, min_free_bytes=int(settings.min_free_disk_mb * 1e6))
         id_ = new_id()
@@ -72,16 +77,23 @@ class JobFolder:
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise folder_error(settings.data_dir, error) from error
-        return id_, tuple(names)
+        return Upload(id_, tuple(names))
 
-    def file(self, spec: JobSpec, stored: str) -> Path:
+    def file(self, id_: str, stored: str) -> Path:
         """Return where a file of a job lies."""
-        return self._path / spec.id / stored
+        return self._path / id_ / stored
 
-    def sources(self, spec: JobSpec, names: Files) -> SourceList:
-        """Return uploaded files as sources, under the names that people know."""
+    def plan(self, upload: Upload, columns: Choices | None) -> Plan:
+        """Return what is understood of uploaded files, under the names that people know."""
         files: dict[str, Path] = {}
-        for name, stored in names:
+        for name, stored in upload.files:
             # A second file of the same name is shown under it too; captions belong to the first.
-            files[f"{stored}/{name}" if name in files else name] = self.file(spec, stored)
-        return from_files(files, max_file_bytes=self._data.settings.max_file_bytes)
+            files[f"{stored}/{name}" if name in files else name] = self.file(upload.id, stored)
+        return plan_files(files, max_file_bytes=self._data.settings.max_file_bytes, choices=columns)
+
+    def _remove_old(self) -> None:
+        for folder in self._path.glob("*/"):
+            begun_ns = folder.name.split("-", 1)[0]
+            is_old = begun_ns.isdigit() and time.time_ns() - int(begun_ns) > _UPLOAD_NS
+            if is_old and not (folder / "job.json").exists():
+                shutil.rmtree(folder, ignore_errors=True)

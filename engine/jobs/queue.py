@@ -13,6 +13,9 @@ from typing import IO, Any
 
 from engine.analysis.two_towers import TowerSettings
 from engine.background import Background, Work
+from engine.datasets.columns import Choices
+from engine.datasets.plan import Plan as DataPlan
+from engine.datasets.preview import plan_paths
 from engine.errors import GapscopeError, QueryError, SlowModelError, VectorFileError
 from engine.evaluation.results import Plan
 from engine.ingest import samples
@@ -29,6 +32,7 @@ from engine.jobs.spec import (
     JobSpec,
     Reembed,
     TrainSampleTowers,
+    Upload,
     new_id,
     sample_spec,
     towers_spec,
@@ -73,14 +77,52 @@ class Jobs:
     def upload(
         self, collection: str, files: Iterable[tuple[str, IO[bytes]]], choice: ModelChoice | None = None
     ) -> Job:
-        """Copy uploaded files to disk and ingest them in the background.
+        """Copy uploaded files to disk and ingest them in the background; raises as `take` and `stage`."""
+        _check_target(collection)
+        return self.take(collection, self.stage(files), choice)
+
+    def stage(self, files: Iterable[tuple[str, IO[bytes]]]) -> Upload:
+        """Copy uploaded files to disk, to be looked at before they are taken. Raises FolderError."""
+        return self._folder.copy_in(files)
+
+    def unstage(self, upload: Upload) -> None:
+        """Delete uploaded files, unless a job has taken them."""
+        with self._lock:
+            if upload.id in self._jobs:
+                return
+        self._folder.remove(upload.id)
+
+    def plan(self, given: Upload | Path, columns: Choices | None = None) -> DataPlan:
+        """Return what is understood of uploaded files, or of a folder of this machine."""
+        if isinstance(given, Upload):
+            return self._folder.plan(given, columns)
+        limit = self._workspace.settings.max_file_bytes
+        return plan_paths([given], max_file_bytes=limit, choices=columns)
+
+    def take(
+        self,
+        collection: str,
+        upload: Upload,
+        choice: ModelChoice | None = None,
+        columns: Choices | None = None,
+    ) -> Job:
+        """Ingest uploaded files in the background; columns are what was chosen by hand.
 
         Raises CollectionNameError, QueryError for the name of the samples, or FolderError.
         """
         _check_target(collection)
-        id_, names = self._folder.copy_in(files)
-        title = f"{len(names):,} uploaded files" if len(names) != 1 else "1 uploaded file"
-        return self._add(IngestFiles(id=id_, title=title, collection=collection, choice=choice, files=names))
+        count = len(upload.files)
+        title = f"{count:,} uploaded files" if count != 1 else "1 uploaded file"
+        return self._add(
+            IngestFiles(
+                id=upload.id,
+                title=title,
+                collection=collection,
+                choice=choice,
+                files=upload.files,
+                columns=columns,
+            )
+        )
 
     def import_vectors(
         self,
@@ -97,25 +139,36 @@ class Jobs:
         as `upload` does; what is wrong with the file itself is the failure of the job.
         """
         _check_target(collection)
-        id_, files = self._folder.copy_in([(name, stream)])
+        upload = self._folder.copy_in([(name, stream)])
         label = (label or "").strip() or None
         return self._add(
             ImportVectors(
-                id=id_,
+                id=upload.id,
                 title=clean_name(name),
                 collection=collection,
-                files=files,
+                files=upload.files,
                 label=label,
                 skip_bad=skip_bad,
             )
         )
 
-    def ingest_folder(self, collection: str, folder: Path, choice: ModelChoice | None = None) -> Job:
-        """Ingest a folder of this machine in the background; raises as `upload` does."""
+    def ingest_folder(
+        self,
+        collection: str,
+        folder: Path,
+        choice: ModelChoice | None = None,
+        columns: Choices | None = None,
+    ) -> Job:
+        """Ingest a folder of this machine in the background; raises as `take` does."""
         _check_target(collection)
         return self._add(
             IngestFolder(
-                id=new_id(), title=folder.name, collection=collection, choice=choice, folder=str(folder)
+                id=new_id(),
+                title=folder.name,
+                collection=collection,
+                choice=choice,
+                folder=str(folder),
+                columns=columns,
             )
         )
 
@@ -294,7 +347,7 @@ class Jobs:
             job.end("done")
 
     def _forget_files(self, spec: JobSpec) -> None:
-        self._folder.remove(spec)
+        self._folder.remove(spec.id)
         if isinstance(spec, Reembed):
             self._workspace.ledger.drop_state(spec.done_as)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.background import Work
-from engine.datasets.find import find_sources
+from engine.datasets.find import sources_in
+from engine.datasets.preview import plan_paths
 from engine.ingest import samples
 from engine.jobs.folder import JobFolder
 from engine.jobs.spec import (
@@ -28,6 +29,7 @@ from engine.jobs.spec import (
     Reembed,
     TrainSampleTowers,
     TrainTowers,
+    Upload,
 )
 from engine.media.sources import SourceList
 from engine.models.pocket.recipe import PROVENANCE
@@ -71,13 +73,15 @@ def run(spec: JobSpec, job: Job, place: Place) -> None:
 
 @run.register
 def _ingest_files(spec: IngestFiles, job: Job, place: Place) -> None:
-    _ingest(spec, job, place, place.folder.sources(spec, spec.files))
+    plan = place.folder.plan(Upload(spec.id, spec.files), spec.columns)
+    _ingest(spec, job, place, sources_in(plan))
 
 
 @run.register
 def _ingest_folder(spec: IngestFolder, job: Job, place: Place) -> None:
     limit = place.workspace.settings.max_file_bytes
-    _ingest(spec, job, place, find_sources([Path(spec.folder)], max_file_bytes=limit))
+    plan = plan_paths([Path(spec.folder)], max_file_bytes=limit, choices=spec.columns)
+    _ingest(spec, job, place, sources_in(plan))
 
 
 @run.register
@@ -102,7 +106,7 @@ def _import_vectors(spec: ImportVectors, job: Job, place: Place) -> None:
     # Without a media_root: what a visitor uploads must not make the server read files of its own.
     report = place.workspace.import_vectors(
         spec.collection,
-        place.folder.file(spec, stored),
+        place.folder.file(spec.id, stored),
         name=name,
         label=spec.label,
         skip_bad=spec.skip_bad,

@@ -15,12 +15,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from engine.analysis.two_towers import TowerSettings
+from engine.datasets.columns import Choices
 from engine.evaluation.results import Plan
 from engine.maps.projection import ProjectionSettings
 from engine.models.base import ModelChoice
 from engine.models.catalog import TOWERS
 
 Files = tuple[tuple[str, str], ...]  # the name that a person knows, and the name in the job's folder
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Files that were copied to disk for a job with this id, which there may never be."""
+
+    id: str
+    files: Files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,22 +53,27 @@ class JobSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class IngestFiles(JobSpec):
-    """Ingest uploaded files; choice is the model (None: what made the collection, or Pocket)."""
+    """Ingest uploaded files; choice is the model (None: what made the collection, or Pocket).
+
+    columns are what a person chose by hand of the tables among them.
+    """
 
     kind = "ingest-files"
     files: Files
     choice: ModelChoice | None = None
     accept_slow: bool = False
+    columns: Choices | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class IngestFolder(JobSpec):
-    """Ingest a folder of this machine."""
+    """Ingest a folder of this machine; columns are what was chosen by hand of its tables."""
 
     kind = "ingest-folder"
     folder: str
     choice: ModelChoice | None = None
     accept_slow: bool = False
+    columns: Choices | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +181,10 @@ def from_json(text: str) -> JobSpec:
     kind = KINDS[data.pop("kind")]
     if data.get("choice"):
         data["choice"] = ModelChoice(**data["choice"])
+    if data.get("columns"):
+        data["columns"] = Choices(
+            **{name: tuple(one) if isinstance(one, list) else one for name, one in data["columns"].items()}
+        )
     if "files" in data:
         data["files"] = tuple((name, stored) for name, stored in data["files"])
     if kind is Evaluate:

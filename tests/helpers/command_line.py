@@ -21,6 +21,7 @@ from tests.helpers.workspaces import cli_env, loaded_once
 Done = subprocess.CompletedProcess
 # what ingest, reembed and import tell
 INGEST = {"collection", "model", "stored", "skipped", "failed", "seconds", "per_second"}
+INGEST |= {"failed_count", "failed_kinds", "left_out", "notes"}
 
 
 def run_here(pocket: Pocket, data_dir: Path, *arguments: object, **env: str) -> Done:
