@@ -14,7 +14,7 @@ _HERE = Path(__file__).parent
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test of this folder, and skip it where there is no browser."""
-    missing = "chromium is not installed (Debian: apt-get install chromium)"
+    missing = "no Chromium is installed (Debian: apt-get install chromium-headless-shell)"
     for item in items:
         if _HERE in item.path.parents:
             item.add_marker(pytest.mark.browser)
