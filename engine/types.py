@@ -152,8 +152,9 @@ class Projection:
 
     places: (n, 2 or 3) float32, finite; placed: (n,) bool, True where the item was not fitted but put
     among its nearest fitted neighbours; added: (n,) bool, those of them that came after the fit (None:
-    none). `method` is what fitted it, and `note` says what was not done as asked. Raises ValueError if
-    shapes, types or ids (unique) do not agree. Distances on it are no gap.
+    none); shared: (n,) int32, a number that items of the same vector have in common, -1 where there is no
+    other (None: of all). `method` is what fitted it, and `note` says what was not done as asked. Raises
+    ValueError if shapes, types or ids (unique) do not agree. Distances on it are no gap.
     """
 
     ids: tuple[str, ...]
@@ -162,6 +163,7 @@ class Projection:
     method: str
     note: str = ""
     added: np.ndarray = field(repr=False, default=None)  # type: ignore[arg-type]  # an array once it is made
+    shared: np.ndarray = field(repr=False, default=None)  # type: ignore[arg-type]  # likewise
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -171,6 +173,10 @@ class Projection:
             raise ValueError("places must be finite float32")
         if self.added is None:
             object.__setattr__(self, "added", np.zeros(n, bool))
+        if self.shared is None:
+            object.__setattr__(self, "shared", np.full(n, -1, np.int32))
+        if self.shared.shape != (n,) or self.shared.dtype != np.int32:
+            raise ValueError(f"shared must be ({n},) int32, not {self.shared.shape} {self.shared.dtype}")
         for name, column in (("placed", self.placed), ("added", self.added)):
             if column.shape != (n,) or column.dtype != np.bool_:
                 raise ValueError(f"{name} must be ({n},) bool, not {column.shape} {column.dtype}")
@@ -190,8 +196,17 @@ class Projection:
         row = {id_: index for index, id_ in enumerate(self.ids)}
         wanted = tuple(ids)
         rows = [row[id_] for id_ in wanted]
-        arrays = {name: getattr(self, name)[rows] for name in ("places", "placed", "added")}
+        arrays = {name: getattr(self, name)[rows] for name in ("places", "placed", "added", "shared")}
         return replace(self, ids=wanted, **arrays)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return in words what was not done as asked, and how many identical vectors share a place."""
+        _, counts = np.unique(self.shared[self.shared >= 0], return_counts=True)
+        several = counts[counts > 1]
+        where = "a place" if len(several) == 1 else f"{len(several):,} places"
+        copies = f"{several.sum():,} identical vectors share {where}." if len(several) else ""
+        return tuple(filter(None, (self.note, copies)))
 
 
 _IMPORTED = "imported: "  # in front of the label, where a model's id stands otherwise

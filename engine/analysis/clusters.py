@@ -4,19 +4,29 @@ Clustered are the vectors (cosine: unit length, then Euclidean), never places on
 tree is built here and given to scikit-learn's HDBSCAN as a graph that holds it: from vectors scikit-learn
 builds the same tree while it holds Python's lock, and froze every other thread for 9.7 s at 5,000 x 384
 (measured). Sources: Campello, Moulavi and Sander 2013 (HDBSCAN), Prim 1957.
+
+scikit-learn's HDBSCAN knows no weights, and copies of one vector, at no distance from each other, would be
+infinitely dense: a dozen of them outweigh any cluster they lie in. How dense a place is therefore goes by the
+different vectors alone, and a copy joins its first one at that one's own core distance, before all else at
+that distance: copies count in the size and the stability of every cluster, and never in a density.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.analysis.cluster_names import names
+from engine.analysis.copies import Copies, copies
 from engine.progress import Watch
 from engine.types import MODALITIES, Modality, VectorTable
 from engine.vectors import normalise
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 NOISE = -1
 SAMPLE = 20_000  # rows that HDBSCAN sees: its tree costs n² / 2 distances
@@ -80,8 +90,9 @@ def cluster(
     nothing is as dense as the islands (500 pictures and 500 captions of real CLIP came out as two clusters
     of 500, one per modality; each by itself, as 7). Of more than SAMPLE rows a sample is clustered, with
     min_cluster_size scaled down to it, but not below 10. The same items give the same clusters, in whatever
-    order. Fewer than 2 min_cluster_size rows, or rows all the same, are noise. Raises ValueError for a zero
-    row, a min_cluster_size below 2 or an item without modality, and CancelledError.
+    order. Copies of a vector are in one cluster, and min_cluster_size of them are never noise: in no other
+    cluster they are one of their own. Other than that, fewer than 2 min_cluster_size rows are noise. Raises
+    ValueError for a zero row, a min_cluster_size below 2 or an item without modality, and CancelledError.
 
     A cancel is heard between blocks, but not inside scikit-learn's PCA and HDBSCAN: of SAMPLE rows these
     take a few seconds, and what they return is dropped.
@@ -123,19 +134,43 @@ def _parts(
 
 def _labels(vectors: np.ndarray, least: int, seed: int, watch: Watch) -> tuple[np.ndarray, int]:
     """Return the cluster of every row of vectors (n, d): (n,) int64, and how many rows were clustered."""
-    n, noise = len(vectors), np.full(len(vectors), NOISE, np.int64)
-    chosen = np.sort(np.random.default_rng(seed).permutation(n)[:SAMPLE])
+    same = copies(vectors)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:SAMPLE])
+    found = _different_labels(vectors, same, chosen, least, seed, watch)
+    alone = np.flatnonzero((found == NOISE) & (same.counts >= least))
+    found[alone] = found.max(initial=NOISE) + 1 + np.arange(len(alone))
+    return found[same.of], len(chosen)
+
+
+def _different_labels(
+    vectors: np.ndarray, same: Copies, chosen: np.ndarray, least: int, seed: int, watch: Watch
+) -> np.ndarray:
+    """Return the cluster of every different vector of rows (n, d): (u,) int64.
+
+    chosen: (m,) int64, the rows to cluster; the others get the cluster of their nearest of those.
+    """
+    n, labels = len(vectors), np.full(len(same.first), NOISE, np.int64)
     points, reduce = _reduced(normalise(vectors[chosen]), seed)
-    least = least if n <= SAMPLE else max(min(least, 10), round(least * SAMPLE / n))
-    if len(chosen) < 2 * least or np.ptp(points, axis=0).max(initial=0) < _SAME:
-        return noise, len(chosen)
-    near = _nearest(points, min(least, _MIN_SAMPLES) - 1, watch.part(0, 0.3))
-    noise[chosen] = found = _hdbscan(points, near, least, watch.part(0.3, 0.8))
-    if n > len(chosen):
+    kinds, first, counts = np.unique(same.of[chosen], return_index=True, return_counts=True)
+    points, fewest = points[first], least
+    if n > SAMPLE:
+        least = max(min(least, 10), round(least * SAMPLE / n))
+    if np.ptp(points, axis=0).max(initial=0) < _SAME:  # copies but for rounding
+        found = np.full(len(points), 0 if n >= fewest else NOISE)
+        reach = np.full(1, _SAME * points.shape[1])
+    elif len(chosen) < 2 * least:
+        return labels
+    else:
+        k = min(least, _MIN_SAMPLES, len(points)) - 1
+        near = _nearest(points, k, watch.part(0, 0.3))
+        found = _hdbscan(points, near, least, watch.part(0.3, 0.8), counts)
         reach = _reach(points, near, found)
-        for some in _blocks(np.setdiff1d(np.arange(n), chosen), len(points), watch.part(0.8, 1)):
-            noise[some] = _assigned(reduce(normalise(vectors[some])), points, found, reach)
-    return noise, len(chosen)
+    labels[kinds] = found
+    others = np.setdiff1d(np.arange(len(labels)), kinds)
+    for some in _blocks(others, len(points), watch.part(0.8, 1)):
+        rows = vectors[same.first[some]]
+        labels[some] = _assigned(reduce(normalise(rows)), points, found, reach)
+    return labels
 
 
 def _blocks(rows: np.ndarray, width: int, watch: Watch) -> Iterator[np.ndarray]:
@@ -175,12 +210,13 @@ def _nearest(points: np.ndarray, k: int, watch: Watch) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _hdbscan(points: np.ndarray, near: np.ndarray, least: int, watch: Watch) -> np.ndarray:
+def _hdbscan(
+    points: np.ndarray, near: np.ndarray, least: int, watch: Watch, counts: np.ndarray | None = None
+) -> np.ndarray:
     """Return scikit-learn's labels (n,) int64 by a graph that holds the tree and the k nearest others.
 
-    points: (n, d) float64; near: (n, k) int64.
+    points: (n, d) float64, all different; near: (n, k) int64; counts: (n,) int64, how often each occurs.
     """
-    from scipy.sparse import coo_array
     from sklearn.cluster import HDBSCAN
 
     n, k = near.shape
@@ -189,14 +225,45 @@ def _hdbscan(points: np.ndarray, near: np.ndarray, least: int, watch: Watch) -> 
         [np.stack([np.repeat(np.arange(n), k), near.ravel()], 1), _tree(points, core, watch)]
     )
     pairs = np.unique(np.sort(pairs, axis=1), axis=0)
-    lengths = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
-    # Copies lie apart by what a processor rounds, and by another much on each.
-    lengths = np.where(lengths < _SAME, 0, lengths) + _NO_ZERO
-    both = tuple(np.concatenate([pairs, pairs[:, ::-1]]).T)
-    graph = coo_array((np.tile(lengths, 2), both), shape=(n, n)).tocsr()
+    lengths = _not_zero(np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1))
+    if counts is not None and (counts > 1).any():
+        pairs, lengths = _with_copies(pairs, lengths, _not_zero(core), counts)
+        k = 1  # the lengths are reachabilities by now, which no nearest of a row's own makes longer
     # k others and the point itself are min_samples in scikit-learn's count; the graph holds no "itself".
     model = HDBSCAN(min_cluster_size=least, min_samples=k, metric="precomputed", copy=False)
-    return model.fit(graph).labels_.astype(np.int64)
+    return model.fit(_graph(pairs, lengths)).labels_[:n].astype(np.int64)
+
+
+def _not_zero(lengths: np.ndarray) -> np.ndarray:
+    """Return lengths (n,) float64 so that a graph takes none for no edge.
+
+    Copies but for rounding lie apart by what a processor rounds, and by another much on each.
+    """
+    return np.where(lengths < _SAME, 0, lengths) + _NO_ZERO
+
+
+def _with_copies(
+    pairs: np.ndarray, lengths: np.ndarray, core: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return edges (m, 2) int64 with their reachability (m,) float64, and an edge more for every copy.
+
+    pairs: (e, 2) int64; lengths: (e,) float64; core: (n,) float64; counts: (n,) int64. Copies are numbered
+    from n on, each joined to its first.
+    """
+    reach = np.maximum(lengths, core[pairs].max(1))
+    firsts = np.repeat(np.arange(len(counts)), counts - 1)
+    added = np.stack([firsts, len(counts) + np.arange(len(firsts))], 1)
+    before = np.nextafter(core[firsts], 0)  # so that no other edge of that length goes first
+    return np.concatenate([pairs, added]), np.concatenate([reach, before])
+
+
+def _graph(pairs: np.ndarray, lengths: np.ndarray) -> csr_array:
+    """Return edges (m, 2) int64 of some lengths (m,) float64, both ways, as a matrix of all points."""
+    from scipy.sparse import coo_array
+
+    n = int(pairs.max()) + 1
+    both = tuple(np.concatenate([pairs, pairs[:, ::-1]]).T)
+    return coo_array((np.tile(lengths, 2), both), shape=(n, n)).tocsr()
 
 
 def _tree(points: np.ndarray, core: np.ndarray, watch: Watch) -> np.ndarray:

@@ -52,8 +52,8 @@ def project(
         raise ProjectionError(f"{out} cannot be written: {error.strerror}. Choose another place.") from error
     placed = f", {found.placed:,} of them placed and not fitted" if found.placed else ""
     say(f"{len(found.projection):,} items by {found.projection.method}{placed} -> {out}")
-    if found.projection.note:
-        say(found.projection.note)
+    for note in found.projection.notes:
+        say(note)
 
 
 def _settings(

@@ -21,7 +21,7 @@ _CATEGORIES = ("modality", "mime", "labels")
 
 def write_projection(path: Path, projection: Projection, fitted_at: int) -> None:
     """Keep a projection, and when it was fitted in Unix seconds. Raises FolderError."""
-    arrays = {name: getattr(projection, name) for name in ("places", "placed", "added")}
+    arrays = {name: getattr(projection, name) for name in ("places", "placed", "added", "shared")}
     about = np.array([projection.method, projection.note, str(fitted_at)])
     write_arrays(path, {**arrays, "ids": _packed(projection.ids), "about": about})
 
@@ -33,7 +33,8 @@ def read_projection(path: Path) -> tuple[Projection, int] | None:
         return None
     try:
         method, note, fitted_at = (str(part) for part in arrays["about"])
-        parts = (arrays["places"], arrays["placed"], method, note, arrays["added"])
+        # A map that an earlier version kept does not say what shares a place.
+        parts = (arrays["places"], arrays["placed"], method, note, arrays["added"], arrays.get("shared"))
         return Projection(_unpacked(arrays["ids"]), *parts), int(fitted_at)
     except (ValueError, KeyError) as error:
         _warn(path, error)

@@ -21,7 +21,8 @@ from pathlib import Path
 from engine.disk import folder_error
 from engine.errors import FolderError
 from engine.maps.files import read_columns_file, read_projection, write_columns, write_projection
-from engine.maps.projection import ProjectionSettings, fit, place
+from engine.maps.placing import place
+from engine.maps.projection import ProjectionSettings, fit
 from engine.storage.columns import Columns, last_change, read_columns, read_vectors
 from engine.storage.data_folder import DataFolder
 from engine.types import Modality, Projection, Provenance, VectorTable
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 # Not for every change of how a map is fitted: a kept one stays a true picture of its vectors. (Since exact
 # neighbours up to 20,000 items a new fit of more than 4,096 differs from a kept one as another seed's would.)
 _FORMAT = 2
+_FORMAT_UMAP = 3  # before, UMAP spread the copies of a vector over the map, which was no true picture
 _LIBRARIES = ("umap-learn", "numpy", "scikit-learn", "numba")
 REFIT_SHARE = 0.1  # with more than this share added since the fit, a new one is advised
 
@@ -189,7 +191,7 @@ class Maps:
     def _path(self, content: MapContent, settings: ProjectionSettings) -> Path:
         made_by = content.made_by
         parts = {
-            "format": _FORMAT,
+            "format": _FORMAT if settings.method == "pca" else _FORMAT_UMAP,
             "made_by": [str(made_by), made_by.revision, made_by.dtype, made_by.fingerprint],
             "settings": settings.to_dict(),
             "libraries": [version(name) for name in _LIBRARIES],

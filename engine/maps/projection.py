@@ -1,8 +1,8 @@
 """Flow 3: vectors to places on a map, by UMAP or PCA, fitted over all modalities at once.
 
 Never one fit per modality: two such maps laid over each other show no gap, or any. Nothing measured
-from places on a map is the gap (`analysis/gap.py` measures that). umap comes from `umap_kernels.py`. Keeping
-fitted maps is `kept.py`.
+from places on a map is the gap (`analysis/gap.py` measures that). umap comes from `umap_kernels.py`; items
+that are not fitted are placed by `placing.py`, and fitted maps kept by `kept.py`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,19 @@ from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 
+from engine.analysis.copies import Copies, copies
 from engine.errors import ProjectionError
 from engine.maps import neighbours, umap_kernels
 from engine.maps.pca import pca
+from engine.maps.placing import directions, place, shared
 from engine.progress import CancelledError, Watch
 from engine.types import MODALITIES, Modality, Projection, VectorTable
-from engine.vectors import normalise
 
 Method = Literal["umap", "pca"]
 MIN_UMAP = 15  # below, UMAP's graph is all of the items: PCA shows as much, and cannot fail
 MAX_NEIGHBOURS = 500
 MOST_FITTED = 100_000  # by UMAP; of more items a sample is fitted, and the others are placed in it
 _LEAST_FITTED = 1_000  # of every modality in a sample, where it has so many
-_PLACED_BY = 10  # nearest fitted neighbours: their median measured as good as UMAP's own transform
-_PLACE_PAIRS = 10_000_000_000  # compared at most while placing: minutes on two cores
-_BLOCK = 2_000
 # Up to here exact neighbours: NN-descent is compiled in every process anew, as numba cannot keep its kernels,
 # and that takes longer than comparing everything with everything.
 _EXACT_KNN = 20_000
@@ -101,27 +99,50 @@ def fit(
 ) -> Projection:
     """Return the places of n items, all fitted together; row i is table.ids[i] of modalities[i].
 
-    The same settings, vectors and libraries give the same map. Below MIN_UMAP items PCA takes UMAP's
-    place; of more than `most` UMAP fits a sample by the seed, and the others are placed in it: a note says
-    either. Raises ProjectionError where there is nothing to fit, and CancelledError.
+    The same settings, vectors and libraries give the same map. UMAP is fitted on the different vectors, each
+    once however often it occurs (a hundred copies would be each other's only neighbours, and spread over the
+    map); a PCA counts each as often as it occurs. Copies share a place. Below MIN_UMAP different vectors PCA
+    takes UMAP's place; of more than `most` UMAP fits a sample by the seed, and the others are placed in it: a
+    note says either. Raises ProjectionError where there is nothing to fit, and CancelledError.
     """
     if not len(table):
         raise ProjectionError("There is nothing to project: the collection is empty.")
     hooks: _Hooks = {"on_progress": on_progress, "cancelled": cancelled}
     if settings.fit_on:
         return _fit_on(table, modalities, settings, most, hooks)
-    method, note = settings.method, ""
-    if method == "umap" and len(table) > most:
-        return _fit_sample(table, modalities, settings, most, hooks)
-    if method == "umap" and len(table) < MIN_UMAP:
-        method, note = "pca", f"PCA in place of UMAP, which needs {MIN_UMAP} items or more."
-    vectors = _directions(table.vectors)
-    if method == "pca":
-        places = _finite(pca(vectors, settings.dims, _axis(vectors, modalities, settings)))
+    same = copies(table.vectors)
+    if settings.method == "pca" or len(same.first) < MIN_UMAP:
+        found = _fit_pca(table, modalities, settings, same)
     else:
-        places = _umap(vectors, settings, **hooks)
+        different = _rows(table, same.first) if same.any else table
+        kinds = [modalities[row] for row in same.first]
+        if len(different) > most:
+            what = "different vectors" if same.any else "items"
+            found = _fit_sample(different, kinds, settings, most, hooks, what)
+        else:
+            places = _umap(directions(different.vectors), settings, **hooks)
+            found = Projection(different.ids, places, np.zeros(len(different), bool), "umap")
     on_progress(1.0)
-    return Projection(table.ids, places, np.zeros(len(table), bool), method, note)
+    arrays = {name: getattr(found, name)[same.of] for name in ("places", "placed", "added")}
+    return replace(found, ids=table.ids, shared=shared(same), **arrays)
+
+
+def _fit_pca(
+    table: VectorTable, modalities: Sequence[Modality], settings: ProjectionSettings, same: Copies
+) -> Projection:
+    """Return the places of the different vectors by a PCA of all rows, in which one counts as often as it is.
+
+    A note says where that was not asked for.
+    """
+    note = ""
+    if settings.method == "umap":
+        what = "items" if not same.any else "different vectors"
+        note = f"PCA in place of UMAP, which needs {MIN_UMAP} {what} or more."
+    vectors = directions(table.vectors)
+    places = _finite(pca(vectors, settings.dims, _axis(vectors, modalities, settings)))[same.first]
+    return Projection(
+        tuple(table.ids[row] for row in same.first), places, np.zeros(len(places), bool), "pca", note
+    )
 
 
 class _Hooks(TypedDict):
@@ -129,59 +150,10 @@ class _Hooks(TypedDict):
     cancelled: Callable[[], bool]
 
 
-def place(
-    projection: Projection,
-    fitted: VectorTable,
-    new: VectorTable,
-    *,
-    added: bool = False,
-    on_progress: Callable[[float], None] = lambda share: None,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> Projection:
-    """Return a projection with further items, each at the median of its nearest fitted neighbours.
-
-    fitted: the vectors that the projection's fitted rows were made of; where comparing all of them would
-    take too long, as many as is affordable are drawn. The fitted rows stay where they are, and the new ones
-    are marked as placed, and as `added` where they came after the fit. Raises ValueError where ids are
-    there already, ProjectionError for a vector that is zero, and CancelledError.
-    """
-    if set(projection.ids) & set(new.ids):
-        raise ValueError("some of these items are on the map already")
-    base = {id_: row for row, id_ in enumerate(projection.ids) if not projection.placed[row]}
-    anchors = np.array([row for row, id_ in enumerate(fitted.ids) if id_ in base], np.int64)
-    if not len(anchors):
-        raise ValueError("none of the fitted vectors is on the map")
-    anchors = _affordable(anchors, len(new))
-    xy = projection.places[[base[fitted.ids[row]] for row in anchors]]
-    known, found = _directions(fitted.vectors[anchors]), []
-    for start in range(0, len(new), _BLOCK):
-        if cancelled():
-            raise CancelledError
-        on_progress(start / len(new))
-        asked = _directions(new.vectors[start : start + _BLOCK])
-        near = neighbours.nearest(asked @ known.T, min(_PLACED_BY, len(anchors)))
-        found.append(np.median(xy[near], axis=1))
-    return replace(
-        projection,
-        ids=(*projection.ids, *new.ids),
-        places=np.concatenate([projection.places, *found]).astype(np.float32),
-        placed=np.concatenate([projection.placed, np.ones(len(new), bool)]),
-        added=np.concatenate([projection.added, np.full(len(new), added)]),
-    )
-
-
-def _affordable(anchors: np.ndarray, asked: int) -> np.ndarray:
-    """Return so many of the anchors (m,) int64, drawn at random, that asking each one is affordable."""
-    room = max(_LEAST_FITTED, _PLACE_PAIRS // max(1, asked))
-    if len(anchors) <= room:
-        return anchors
-    return np.sort(np.random.default_rng(0).choice(anchors, room, replace=False))
-
-
 def warm_up(items: int = MOST_FITTED) -> None:
     """Load UMAP, and compile what a map of so many items needs and is not kept: nobody waits for it later."""
     rows = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
-    vectors, settings = _directions(rows), ProjectionSettings(n_neighbors=5)
+    vectors, settings = directions(rows), ProjectionSettings(n_neighbors=5)
     for exact in (True, False) if items > _EXACT_KNN else (True,):
         _umap(vectors, settings, lambda share: None, lambda: False, exact=exact)
 
@@ -212,6 +184,7 @@ def _fit_sample(
     settings: ProjectionSettings,
     most: int,
     hooks: _Hooks,
+    what: str,
 ) -> Projection:
     """Fit a sample and place the others in it, in the order of the table."""
     rows = _sample(np.array(modalities), most, settings.seed)
@@ -221,7 +194,7 @@ def _fit_sample(
     first, then = _halves(hooks)
     fitted = fit(some, [modalities[row] for row in rows], settings, most=len(some), **first)
     note = (
-        f"UMAP was fitted on {len(some):,} of {len(table):,} items, drawn by the seed; the others were "
+        f"UMAP was fitted on {len(some):,} of {len(table):,} {what}, drawn by the seed; the others were "
         "placed at their nearest fitted neighbours."
     )
     return replace(place(fitted, some, others, **then).take(table.ids), note=note)
@@ -359,14 +332,6 @@ def _axis(
     if length < 1e-9:
         raise ProjectionError("The centroids are in the same place: there is no gap axis.")
     return line / length
-
-
-def _directions(vectors: np.ndarray) -> np.ndarray:
-    """Return unit rows (n, d) float32. Raises ProjectionError for a row that is zero or not finite."""
-    try:
-        return normalise(vectors)
-    except ValueError as error:
-        raise ProjectionError(f"These vectors cannot be projected: {error}.") from error
 
 
 def _finite(places: np.ndarray) -> np.ndarray:

@@ -51,8 +51,8 @@ def about(jobs: Jobs, info: CollectionInfo, drawn: DrawnMap, *, name: str) -> No
     parts = [_shown(len(projection), info.total)]
     parts += [in_words(found.settings, projection.method), f"model {found.made_by.model}"]
     st.caption(plain(" · ".join(parts)))
-    if projection.note:
-        st.caption(plain(projection.note))
+    for note in projection.notes:
+        st.caption(plain(note))
     if found.settings.fit_on and found.placed:
         st.caption(f"{found.placed:,} of them were placed at their nearest fitted neighbours, not fitted.")
     if not found.added or found.settings.fit_on:

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import minimum_spanning_tree
 from sklearn.cluster import HDBSCAN
 from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import NearestNeighbors
 
 import engine.analysis.clusters as clusters
 from engine.analysis.clusters import NOISE, Clusters, cluster
 from engine.progress import CancelledError, Watch
 from engine.types import VectorTable
+from engine.vectors import normalise
 from tests.helpers.data import unit_table
 from tests.helpers.golden import clip
 
@@ -130,17 +132,88 @@ def test_a_sample_gives_the_others_its_clusters_and_leaves_far_ones_noise(monkey
 def test_few_items_never_fail(n, least, dim):
     table = unit_table(n, dim)
     found = cluster(table, {}, min_cluster_size=least)
-    assert len(found) == n and (n >= 2 * least or found.noise == n)
+    heaps = dim == 1  # of one number all unit vectors are copies of two
+    assert len(found) == n and (n >= 2 * least or heaps or found.noise == n)
     kinds = {id_: ("image", "text")[row % 2] for row, id_ in enumerate(table.ids)}
     assert len(cluster(table, {}, min_cluster_size=least, modalities=kinds)) == n
 
 
+def of_all_rows(table: VectorTable, k: int, least: int) -> np.ndarray:
+    """Return scikit-learn's labels by all distances between all rows, as `clusters.py` says what those are.
+
+    Two different vectors: their distance, or the larger core distance, to the kth different vector. Copies:
+    their core distance, and a little less, as they go first.
+    """
+    points = unit(table)
+    different, of = np.unique(points, axis=0, return_inverse=True)
+    core = NearestNeighbors(n_neighbors=k).fit(different).kneighbors()[0][:, -1][of]
+    reach = np.maximum(np.linalg.norm(points[:, None] - points, axis=2), np.maximum(core[:, None], core))
+    reach[of[:, None] == of] *= 1 - 1e-12
+    np.fill_diagonal(reach, 0)
+    return HDBSCAN(min_cluster_size=least, min_samples=1, metric="precomputed", copy=True).fit_predict(reach)
+
+
+def repeated(table: VectorTable, rows: np.ndarray) -> VectorTable:
+    return VectorTable(tuple(f"{place:05}" for place in range(len(rows))), table.vectors[rows])
+
+
+@few
+@given(st.integers(20, 90), st.integers(2, 12), st.integers(0, 1000), st.sampled_from([0.1, 0.5, 1.0]))
+def test_copies_count_in_sizes_and_not_in_densities(n, least, seed, spread):
+    times = np.random.default_rng(seed).geometric(0.5, size=n)
+    table = repeated(blobs(n, seed=seed, spread=spread), np.repeat(np.arange(n), times))
+    points = unit(blobs(n, seed=seed, spread=spread))
+    watch = Watch()
+    found = clusters._hdbscan(points, clusters._nearest(points, 1, watch), least, watch, times)
+    theirs = of_all_rows(table, 1, least)
+    assert adjusted_rand_score(theirs, np.repeat(found, times)) == pytest.approx(1)
+    assert ((theirs == NOISE) == (np.repeat(found, times) == NOISE)).all()
+
+
+def test_without_copies_the_clusters_are_those_of_all_rows():
+    table = blobs(300, spread=0.5)
+    points, watch = normalise(table.vectors).astype(np.float64), Watch()
+    alone = clusters._hdbscan(points, clusters._nearest(points, 7, watch), 8, watch)
+    same, _ = clusters._largest_first(alone, np.arange(300))
+    assert np.array_equal(cluster(table, {}, min_cluster_size=8).labels, same)
+
+
+def test_enough_copies_are_never_noise_and_fewer_are_treated_alike():
+    anywhere = np.random.default_rng(3).normal(size=(200, 8)).astype(np.float32)
+    rows = np.concatenate([np.arange(200), np.repeat([5, 9], [49, 3])])
+    table = repeated(VectorTable(tuple(f"{row:05}" for row in range(200)), anywhere), rows)
+    found = cluster(table, {})
+    heap = found.labels[rows == 5]
+    assert len(set(heap)) == 1 and heap[0] != NOISE and found.sizes[heap[0]] >= 50
+    assert len(set(found.labels[rows == 9])) == 1
+    few_copies = cluster(table.take(table.ids[200:]), {})  # fewer than two clusters could be made of
+    assert few_copies.sizes == (49,) and few_copies.noise == 3
+
+
+def test_copies_do_not_tear_the_cluster_that_they_lie_in():
+    table = blobs(400, spread=0.3)
+    before = cluster(table, {})
+    for row in (0, 1, 100):
+        found = cluster(repeated(table, np.concatenate([np.arange(400), np.full(15, row)])), {})
+        assert len(set(found.labels[400:])) == 1 and found.labels[400] == found.labels[row]
+        assert adjusted_rand_score(before.labels, found.labels[:400]) > 0.9
+
+
+def test_copies_of_what_a_sample_lacks_are_treated_alike(monkeypatch):
+    rows = np.repeat(np.arange(900), np.where(np.arange(900) % 9, 1, 3))
+    monkeypatch.setattr(clusters, "SAMPLE", 300)
+    found = cluster(repeated(blobs(900, spread=0.3), rows), {})
+    assert len(found.sizes) == 4 and all(len(set(found.labels[rows == row])) == 1 for row in range(0, 900, 9))
+
+
 @pytest.mark.parametrize("dim", [3, 70])
-def test_vectors_that_are_all_the_same_are_noise_and_copies_are_a_cluster(dim):
+def test_vectors_that_are_all_the_same_are_a_cluster_and_two_heaps_are_two(dim):
     same = np.tile(np.random.default_rng(0).normal(size=(1, dim)), (60, 1)).astype(np.float32)
     same *= np.random.default_rng(1).uniform(0.5, 2, size=(60, 1)).astype(np.float32)
     ids = tuple(f"{n:02}" for n in range(60))
-    assert cluster(VectorTable(ids, same), {}).noise == 60
+    for rows, size in ((60, 60), (12, 12), (9, 0)):
+        found = cluster(VectorTable(ids[:rows], same[:rows]), {})
+        assert sum(found.sizes) == size and found.noise == rows - size
     other = np.random.default_rng(2).normal(size=(1, dim)).astype(np.float32)
     heaps = VectorTable(ids, np.concatenate([same[:30], np.tile(other, (30, 1))]))
     found = cluster(heaps, {})

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from engine.errors import CollectionNotFoundError, FolderError, ProjectionError
-from engine.maps.projection import ProjectionSettings, place
+from engine.maps.placing import place
+from engine.maps.projection import ProjectionSettings
 from engine.progress import CancelledError
 from engine.storage.columns import read_columns
 from engine.types import VectorTable
@@ -45,6 +46,28 @@ def maps(workspace) -> Opened:
     opened.put("some", "image", 30)
     opened.put("some", "text", 10, start=1000)
     return opened
+
+
+def test_copies_share_a_place_in_a_kept_map_and_in_what_follows_it(maps):
+    table = unit_table(20, seed=3, start=5000)
+    heap = VectorTable(table.ids, np.repeat(table.vectors[:1], 20, axis=0))
+    items = plain_items(heap, "image")
+
+    def put(rows: slice) -> None:
+        some = VectorTable(heap.ids[rows], heap.vectors[rows])
+        maps.workspace.ledger.put("some", items[rows], some)
+        maps.workspace.store.upsert("some", MADE_BY, "image", items[rows], some)
+
+    put(slice(0, 15))
+    settings = ProjectionSettings(n_neighbors=5)
+    assert maps.fit("some", settings).projection.notes == ("15 identical vectors share a place.",)
+    assert maps.open("some", settings).projection.notes == ("15 identical vectors share a place.",)
+    put(slice(15, 20))
+    found = maps.open("some", settings)
+    assert found.added == 5 and found.projection.notes == ("20 identical vectors share a place.",)
+    places = found.projection.take(heap.ids).places
+    assert (places == places[0]).all() and len(np.unique(found.projection.places, axis=0)) == 41
+    assert maps.open("some", settings).projection.notes == found.projection.notes
 
 
 def test_a_map_is_kept_and_comes_back_the_same(maps):

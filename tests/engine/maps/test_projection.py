@@ -15,7 +15,8 @@ from tqdm import tqdm
 from engine.analysis.gap import l2m
 from engine.errors import ProjectionError
 from engine.maps.pca import pca
-from engine.maps.projection import ProjectionSettings, fit, place
+from engine.maps.placing import directions, place
+from engine.maps.projection import ProjectionSettings, _umap, fit
 from engine.progress import CancelledError
 from engine.types import Projection, VectorTable
 from tests.helpers.data import unit_table
@@ -90,9 +91,78 @@ def test_few_items_make_a_map_too(settings, count):
 
 
 @pytest.mark.parametrize("settings", [UMAP, PCA_2])
-def test_vectors_that_are_all_the_same_make_a_map(settings):
+def test_vectors_that_are_all_the_same_make_a_map_of_one_place(settings):
     table = VectorTable(tuple(map(str, range(40))), np.ones((40, 6), np.float32))
-    assert fit(table, ["image"] * 40, settings).places.shape == (40, 2)
+    found = fit(table, ["image"] * 40, settings)
+    assert found.places.shape == (40, 2) and len(np.unique(found.places, axis=0)) == 1
+    assert "40 identical vectors share a place." in found.notes
+    assert (found.note == "PCA in place of UMAP, which needs 15 different vectors or more.") == (
+        settings == UMAP
+    )
+
+
+def with_copies(table: VectorTable, *heaps: tuple[int, int]) -> VectorTable:
+    """Return a table with further rows before and behind it: so many copies of the vector of a row."""
+    more = [table.vectors[[row] * count] for row, count in heaps]
+    rows = np.concatenate([more[0], table.vectors, *more[1:]])
+    return VectorTable(tuple(f"row {row}" for row in range(len(rows))), rows)
+
+
+@pytest.mark.parametrize("settings", [UMAP_SMALL, PCA_2, replace(UMAP_SMALL, fit_on="image")])
+def test_copies_share_a_place(settings):
+    table = with_copies(unit_table(60), (3, 40), (7, 5))
+    kinds = ["text"] * 10 + ["image"] * 95
+    found = fit(table, kinds, settings)
+    heaps = np.flatnonzero((table.vectors == table.vectors[0]).all(1)), np.array([47, *range(100, 105)])
+    assert len(heaps[0]) == 41
+    for heap in heaps:
+        assert (found.places[heap] == found.places[heap[0]]).all()
+        assert len(set(found.shared[heap])) == 1 and found.shared[heap[0]] >= 0
+    assert len(np.unique(found.places, axis=0)) == 60 and (found.shared >= 0).sum() == 47
+    assert found.notes[-1] == "47 identical vectors share 2 places."
+    rest = found.take(id_ for row, id_ in enumerate(found.ids) if row not in set(heaps[1][1:]))
+    assert rest.notes[-1] == "41 identical vectors share a place."
+
+
+def test_copies_neither_move_a_umap_nor_vanish_from_a_pca():
+    table = unit_table(60)
+    heap = with_copies(table, (0, 1), (3, 40))
+    one, other = fit(table, ["image"] * 60, UMAP_SMALL), fit(heap, ["image"] * 101, UMAP_SMALL)
+    assert np.array_equal(one.places, other.places[1:61]) and one.notes == ()
+    theirs = PCA(2, svd_solver="full").fit_transform(heap.vectors.astype(np.float64))
+    assert np.abs(fit(heap, ["image"] * 101, PCA_2).places) == pytest.approx(np.abs(theirs), abs=1e-4)
+
+
+def test_without_copies_a_map_is_that_of_all_rows_to_the_last_bit():
+    table, hooks = unit_table(80, 16), (lambda share: None, lambda: False)
+    found = fit(table, ["image"] * 80, UMAP)
+    assert np.array_equal(found.places, _umap(directions(table.vectors), UMAP, *hooks))
+    rows = directions(table.vectors)
+    assert np.array_equal(fit(table, ["image"] * 80, PCA_2).places, pca(rows, 2, None))
+
+
+def test_copies_that_come_later_lie_where_the_fitted_one_does():
+    table = with_copies(unit_table(60), (3, 4))
+    fitted = fit(table, ["image"] * 64, UMAP_SMALL)
+    fresh = unit_table(3, seed=9).vectors
+    rows = np.concatenate([table.vectors[[0, 20]], fresh, fresh[:1]])
+    new = VectorTable(tuple("abcdef"), rows)
+    grown = place(fitted, table, new, added=True)
+    where = dict(zip(grown.ids, grown.places.tolist(), strict=True))
+    assert where["a"] == where["row 0"] and where["b"] == where["row 20"] and where["f"] == where["c"]
+    shared = dict(zip(grown.ids, grown.shared.tolist(), strict=True))
+    assert shared["a"] == shared["row 0"] == shared["row 3"] and shared["b"] == shared["row 20"]
+    assert shared["c"] == shared["f"] and shared["d"] == shared["e"] == -1
+    assert len({shared[one] for one in "abc"}) == 3 and grown.notes == (
+        "10 identical vectors share 3 places.",
+    )
+    again = place(grown, table, VectorTable(("g",), fresh[:1] * 0 + table.vectors[20]))
+    assert again.shared[-1] == shared["b"]
+    heap = with_copies(unit_table(60), (3, 20))
+    near = VectorTable(("near",), heap.vectors[:1] + 0.001)
+    known = fit(heap, ["image"] * 80, UMAP_SMALL)
+    alone = place(known.take(known.ids[19:]), heap, near)
+    assert np.array_equal(place(known, heap, near).places[-1], alone.places[-1])
 
 
 def test_more_neighbours_than_items_are_cut():
@@ -295,8 +365,8 @@ def test_anchors_are_drawn_where_asking_all_of_them_takes_too_long(monkeypatch):
     fitted = fit(table.take(table.ids[:300]), ["image"] * 300, ProjectionSettings("pca"))
     rest = table.take(table.ids[300:])
     all_of_them = place(fitted, table, rest)
-    monkeypatch.setattr("engine.maps.projection._PLACE_PAIRS", 100 * 50)
-    monkeypatch.setattr("engine.maps.projection._LEAST_FITTED", 20)
+    monkeypatch.setattr("engine.maps.placing._PLACE_PAIRS", 100 * 50)
+    monkeypatch.setattr("engine.maps.placing._LEAST", 20)
     some = place(fitted, table, rest)
     assert (some.places != all_of_them.places).any()
     assert np.linalg.norm(some.places - all_of_them.places, axis=1).max() < 1.0
