@@ -380,7 +380,8 @@ class SearchTrace:
     `retrieval` the list merged in the order that `balance` names, which is raw where another could not be
     had (`notes` say why); `results` what is shown, reranked where that was asked for; `searched` how many
     items of each modality were searched; `crowding` is None where that was one modality, or nothing was
-    found; `timings_ms` the stages.
+    found; `timings_ms` the stages. `doubt` is the one of the notes that says why the answer may mean nothing,
+    or is empty.
     """
 
     collection: str
@@ -395,6 +396,7 @@ class SearchTrace:
     notes: tuple[str, ...] = ()
     balance: Balance = "raw"
     crowding: Crowding | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from engine.models.base import ModelChoice
 from engine.models.lender import Models
 from engine.search.rerank import opener, rerank
 from engine.search.search import Balancing, Query, Reranking, query_content, search
+from engine.search.unrelated import PATIENCE_SECONDS, UnrelatedScores
 from engine.settings import Settings
 from engine.storage.calibration import calibration, forget_calibration
 from engine.storage.chroma import Store
@@ -45,6 +46,7 @@ class Workspace:
         self.models = Models(folder.settings)
         self.evaluations = Evaluations(folder.settings.data_dir)
         self.maps = Maps(folder)
+        self.unrelated = UnrelatedScores(folder, self.models)
 
     @classmethod
     def open(cls, settings: Settings, on_stage: Callable[[str], None] = lambda stage: None) -> Workspace:
@@ -53,6 +55,7 @@ class Workspace:
 
     def close(self) -> None:
         """Unload the models and close the data folder, so that another process may open it."""
+        self.unrelated.close()
         self.models.close()
         self.folder.close()
 
@@ -124,11 +127,14 @@ class Workspace:
         reranker: ModelChoice | None = None,
         rerank_top: int = 50,
         balance: Balance | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> SearchTrace:
         """Search a collection with the model that made it, and rerank the head; see `search.search`.
 
         With `balance`, also where that is raw, the collection is calibrated, which the first question after
-        a write waits for; without, the order is raw.
+        a write waits for; without, the order is raw. For how unrelated questions score it waits for at most
+        `patience_seconds`, after `on_wait`.
         """
         reranking = None
         if reranker:
@@ -144,6 +150,7 @@ class Workspace:
             filters=filters,
             reranking=reranking,
             balancing=Balancing(balance, partial(calibration, self.folder, collection)) if balance else None,
+            unrelated=partial(self.unrelated.of, patience_seconds=patience_seconds, on_wait=on_wait),
         )
 
     def rerank(self, query: Query, hits: Sequence[Hit], choice: ModelChoice, *, top: int = 50) -> Reranked:
@@ -196,4 +203,5 @@ class Workspace:
         self.maps.forget(collection)
         features.forget(folder, collection)
         forget_calibration(folder, collection)
+        self.unrelated.forget(collection)
         delete_unused(media, folder.ledger, folder.library)

@@ -35,8 +35,7 @@ def show_orders(asked: Query, collection: str, filters: Filters) -> None:
             one = search.ask(workspace, asked, collection, COMPARED, filters, order)
             with column:
                 st.markdown(f"**{order}**")
-                for note in one.notes:
-                    st.caption(plain(note))
+                question.notes(one, said=trace.notes)
                 share = one.crowding.share if one.crowding else {}
                 st.caption(", ".join(f"{part * 100:.0f} % {plural(kind)}" for kind, part in share.items()))
                 cards.grid(workspace, collection, [(hit.item, hit) for hit in one.results], key=f"in_{order}")
@@ -76,8 +75,7 @@ with frame.errors():
         search.need_model(workspace, infos[collection])
     filters = Filters((modality,) if modality else (), tuple(labels))
     trace = search.ask(workspace, query, collection, k, filters, mode)
-    for note in trace.notes:
-        st.caption(plain(note))
+    question.notes(trace)
     searched = " and ".join(f"{n:,} {plural(m)}" for m, n in trace.searched.items()) or "nothing"
     times = trace.timings_ms
     st.caption(

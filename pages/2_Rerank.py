@@ -8,7 +8,7 @@ import streamlit as st
 
 from engine.evaluation.judgements import question_key
 from engine.types import Filters, Modality
-from pages.ui import frame, glossary, resources
+from pages.ui import frame, resources
 from pages.ui.ask import picture, question, search
 from pages.ui.rerank import models, summary, wording
 from pages.ui.wording import plural
@@ -49,8 +49,7 @@ with frame.errors():
     asked_key = question_key(query, st.query_params.get("picture"))
     filters = Filters((modality,) if modality else ())
     trace = models.traced(workspace, query, asked_key, infos[collection], k, filters, mode)
-    for note in (*trace.notes, *wording.warnings(trace, chosen, k)):
-        glossary.caption(note)
+    question.notes(trace, *wording.warnings(trace, chosen, k))
     question.crowding(trace)
     if not trace.retrieval:
         st.info(f"This collection has no {plural(modality) if modality else 'items'}. Choose another kind.")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from engine.workspace import Workspace
 
 _BALANCE = "How modalities are merged, and the crowding meter: raw, centred, standardised or interleaved."
+# A process that answers one question and ends is all the time there is to measure in.
+_PATIENCE_SECONDS = 60.0
 _STAGES = ("embed", "balance", "retrieve", "rerank", "total")
 
 
@@ -62,6 +64,8 @@ def search(
             reranker=reranker,
             rerank_top=rerank_top,
             balance=mode,
+            patience_seconds=_PATIENCE_SECONDS,
+            on_wait=lambda: note("Measuring how unrelated questions score here, once after each change …"),
         )
         rows = [_result(hit, workspace) for hit in trace.results]
     for one in trace.notes:

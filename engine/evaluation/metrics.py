@@ -3,8 +3,9 @@
 Ranks count from 1. Ties take the middle of the places they share, so that constant scores earn no
 credit: a fractional rank r counts as within k where r <= k, and is discounted by 1 / log2(r + 1). A
 relevant item that was never ranked has the rank infinity. Everywhere `ranks` are those of the r relevant
-documents of one question. One number per metric is the mean over questions. Sources: recall, success,
-MRR and nDCG as in TREC (Voorhees and Harman 2005), nDCG with the grade as gain and the ideal over ALL
+documents of one question. A document counts as relevant from any grade above 0 on; nDCG alone looks at how
+high the grade is. One number per metric is the mean over questions. Sources: recall, precision, success,
+MRR, MAP and nDCG as in TREC (Voorhees and Harman 2005), nDCG with the grade as gain and the ideal over ALL
 relevant items (Järvelin and Kekäläinen 2002); the percentile bootstrap over questions (Efron and
 Tibshirani 1993; Sakai 2006 for information retrieval).
 """
@@ -68,6 +69,26 @@ def recall_at(ranks: np.ndarray, k: int) -> float:
     return len(_within(ranks, k, np.ones(len(ranks)))) / len(ranks) if len(ranks) else 0.0
 
 
+def precision_at(ranks: np.ndarray, k: int) -> float:
+    """Return the share of the first k places that relevant documents have, in [0, 1].
+
+    A list that is shorter than k counts as if others followed. Of many that tie no more count than there are
+    places within k. ranks: (r,) float64.
+    """
+    return len(_within(ranks, k, np.ones(len(ranks)))) / k
+
+
+def average_precision_at(ranks: np.ndarray, k: int) -> float:
+    """Return the mean over ALL relevant documents of the precision at their ranks, 0 beyond k, in [0, 1].
+
+    That is trec_eval's map_cut: the divisor is r, also where more are relevant than k can hold. ranks: (r,)
+    float64. Of t that tie at the mid-rank m below j others, the i-th counts (j + i) / m: where nothing else
+    ties with them that sums to t, which is what they gain in any order.
+    """
+    found = np.sort(ranks[_within(ranks, k, np.ones(len(ranks)))])
+    return float((np.arange(1, len(found) + 1) / found).sum() / len(ranks)) if len(ranks) else 0.0
+
+
 def reciprocal_rank(ranks: np.ndarray) -> float:
     """Return 1 / rank of the first relevant document, in [0, 1]; 0 where none was ranked.
 
@@ -107,13 +128,15 @@ def _within(ranks: np.ndarray, k: int, gains: np.ndarray) -> np.ndarray:
 
 
 def measures(ranks: np.ndarray, ks: Sequence[int], gains: np.ndarray | None = None) -> dict[str, float]:
-    """Return one question's hit@k and recall@k for every k, mrr and ndcg@10, all in [0, 1].
+    """Return one question's hit, recall, precision and map @k for every k, mrr and ndcg@10, all in [0, 1].
 
     ranks: (r,) float64; gains: (r,) the grades of the same documents, any numeric dtype, None for 1 each.
     """
     return {
         **{f"hit@{k}": hit_at(ranks, k) for k in ks},
         **{f"recall@{k}": recall_at(ranks, k) for k in ks},
+        **{f"precision@{k}": precision_at(ranks, k) for k in ks},
+        **{f"map@{k}": average_precision_at(ranks, k) for k in ks},
         "mrr": reciprocal_rank(ranks),
         f"ndcg@{NDCG_K}": ndcg_at(ranks, NDCG_K, gains),
     }

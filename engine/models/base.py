@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,7 +27,8 @@ class ModelSpec:
     vectors and `dims` the narrower Matryoshka widths it was trained for; `parameters` a count;
     `memory_gb` what it needs resident at `gpu_dtype` (10^9 bytes, from its card or its parameters);
     `min_pixels` and `max_pixels` bound width times height of a picture before it is cut into patches.
-    `images_by` names the model that embeds the pictures of a text-only member of its space.
+    `images_by` names the model that embeds the pictures of a text-only member of its space. `languages` are
+    all that it reads, by their codes of two letters; empty where they are many, or not known.
     """
 
     id: str
@@ -51,6 +52,7 @@ class ModelSpec:
     remote_code: bool = False
     packages: tuple[str, ...] = ()
     images_by: str | None = None
+    languages: tuple[str, ...] = ()
 
     @property
     def from_hub(self) -> bool:
@@ -181,6 +183,15 @@ class Embedder(DocumentEmbedder, Protocol):
 
         Raises ModalityError where the model takes no such mixture.
         """
+        ...
+
+
+@runtime_checkable
+class ReadsWords(Protocol):
+    """An embedder that can tell how it reads words; of others it is not known."""
+
+    def pieces(self, words: Sequence[str]) -> list[int | None]:
+        """Return into how many pieces each word falls; None for one that it has no pieces for."""
         ...
 
 

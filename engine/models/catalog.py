@@ -34,6 +34,7 @@ POCKET = ModelSpec(
     memory_gb=0.4,
     gpu_dtype="float32",
     licence="Apache-2.0",
+    languages=("en",),
     note="Offline on a CPU. Knows a thousand kinds of things; not colours, counts or relations.",
 )
 
@@ -53,7 +54,7 @@ _FILE = Path(__file__).with_name("catalog.toml")
 _FIELDS = {one.name: one for one in fields(ModelSpec)}
 _TYPES = get_type_hints(ModelSpec)
 _WORDS = {"kind": get_args(Kind), "runner": get_args(Runner)}  # fields that are one word out of a few
-_LISTS = ("modalities", "dims", "packages")
+_LISTS = ("modalities", "dims", "packages", "languages")
 
 
 def read_catalog(text: str) -> tuple[ModelSpec, ...]:

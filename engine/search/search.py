@@ -13,9 +13,11 @@ import numpy as np
 
 from engine.analysis.crowding import Calibration, centre
 from engine.errors import CollectionError, QueryError
-from engine.models.base import Embedder, Reranker
+from engine.models.base import Embedder, ReadsWords, Reranker
 from engine.search.balance import balance, basis, centred_scores, crowding, lacks, towards
+from engine.search.notes import WORD, doubt
 from engine.search.rerank import Opened, RerankInput, rerank
+from engine.search.unrelated import Unrelated
 from engine.storage.chroma import CollectionInfo, Store, model_error
 from engine.text import MAX_QUERY_CHARS, clean_text
 from engine.types import MODALITIES, Balance, Filters, Hit, Item, Modality, Reranked, SearchTrace, VectorTable
@@ -65,6 +67,8 @@ class _EmbeddedQuery:
     vector: np.ndarray
     exclude: str | None = None
     notes: tuple[str, ...] = ()
+    words: str = ""
+    pieces: tuple[int | None, ...] | None = None
 
 
 def search(
@@ -77,13 +81,15 @@ def search(
     filters: Filters | None = None,
     reranking: Reranking | None = None,
     balancing: Balancing | None = None,
+    unrelated: Callable[[CollectionInfo], Unrelated] = lambda info: Unrelated(),
 ) -> SearchTrace:
     """Return the k items nearest to the question, per modality and merged: by score, or as `balancing` says.
 
     With `reranking`, its first `top` are retrieved whatever k is, reordered, and then cut to k. Where the
     treatment cannot be had the order is raw, and the trace's notes say why.
 
-    embedder lends the model, and is called only where something must be embedded. Text is always
+    `unrelated` gives the scores that an answer must stand out from, or the trace's doubt says that it does
+    not. embedder lends the model, and is called only where something must be embedded. Text is always
     searched as words: a query that looks like a path or an address is never opened. Raises
     QueryError, CollectionNotFoundError, CollectionModelError, ModelError or StoreError.
     """
@@ -107,6 +113,8 @@ def search(
         retrieval = balance(retrieved, plan.mode, asks=asks, k=depth, calibration=known)
         with _timed(timings, "rerank"):
             reordered = _reranked(query, retrieval, reranking) if reranking else None
+        models = (info.made_by.model, *([reordered.model] if reordered else []))
+        said = doubt(question.words, models, question.pieces, retrieved, lambda: unrelated(info))
     return SearchTrace(
         collection=collection,
         model=info.made_by.model,
@@ -117,7 +125,13 @@ def search(
         results=(reordered.hits if reordered else retrieval)[:k],
         searched=searched,
         timings_ms=timings if reranking else {**timings, "rerank": 0.0},
-        notes=(*question.notes, *plan.notes, *(reordered.notes if reordered else ())),
+        doubt=said,
+        notes=(
+            *([said] if said else []),
+            *question.notes,
+            *plan.notes,
+            *(reordered.notes if reordered else ()),
+        ),
         balance=plan.mode,
         crowding=crowding(retrieval[:k], searched, plan.mode, asks=asks, calibration=known),
     )
@@ -191,7 +205,14 @@ def _embedded(query: Query, model: Embedder) -> _EmbeddedQuery:
         return _EmbeddedQuery(query.name or "a picture", modality, vector)
     length = len(clean_text(query.text or ""))
     cut = f"Only the first {MAX_QUERY_CHARS:,} of {length:,} characters were read."
-    return _EmbeddedQuery(content, modality, vector, notes=(cut,) if length > MAX_QUERY_CHARS else ())
+    return _EmbeddedQuery(
+        content,
+        modality,
+        vector,
+        notes=(cut,) if length > MAX_QUERY_CHARS else (),
+        words=content,
+        pieces=tuple(model.pieces(WORD.findall(content))) if isinstance(model, ReadsWords) else None,
+    )
 
 
 def _like(id_: str, collection: str, store: Store) -> _EmbeddedQuery:

@@ -294,6 +294,18 @@ class Store:
                 lost += [id_ for id_, far in zip(ids, nearest, strict=True) if similarity(far) < _SAME]
         return list(dict.fromkeys(lost))
 
+    def best_scores(self, name: str, modality: Modality, vectors: np.ndarray) -> np.ndarray:
+        """Return the cosine of each unit vector (n, dim) float32 with the item nearest to it.
+
+        (n,) float32, or none at all where the collection has no item of this modality.
+        """
+        with self._errors():
+            collection = self._part(name, modality)
+            if collection is None:
+                return np.zeros(0, np.float32)
+            found = collection.query(query_embeddings=vectors, n_results=1, include=["distances"])
+        return np.array([similarity(row[0]) for row in found["distances"] if row], np.float32)
+
     def items(
         self, name: str, modality: Modality, filters: Filters, *, limit: int, offset: int = 0
     ) -> list[Item]:

@@ -13,7 +13,6 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from engine.types import Reranked
-from pages.ui.rerank import wording
 from tests.helpers.data import generated_photos, real_photos
 from tests.helpers.pages import marks, page, until_loaded, words, workspace
 from tests.helpers.workspaces import fill
@@ -302,23 +301,8 @@ def test_a_caption_is_no_markup(app_folder, monkeypatch):
 
 
 def test_another_language_is_warned_of(photos):
-    assert "the order is arbitrary" in words(ask("一只蜜蜂在花上"))
+    assert words(ask("一只蜜蜂在花上")).count("the order is arbitrary") == 1
     assert "arbitrary" not in words(ask("a bee on a flower"))
-
-
-@pytest.mark.parametrize(
-    "asked", ["eine Biene auf einer Blume", "un perro en el agua", "пчела на цветке", "花"]
-)
-def test_other_languages_are_guessed(asked):
-    assert not wording.in_english(asked)
-
-
-@pytest.mark.parametrize(
-    "asked",
-    ["two men die in the desert", "un bateau", "a café in paris", "123", "", "dog", "a bee on a flower"],
-)
-def test_english_and_what_may_be_is_not_warned_of(asked):
-    assert wording.in_english(asked)
 
 
 def test_a_second_reranker_gets_a_column_and_their_agreement(photos, tiny, app_folder, monkeypatch):

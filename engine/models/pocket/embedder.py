@@ -56,6 +56,10 @@ class Pocket:
         """
         return self.encode_document(modality, [self.prepare(modality, one) for one in contents])
 
+    def pieces(self, words: Sequence[str]) -> list[int | None]:
+        """Return into how many word pieces each word falls; None for one that it has no pieces for."""
+        return self._text.pieces(words)
+
     def encode_mixed(
         self, task: EncodingTask, contents: Sequence[Sequence[tuple[Modality, Any]]]
     ) -> NoReturn:

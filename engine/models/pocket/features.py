@@ -43,6 +43,10 @@ class PocketFeatures:
             raise ModalityError("Pocket", modality, MODALITIES)
         return content if modality == "text" else image.prepare(content)
 
+    def pieces(self, words: Sequence[str]) -> list[int | None]:
+        """Return into how many word pieces each word falls; None for one that it has no pieces for."""
+        return self._text.pieces(words)
+
     def encode(self, modality: Modality, prepared: Sequence[Any]) -> np.ndarray:
         """Return the features of n >= 1 prepared inputs, order kept: (n, 384) or (n, 1280) float32.
 

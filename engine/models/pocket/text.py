@@ -14,6 +14,7 @@ from engine.models.pocket.runtime import Runner
 _CHUNK = 8
 # 256 word pieces are rarely more than 1,500 characters: longer text only costs tokenising time.
 _MAX_CHARS = 4_096
+_UNKNOWN = "[UNK]"
 
 
 class TextTower:
@@ -36,6 +37,12 @@ class TextTower:
         vectors = np.empty((len(texts), rows[0].shape[1]), np.float32)
         vectors[order] = np.concatenate(rows)
         return vectors
+
+    def pieces(self, words: Sequence[str]) -> list[int | None]:
+        """Return into how many word pieces each word falls; None for one with characters it does not know."""
+        given = [word[:_MAX_CHARS].encode("utf-8", "replace").decode("utf-8") for word in words]
+        found = self._tokenizer.encode_batch(given, add_special_tokens=False)
+        return [None if _UNKNOWN in one.tokens else sum(one.attention_mask) for one in found]
 
     def _feeds(self, texts: list[str]) -> dict[str, np.ndarray]:
         """Return the word pieces of b texts and which of them are no padding: (b, longest) int64 each."""

@@ -63,6 +63,10 @@ class TowersEmbedder:
         """Embed n questions: (n, dim) float32, rows of unit length. Raises ModalityError."""
         return self.encode_document(modality, [self.prepare(modality, one) for one in contents])
 
+    def pieces(self, words: Sequence[str]) -> list[int | None]:
+        """Return into how many word pieces each word falls; None for one that it has no pieces for."""
+        return self._features.pieces(words)
+
     def encode_mixed(
         self, task: EncodingTask, contents: Sequence[Sequence[tuple[Modality, Any]]]
     ) -> NoReturn:

@@ -14,6 +14,8 @@ from pages.ui.jobs import show_jobs
 from pages.ui.wording import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.jobs.queue import Jobs
     from engine.storage.chroma import CollectionInfo
     from engine.types import Balance, SearchTrace
@@ -95,6 +97,15 @@ def balance_box(*, mixed: bool) -> Balance | None:
         "interleaved deals the kinds in turn. Stored vectors stay as they are.",
     )
     return chosen if mixed else None
+
+
+def notes(trace: SearchTrace, *more: str, said: Sequence[str] = ()) -> None:
+    """Draw what is to be known of an answer, the doubt whether it means anything first; not what was said."""
+    if trace.doubt and trace.doubt not in said:
+        st.info(plain(trace.doubt), icon=":material/help:")
+    for note in (*trace.notes, *more):
+        if note != trace.doubt and note not in said:
+            glossary.caption(note)
 
 
 def crowding(trace: SearchTrace) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -61,9 +60,9 @@ def ask(
     balance: Balance | None,
 ) -> SearchTrace:
     """Search, or stop the page with what is wrong with the model and the ways out."""
-    wait = st.spinner("Measuring how the kinds crowd each other, once after each change …")
+    measured = "how the kinds crowd each other" if balance else "how unrelated questions score here"
     try:
-        with wait if balance else nullcontext():
+        with st.spinner(f"Asking; the first question after a change also measures {measured} …"):
             return workspace.search(query, collection=collection, k=k, filters=filters, balance=balance)
     except (ModelError, CollectionModelError) as error:
         say_error(str(error))

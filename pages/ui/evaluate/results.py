@@ -42,8 +42,14 @@ _NAMES = {"mrr": "MRR", "ndcg@10": "nDCG@10"}
 _SHOW = {"image": "Pictures", "text": "Texts"}
 _HELP = (
     "hit@k: a right answer is among the first k. recall@k: the share of all right answers that are. "
+    "precision@k: the share of the first k places that right answers have. MAP@k: the mean over all right "
+    "answers of the precision at their places, 0 beyond k. An answer is right from any grade above 0 on. "
     "nDCG@10 is relative to the best order of all right answers in the collection. Ties take the middle rank."
 )
+
+
+def _named(metric: str) -> str:
+    return _NAMES.get(metric, metric.replace("map@", "MAP@"))
 
 
 def choose(jobs: Jobs, kept: Sequence[KeptEvaluation]) -> KeptEvaluation:
@@ -182,7 +188,7 @@ def _metrics(evaluation: Evaluation) -> None:
     summary = evaluation.summary
     rows = []
     for name, before in summary.before.items():
-        row = {"metric": _NAMES.get(name, name), "retrieved": _with_interval(before)}
+        row = {"metric": _named(name), "retrieved": _with_interval(before)}
         if summary.after:
             row["reranked"] = _with_interval(summary.after[name])
             row["change"] = _signed(summary.delta[name])
@@ -203,7 +209,7 @@ def _others(workspace: Workspace, chosen: KeptEvaluation, kept: Sequence[KeptEva
         "Compare by",
         metrics,
         index=metrics.index("ndcg@10"),
-        format_func=lambda name: _NAMES.get(name, name),
+        format_func=_named,
         key="evaluation_metric",
         width=160,
     )
@@ -211,7 +217,7 @@ def _others(workspace: Workspace, chosen: KeptEvaluation, kept: Sequence[KeptEva
     for one in same:
         for row in _orders(one.evaluation, metric):
             rows.setdefault(row[0], row)
-    chart = interval_chart(list(rows.values()), metric=_NAMES.get(metric, metric))
+    chart = interval_chart(list(rows.values()), metric=_named(metric))
     figure.show(chart, key="evaluation_chart", name=f"evaluations by {metric}")
     if len(same) > 1:
         _differences(workspace, chosen, same, metric)

@@ -71,6 +71,8 @@ def ask(workspace: Workspace, info: CollectionInfo, text: str) -> Landed | None:
 def say(landed: Landed, drawn: DrawnMap) -> None:
     """Say what is marked, and of which modalities the hits are."""
     trace, modality = landed.trace, drawn.map.modality
+    if trace.doubt:
+        st.info(plain(trace.doubt), icon=":material/help:")
     on_map = [hit for hit in trace.results if hit.item.id in drawn.row]
     if not on_map:
         st.caption("None of the nearest items is on this map.")

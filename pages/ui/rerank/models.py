@@ -8,6 +8,7 @@ import streamlit as st
 
 from engine.errors import GapscopeError, ModelError, NotDownloadedError
 from engine.models.catalog import CATALOG, DEFAULT_RERANKER
+from engine.search.unrelated import MEASURING
 from pages.ui import frame, resources
 from pages.ui.ask import search
 from pages.ui.models import picker, wording
@@ -104,7 +105,8 @@ def traced(
     if kept and kept[0] == key:
         return kept[1]
     trace = search.ask(workspace, query, info.name, k, filters, balance)
-    st.session_state[_TRACE] = key, trace
+    if MEASURING not in trace.notes:  # the next time it is known
+        st.session_state[_TRACE] = key, trace
     st.session_state[_RANKED] = {}
     return trace
 

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from engine.models.catalog import DEFAULT_MODEL, DEFAULT_RERANKER
+from engine.search.notes import english_only, language
 from pages.ui.wording import plain, plural
 
 if TYPE_CHECKING:
     from engine.evaluation.rank_changes import Comparison, Worth
     from engine.types import SearchTrace
-
-# The small words of other languages in Latin letters, without those that English has too; and English ones.
-_FOREIGN = re.compile(
-    r"\b(der|die|das|und|ein|eine[mnr]?|mit|auf|im|ist|von|le|la|les|une?|des|du|et|dans|sur|avec|el|los|las|una"
-    r"|con|en|del|il|lo|gli|di|het|een|van|op|uma?|com|na)\b"
-)
-_ENGLISH = re.compile(r"\b(the|of|at|with|and|is|by|from|to|for|near|two)\b")
 
 
 def verdict(result: Worth, noun: str, *, retrieved: int, reranked: int) -> str:
@@ -129,20 +121,8 @@ def warnings(trace: SearchTrace, rerankers: Sequence[str], k: int) -> Iterator[s
             "Cosine similarities of two modalities are not on one scale: one kind can crowd out the other in "
             "the retrieved order. That is the modality gap."
         )
-    ours = {DEFAULT_MODEL: "Pocket", DEFAULT_RERANKER: DEFAULT_RERANKER}
-    names = [ours[one] for one in (trace.model, *rerankers) if one in ours]
-    if names and trace.query_modality == "text" and not in_english(trace.query):
-        readers = " and ".join(names)
-        yield f"This does not look like English, and {readers} can read nothing else: the order is arbitrary."
-
-
-def in_english(words: str) -> bool:
-    """Guess whether a question is English: by its letters, and by its small words."""
-    letters = [char for char in words if char.isalpha()]
-    if letters and sum(char.isascii() for char in letters) * 2 < len(letters):
-        return False
-    small = words.lower()
-    return len(_FOREIGN.findall(small)) < 2 or bool(_ENGLISH.search(small))
+    if trace.query_modality == "text" and not english_only([trace.model]):  # else the trace has said it
+        yield from filter(None, [language(trace.query, english_only(rerankers))])
 
 
 def _ms(milliseconds: float) -> str:

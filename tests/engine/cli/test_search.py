@@ -36,7 +36,10 @@ RESULT = {
 
 
 def test_search_by_text(data_dir):
-    found = document(run_apart(data_dir, "search", "an animal", "--collection", "photos", "-k", 4, "--json"))
+    done = run_apart(data_dir, "search", "an animal", "--collection", "photos", "-k", 4, "--json")
+    found = json.loads(done.stdout)
+    # The first question after a write measures, and says so where that takes a while.
+    assert done.returncode == 0 and all("Measuring how" in line for line in done.stderr.splitlines())
     assert set(found) == SEARCH and set(found["timings_ms"]) == STAGES
     assert (found["collection"], found["model"], found["query"]) == ("photos", "pocket", "an animal")
     assert [row["rank"] for row in found["results"]] == [1, 2, 3, 4]
@@ -44,6 +47,19 @@ def test_search_by_text(data_dir):
         assert set(row) == RESULT
         assert (row["path"] is None) == (row["modality"] == "text")
     assert all(Path(row["path"]).is_file() for row in found["results"] if row["path"])
+
+
+def test_an_answer_that_may_mean_nothing_says_so_in_one_note(data_dir, cli):
+    def notes(question: str) -> list[str]:
+        done = cli(data_dir, "search", question, "--collection", "photos", "--modality", "image", "--json")
+        return json.loads(done.stdout)["notes"]
+
+    [language], [negation], [unrelated] = map(
+        notes, ("ein roter Hund auf der Wiese", "beach -people", "quarterly tax return")
+    )
+    assert "does not look like English" in language and "do not follow a minus" in negation
+    assert "nothing to do with this question" in unrelated and "Ask in other words" in unrelated
+    assert notes("a bee on a purple and yellow flower") == []
 
 
 @pytest.fixture

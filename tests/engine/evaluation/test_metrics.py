@@ -8,15 +8,17 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-from ir_measures import RR, R, Success, nDCG
+from ir_measures import AP, RR, P, R, Success, nDCG
 
 from engine.evaluation.metrics import (
+    average_precision_at,
     bootstrap,
     deltas,
     hit_at,
     means,
     measures,
     ndcg_at,
+    precision_at,
     ranks_by_order,
     ranks_by_score,
     recall_at,
@@ -28,6 +30,8 @@ KS = (1, 3, 5, 10)
 THEIRS = {
     **{f"hit@{k}": Success @ k for k in KS},
     **{f"recall@{k}": R @ k for k in KS},
+    **{f"precision@{k}": P @ k for k in KS},
+    **{f"map@{k}": AP @ k for k in KS},
     "mrr": RR,
     "ndcg@10": nDCG @ 10,
 }
@@ -35,7 +39,7 @@ THEIRS = {
 
 @st.composite
 def runs(draw: st.DrawFn) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:
-    """Draw runs with ties and missing items, and grades 0 to 3 with at least one right answer each."""
+    """Draw runs with ties and missing items, and grades 0 to 10 with at least one right answer each."""
     documents = draw(st.integers(1, 30))
     names = [f"d{number}" for number in range(documents)]
     run, truth = {}, {}
@@ -43,9 +47,9 @@ def runs(draw: st.DrawFn) -> tuple[dict[str, dict[str, float]], dict[str, dict[s
         ranked = draw(st.lists(st.sampled_from(names), unique=True, max_size=documents))
         # Few levels, so that many scores tie; documents that are not listed were never found.
         run[f"q{question}"] = {name: draw(st.integers(-3, 3)) / 2 for name in ranked}
-        grades = draw(st.dictionaries(st.sampled_from(names), st.integers(0, 3), min_size=1))
+        grades = draw(st.dictionaries(st.sampled_from(names), st.integers(0, 10), min_size=1))
         right = draw(st.sampled_from(names))
-        truth[f"q{question}"] = {**grades, right: draw(st.integers(1, 3))}
+        truth[f"q{question}"] = {**grades, right: draw(st.integers(1, 10))}
     return run, truth
 
 
@@ -111,6 +115,9 @@ def test_hand_computed_metrics():
     gained, ideal = 1 / np.log2(3) + 1 / np.log2(6), 1 + 1 / np.log2(3) + 1 / 2
     assert ndcg_at(ranks, 10) == pytest.approx(gained / ideal)
     assert ndcg_at(np.array([1.0, 9, 9, 9, 9]), 5) == pytest.approx(0.3392, abs=1e-4)
+    assert (precision_at(ranks, 5), precision_at(ranks, 1)) == (2 / 5, 0)
+    assert average_precision_at(ranks, 5) == pytest.approx((1 / 2 + 2 / 5) / 3)
+    assert average_precision_at(ranks, 20) == pytest.approx((1 / 2 + 2 / 5 + 3 / 20) / 3)
     graded = ndcg_at(np.array([2.0, 1.0]), 10, np.array([3, 1]))
     assert graded == pytest.approx((3 / np.log2(3) + 1) / (3 + 1 / np.log2(3)))
 
@@ -128,6 +135,7 @@ def test_a_right_answer_that_was_never_ranked_costs_and_does_not_crash():
 def test_right_answers_that_all_tie_earn_no_more_than_their_places(many, k):
     ranks = ranks_by_score(np.zeros(many, np.float32), range(many))
     assert ndcg_at(ranks, k) <= 1 and recall_at(ranks, k) <= k / many
+    assert precision_at(ranks, k) <= 1 and average_precision_at(ranks, k) <= k / many
     best = ranks_by_order(list(range(many)), range(many))
     assert ndcg_at(ranks, k) <= ndcg_at(best, k) == 1 and recall_at(best, k) == k / many
 
@@ -143,6 +151,16 @@ def test_a_tie_at_its_middle_rank_never_gains_more_than_its_places_do(data: st.D
     assert mid <= ndcg_at(ranks_by_order(best, rows.tolist()), k, gains[rows]) + 1e-12 <= 1 + 1e-9
 
 
+@given(st.integers(0, 4), st.integers(1, 6))
+def test_right_answers_that_tie_with_nothing_else_gain_what_they_do_in_any_order(above, tied):
+    scores = np.array([*range(10, 10 + above), *[1] * tied, 0, 0], np.float64)
+    rows = list(range(above + tied))
+    ranks = ranks_by_score(scores, rows)
+    assert (
+        average_precision_at(ranks, len(scores)) == pytest.approx(1) and precision_at(ranks, len(rows)) == 1
+    )
+
+
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=30), st.data())
 def test_properties_of_the_metrics(scores: list[int], data: st.DataObject):
     """P15 and P16 of the gap science: monotone in k, complete at N, blind to monotone score maps."""
@@ -154,6 +172,9 @@ def test_properties_of_the_metrics(scores: list[int], data: st.DataObject):
     assert recalls == sorted(recalls) and recalls[-1] == 1
     assert recall_at(ranks, 1) <= hit_at(ranks, 1) <= reciprocal_rank(ranks) <= 1
     assert 0 <= ndcg_at(ranks, 10) <= 1 + 1e-12
+    for k in KS:
+        assert 0 <= precision_at(ranks, k) <= 1
+        assert 0 <= average_precision_at(ranks, k) <= recall_at(ranks, k) + 1e-12
     if len(relevant) == 1:
         assert all(
             recall_at(ranks, 1) <= ndcg_at(ranks, k) + 1e-12 and ndcg_at(ranks, k) <= recall_at(ranks, k)
