@@ -134,7 +134,7 @@ class Workspace:
 
         With `balance`, also where that is raw, the collection is calibrated, which the first question after
         a write waits for; without, the order is raw. For how unrelated questions score it waits for at most
-        `patience_seconds`, after `on_wait`.
+        `patience_seconds`, and calls `on_wait` where that takes a while.
         """
         reranking = None
         if reranker:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from engine.workspace import Workspace
 
 _KS = (1, 5, 10)
+_QRELS = "Import judgements: TREC qrels, a zip exported here, or BEIR's folder, zip or .tsv."
+_TOPICS = "The questions of those ids: id, a tab, words; or BEIR's queries.jsonl."
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class RunMeasured:
 def judgements(
     collection: CollectionOption,
     export: Annotated[Path | None, typer.Option(help="Write qrels.txt and topics.tsv into this zip.")] = None,
-    qrels: Annotated[Path | None, typer.Option(help="Import judgements: TREC qrels or such a zip.")] = None,
-    topics: Annotated[Path | None, typer.Option(help="The questions of those ids: id, a tab, words.")] = None,
+    qrels: Annotated[Path | None, typer.Option(help=_QRELS)] = None,
+    topics: Annotated[Path | None, typer.Option(help=_TOPICS)] = None,
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Skip lines with ids not known here.")
     ] = False,
@@ -72,7 +74,7 @@ def judgements(
         say(line)
 
 
-def measure_run(ranked: dict[str, list[str]], marks: dict[str, dict[str, int]]) -> RunMeasured:
+def measure_run(ranked: dict[str, list[str]], marks: dict[str, dict[str, float]]) -> RunMeasured:
     """Measure ranked item ids by question against relevances by question and item (at least one)."""
     rows = [_metrics(ranked.get(question, []), grades) for question, grades in marks.items()]
     return RunMeasured(
@@ -83,7 +85,7 @@ def measure_run(ranked: dict[str, list[str]], marks: dict[str, dict[str, int]]) 
     )
 
 
-def _metrics(ids: list[str], marks: dict[str, int]) -> dict[str, float]:
+def _metrics(ids: list[str], marks: dict[str, float]) -> dict[str, float]:
     """Return one question's numbers, as trec_eval has them; what is not judged counts as wrong."""
     right = {id_: grade for id_, grade in marks.items() if grade > 0}
     return measures(ranks_by_order(ids, right), _KS, np.array(list(right.values())))
@@ -94,9 +96,10 @@ def _take(
 ) -> dict[str, Any]:
     from engine.evaluation.judgements import Judgements
 
+    qrels, topics = _in_folder(qrels, topics)
     with _opened(qrels, topics) as (lines, questions):
         done = Judgements(workspace.ledger).take(collection, lines, questions, skip_unknown=skip)
-    return asdict(done)
+    return {**asdict(done), "file": done.file or str(qrels)}
 
 
 def _measured(workspace: Workspace, collection: str, run: Path, topics: Path | None) -> RunMeasured:
@@ -104,7 +107,7 @@ def _measured(workspace: Workspace, collection: str, run: Path, topics: Path | N
     from engine.evaluation.trec import parse_run
 
     known = Judgements(workspace.ledger)
-    marks: dict[str, dict[str, int]] = {}
+    marks: dict[str, dict[str, float]] = {}
     for one in known.of(collection):
         marks.setdefault(one.question, {})[one.item] = one.relevance
     if not marks:
@@ -148,6 +151,19 @@ def _opened(path: Path, topics: Path | None) -> Iterator[tuple[IO[bytes], IO[byt
         yield files.enter_context(_open(path)), files.enter_context(_open(topics)) if topics else None
 
 
+def _in_folder(qrels: Path, topics: Path | None) -> tuple[Path, Path | None]:
+    """Return the judgements and questions of a BEIR folder, or the files as given. Raises TrecError."""
+    if not qrels.is_dir():
+        return qrels, topics
+    from engine.evaluation.judgement_files import judged_files
+
+    there = [*qrels.glob("*"), *qrels.glob("qrels/*")]
+    found = judged_files(path.relative_to(qrels).as_posix() for path in there)
+    if found is None:
+        raise TrecError(f"The folder {qrels} has no folder qrels with .tsv files, as BEIR has them.")
+    return qrels / found[0], topics or (qrels / found[1] if found[1] else None)
+
+
 def _open(path: Path) -> IO[bytes]:
     try:
         return path.open("rb")
@@ -159,7 +175,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     """Yield the result in words."""
     if imported := document["imported"]:
         left_out = imported["left_out"]
-        yield f"{imported['stored']:,} judgements of {imported['questions']:,} questions imported"
+        stored, questions, file = (imported[name] for name in ("stored", "questions", "file"))
+        yield f"{stored:,} judgements of {questions:,} questions imported from {file}"
         for fault in imported["faults"]:
             yield f"  line {fault['line']:,} left out: {fault['reason']}"
         if left_out > len(imported["faults"]):

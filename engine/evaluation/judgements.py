@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import lzma
 import re
-import struct
 import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import IO, Literal, TypeGuard, cast
+from typing import Literal
 
 from engine.errors import JudgementError, QueryError, TrecError
+from engine.evaluation.judgement_files import QRELS_FILE, TOPICS_FILE, Lines, unpacked
 from engine.evaluation.trec import (
     MAX_GRADE,
     Fault,
@@ -38,17 +35,9 @@ from engine.storage.ledger import Ledger
 from engine.storage.marks import Marks
 from engine.text import question_words
 
-Lines = Iterable[bytes | str] | IO[bytes]
 Asked = Literal["text", "image", "like"]
-QRELS_FILE, TOPICS_FILE = "qrels.txt", "topics.tsv"
 _KEY = re.compile(r"(image|item):([0-9a-f]{64})")
 _BEFORE_1980 = (1980, 1, 1, 0, 0, 0)  # the same marks make the same bytes, whenever they are exported
-MAX_MEMBER_BYTES = 200_000_000
-_BROKEN_ZIP = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError),
-    *(OSError, ValueError),  # a damaged bzip2 member, a name that is no UTF-8
-)
-_ENCRYPTED = 1  # a bit of a zip member's flags
 
 
 @dataclass(frozen=True)
@@ -56,12 +45,12 @@ class Judgement:
     """What somebody says of one item for one question.
 
     `question` is the words, "image:<sha256>" for a picture kept in the data folder's `questions`, or
-    "item:<id>" for "more like this"; `relevance` is 0 (wrong), 1 (right), or a TREC grade up to 3.
+    "item:<id>" for "more like this"; `relevance` is 0 (wrong), 1 (right), or a grade up to 10, decimals too.
     """
 
     question: str
     item: str
-    relevance: int
+    relevance: float
 
 
 @dataclass(frozen=True)
@@ -72,6 +61,7 @@ class Imported:
     questions: int
     left_out: int
     faults: tuple[Fault, ...]  # the first few of those left out
+    file: str = ""  # which one of a zip was read
 
 
 @dataclass(frozen=True)
@@ -146,28 +136,28 @@ class Judgements:
         """Return the marks of a collection, by question and item. Raises FolderError."""
         return [Judgement(*mark) for mark in self._marks.of(collection)]
 
-    def for_question(self, collection: str, question: str) -> dict[str, int]:
+    def for_question(self, collection: str, question: str) -> dict[str, float]:
         """Return the relevance of every item judged for a question. Raises FolderError."""
         return self._marks.for_question(collection, question)
 
-    def grade(self, collection: str, question: str, item: str) -> int | None:
+    def grade(self, collection: str, question: str, item: str) -> float | None:
         """Return the relevance of one item for a question, or None where it is not judged."""
         return self._marks.relevance(collection, question, item)
 
-    def mark(self, collection: str, question: str, item: str, relevance: int | None) -> None:
+    def mark(self, collection: str, question: str, item: str, relevance: float | None) -> None:
         """Say how right an item is for a question; None takes the mark back.
 
         Raises JudgementError where the collection does not hold the item, the question is empty or the
-        relevance is none of 0 to 3, and FolderError.
+        relevance is not from 0 to 10, and FolderError.
         """
         if relevance is None:
             self._marks.drop(collection, question, item)
             return
         if not question or question != question_words(question):
             raise JudgementError(f"{shown(question)} is not a question: take it from `question_key`.")
-        if relevance not in range(MAX_GRADE + 1):
+        if not 0 <= relevance <= MAX_GRADE:
             raise JudgementError(f"A mark is 0 (wrong) to {MAX_GRADE}, not {relevance!r}.")
-        if not self._marks.put(collection, [(question, item, int(relevance))]):
+        if not self._marks.put(collection, [(question, item, relevance)]):
             raise JudgementError(
                 f"The collection {collection!r} holds no item {shown(item)} in this data folder, so it "
                 f"cannot be marked. It may have been deleted meanwhile: search again."
@@ -189,14 +179,14 @@ class Judgements:
     def take(
         self, collection: str, qrels: Lines, topics: Lines | None = None, *, skip_unknown: bool = False
     ) -> Imported:
-        """Store the judgements of a qrels file, or of a zip as `export` makes it; all or nothing.
+        """Store the judgements of a qrels file, of a zip as `export` makes it, or of BEIR's; all or nothing.
 
         A mark that is there already is replaced. Ids that are not known here are refused, or left out
         and listed with skip_unknown. Questions are known from `topics`, from marks, and from the
-        collection's captions (by `qid_of` or the text item's id); items by id or by a file name that
-        only one has. Raises TrecError with line numbers, and FolderError.
+        collection's captions (by `qid_of` or the text item's id); items by id, by what their data set calls
+        them, or by a file name that only one has. Raises TrecError with line numbers, and FolderError.
         """
-        with _unpacked(qrels, topics) as (qrels, topics):
+        with unpacked(qrels, topics) as (qrels, topics, file):
             names = self._names(collection, parse_topics(topics) if topics is not None else {})
             malformed, unknown = Faults(), Faults()
             marks = _resolved(parse_qrels(qrels, malformed), names, malformed, unknown)
@@ -209,7 +199,7 @@ class Judgements:
         if not marks:
             raise TrecError('There is nothing to take: a line of a qrels file is "qid 0 docid relevance".')
         stored = self._marks.put(collection, ((*key, grade) for key, (grade, _) in marks.items()))
-        return Imported(stored, len({q for q, _ in marks}), unknown.total, tuple(unknown.first))
+        return Imported(stored, len({q for q, _ in marks}), unknown.total, tuple(unknown.first), file)
 
     def ranked(
         self, collection: str, run: Iterable[RunRow], topics: Lines | None = None
@@ -235,11 +225,12 @@ class Judgements:
     def _names(self, collection: str, topics: dict[str, str]) -> _Names:
         named = self._ledger.names(collection)
         questions, files = dict[str, str](), dict[str, str | None]()
-        for modality, id_, name, pair, caption in named:
+        for modality, id_, name, pair, caption, _ in named:
             if modality == "text" and caption and (words := question_words(caption)):
                 questions |= {id_: words, qid_of(caption): words, qid_of(words): words}
             if modality != "text" or pair == id_:  # a caption carries the name of its picture
                 files[name] = None if name in files else id_
+        files |= {given: id_ for _, id_, *_, given in named if given}
         questions |= {qid_of(question): question for question in self._marks.questions(collection)}
         given = {qid: words for qid, question in topics.items() if (words := question_words(question))}
         return _Names(questions | given, frozenset(row[1] for row in named), files)
@@ -251,9 +242,9 @@ def _lines(count: int) -> str:
 
 def _resolved(
     qrels: Iterable[Qrel], names: _Names, malformed: Faults, unknown: Faults
-) -> dict[tuple[str, str], tuple[int, int]]:
+) -> dict[tuple[str, str], tuple[float, int]]:
     """Return relevance and line by question and item; the rest goes to the two lists of faults."""
-    marks: dict[tuple[str, str], tuple[int, int]] = {}
+    marks: dict[tuple[str, str], tuple[float, int]] = {}
     for qrel in qrels:
         try:
             key = names.question(qrel.qid), names.item(qrel.docid)
@@ -262,42 +253,6 @@ def _resolved(
             continue
         grade, line = marks.setdefault(key, (qrel.relevance, qrel.line))
         if grade != qrel.relevance:
-            reason = f"{shown(qrel.docid)} is {qrel.relevance} here and {grade} in line {line:,}"
+            reason = f"{shown(qrel.docid)} is {qrel.relevance:g} here and {grade:g} in line {line:,}"
             malformed.add(qrel.line, reason)
     return marks
-
-
-@contextmanager
-def _unpacked(qrels: Lines, topics: Lines | None) -> Iterator[tuple[Lines, Lines | None]]:
-    """Open the two files of an exported zip, or pass on what are text files already."""
-    if not _is_zip(qrels):
-        yield qrels, topics
-        return
-    try:
-        with zipfile.ZipFile(qrels) as archive:
-            files = {info.filename: info for info in archive.infolist() if not info.flag_bits & _ENCRYPTED}
-            if QRELS_FILE not in files:
-                raise TrecError(f"The zip holds no {QRELS_FILE} that can be read without a password.")
-            if any(
-                files[name].file_size > MAX_MEMBER_BYTES
-                for name in (QRELS_FILE, TOPICS_FILE)
-                if name in files
-            ):
-                raise TrecError(
-                    f"A file of the zip has more than {MAX_MEMBER_BYTES / 1e6:,.0f} MB, which is the limit."
-                )
-            if topics is None and TOPICS_FILE in files:
-                topics = archive.open(TOPICS_FILE)
-            yield archive.open(QRELS_FILE), topics
-    except _BROKEN_ZIP as error:
-        raise TrecError(f"The zip cannot be read ({shown(str(error))}): give {QRELS_FILE} itself.") from error
-
-
-def _is_zip(given: Lines) -> TypeGuard[IO[bytes]]:
-    """Tell whether these are no lines yet but an open zip; reads nothing away."""
-    if not (hasattr(given, "seekable") and given.seekable()):
-        return False
-    file = cast(IO[bytes], given)
-    head = file.read(4)
-    file.seek(0)
-    return head == b"PK\x03\x04"

@@ -61,7 +61,7 @@ class Question:
     key: str
     shown: str
     modality: Modality
-    gains: Mapping[str, int] = field(repr=False)
+    gains: Mapping[str, float] = field(repr=False)
     words: str = ""
     item: Item | None = None
     picture: str = ""
@@ -120,7 +120,7 @@ class Known:
     """The right answers to one question: the grade of each by id, and where that is known from."""
 
     truth: Truth
-    gains: Mapping[str, int] = field(repr=False)
+    gains: Mapping[str, float] = field(repr=False)
 
 
 def known_answers(
@@ -211,7 +211,7 @@ def _judged(
     way: Direction, items: Mapping[Modality, Mapping[str, Item]], judgements: Judgements, collection: str
 ) -> Iterator[Question]:
     """Ask what people have marked answers of; a question with nothing marked right asks for nothing."""
-    marks: dict[str, dict[str, int]] = {}
+    marks: dict[str, dict[str, float]] = {}
     for mark in judgements.of(collection):
         if mark.relevance > 0 and mark.item in items[way.answers]:
             marks.setdefault(mark.question, {})[mark.item] = mark.relevance
@@ -228,7 +228,7 @@ def _judged(
             yield Question(key, value, "text", gains, words=value)
 
 
-def _by_item(item: Item, gains: Mapping[str, int]) -> Question:
+def _by_item(item: Item, gains: Mapping[str, float]) -> Question:
     """Return the question that a stored item asks: its words, or itself."""
     words = question_words(item.caption) if item.modality == "text" else ""
     if words:

@@ -147,7 +147,7 @@ def kendall(x: Sequence[float], y: Sequence[float]) -> float | None:
     return None if math.isnan(tau) else float(tau)
 
 
-def worth(gains: Mapping[str, int], before: Sequence[Hit], after: Sequence[Hit]) -> Worth:
+def worth(gains: Mapping[str, float], before: Sequence[Hit], after: Sequence[Hit]) -> Worth:
     """Return whether it was worth it; gains maps the id of every right answer to its grade, 1 or more."""
     ranks = [ranks_by_order([hit.item.id for hit in hits], gains) for hits in (before, after)]
     grades = np.array(list(gains.values()), np.float64)

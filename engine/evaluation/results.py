@@ -84,7 +84,7 @@ class Answer:
     key: str
     qid: str
     shown: str
-    gains: Mapping[str, int] = field(repr=False)
+    gains: Mapping[str, float] = field(repr=False)
     before: Mapping[str, float]
     rank_before: float
     retrieved: Listed = field(repr=False)

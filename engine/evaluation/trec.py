@@ -1,7 +1,8 @@
 """TREC's text files, read and written: qrels, runs and topics. Pure; knows no collection and no disk.
 
 The formats are those of trec_eval (https://github.com/usnistgov/trec_eval): "qid 0 docid relevance" and
-"qid Q0 docid rank score tag". Topics are "qid<TAB>question", as `ir_datasets` and Pyserini write them.
+"qid Q0 docid rank score tag". Topics are "qid<TAB>question", as `ir_datasets` and Pyserini write them. Files
+whose columns have names (BEIR, MTEB) are read too: `named_columns.py`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from engine.errors import TrecError
+from engine.evaluation.named_columns import QRELS, TOPICS, Names, header, row_at, row_of
 from engine.text import clean_text, question_words
 
 MAX_LINES = 1_000_000
-MAX_GRADE = 3
+MAX_GRADE = 10
 _MAX_LINE_BYTES = 32_768  # a question of 4,096 characters, its id, and room
 _NAMED = 5  # faults that an error names
 _SHOWN_CHARS = 60
@@ -32,7 +34,7 @@ class Qrel:
     line: int
     qid: str
     docid: str
-    relevance: int
+    relevance: float
 
 
 @dataclass(frozen=True)
@@ -105,16 +107,12 @@ def numbered(lines: Iterable[bytes | str] | IO[bytes]) -> Iterator[tuple[int, st
 def parse_qrels(lines: Iterable[bytes | str], faults: Faults) -> Iterator[Qrel]:
     """Yield the judgements of a qrels file; lines that cannot be read go to `faults`.
 
-    The second column is ignored, as trec_eval does. A negative relevance becomes 0: trec_eval's own
-    measures count every relevance below 1 as not relevant.
+    TREC's second column is ignored, as trec_eval does. A negative relevance becomes 0: trec_eval's own
+    measures count every relevance below 1 as not relevant, where decimals between count here.
     """
-    for number, text in _readable(lines, faults):
+    for number, row in _rows(lines, faults, QRELS, ("qid", "0", "docid", "relevance")):
         try:
-            qid, _, docid, relevance = _columns(text, ("qid", "0", "docid", "relevance"))
-            grade = max(0, _integer(relevance, "relevance"))
-            if grade > MAX_GRADE:
-                raise _LineError(f"the relevance is {grade}; it goes from 0 to {MAX_GRADE}")
-            yield Qrel(number, qid, docid, grade)
+            yield Qrel(number, row[0], row[-2], _grade(row[-1]))
         except _LineError as error:
             faults.add(number, str(error))
 
@@ -122,12 +120,7 @@ def parse_qrels(lines: Iterable[bytes | str], faults: Faults) -> Iterator[Qrel]:
 def parse_topics(lines: Iterable[bytes | str]) -> dict[str, str]:
     """Return the questions of a topics file by their ids. Raises TrecError with the faulty lines."""
     faults, topics = Faults(), dict[str, str]()
-    for number, text in _readable(lines, faults):
-        qid, tab, question = text.partition("\t")
-        qid, question = qid.strip(), question.strip()
-        if not (tab and qid and question):
-            faults.add(number, f"{shown(text)} is not an id, a tab and a question")
-            continue
+    for number, (qid, question) in _rows(lines, faults, TOPICS, None):
         question = question_words(question)  # no longer than a question may be, so that many fit in memory
         if topics.setdefault(qid, question) != question:
             faults.add(number, f"the id {shown(qid)} had another question before")
@@ -168,9 +161,9 @@ def ranked_by(run: Iterable[RunRow]) -> dict[str, list[str]]:
     return {qid: [docid.decode() for _, docid in sorted(found, reverse=True)] for qid, found in rows.items()}
 
 
-def write_qrels(rows: Iterable[tuple[str, str, int]]) -> str:
+def write_qrels(rows: Iterable[tuple[str, str, float]]) -> str:
     """Return (qid, docid, relevance) as the text of a qrels file, ordered by question and document."""
-    return "".join(f"{qid} 0 {docid} {relevance}\n" for qid, docid, relevance in sorted(rows))
+    return "".join(f"{qid} 0 {docid} {relevance:g}\n" for qid, docid, relevance in sorted(rows))
 
 
 def write_topics(topics: dict[str, str]) -> str:
@@ -225,6 +218,38 @@ def _readable(lines: Iterable[bytes | str], faults: Faults) -> Iterator[tuple[in
             yield number, text
 
 
+def _rows(
+    lines: Iterable[bytes | str], faults: Faults, names: Names, unnamed: tuple[str, ...] | None
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the columns of every line that can be read; the others go to `faults`.
+
+    unnamed: the columns where the file names none; None is an id, a tab and a question.
+    """
+    places: list[int] | None = None
+    for place, (number, text) in enumerate(_readable(lines, faults)):
+        if place == 0 and (places := header(text, names)):
+            continue
+        try:
+            if places:
+                row = row_at(text, places)
+            elif text.startswith("{"):
+                row = row_of(text, names)
+            else:
+                row = _columns(text, unnamed) if unnamed else _topic(text)
+            if row is None or not all(row):
+                raise _LineError(f"it has not all of {', '.join(names)}")
+            yield number, row
+        except _LineError as error:
+            faults.add(number, str(error))
+
+
+def _topic(text: str) -> list[str]:
+    qid, _, question = text.partition("\t")
+    if not (qid.strip() and question.strip()):
+        raise _LineError(f"{shown(text)} is not an id, a tab and a question")
+    return [qid.strip(), question.strip()]
+
+
 def _run_row(number: int, text: str) -> RunRow:
     qid, _, docid, rank, score, tag = _columns(text, ("qid", "Q0", "docid", "rank", "score", "tag"))
     if not _FLOAT.fullmatch(score) or not math.isfinite(_float32(float(score))):
@@ -240,6 +265,16 @@ def _columns(text: str, names: tuple[str, ...]) -> list[str]:
         count = "1 column" if len(parts) == 1 else f"{len(parts):,} columns"
         raise _LineError(f'it has {count} and not the {len(names)} of "{" ".join(names)}"')
     return parts
+
+
+def _grade(text: str) -> float:
+    """Return a relevance, whole where it is; negative ones are 0."""
+    value = float(text) if _FLOAT.fullmatch(text) else math.nan
+    if not math.isfinite(value):
+        raise _LineError(f"the relevance {shown(text)} is not a number")
+    if value > MAX_GRADE:
+        raise _LineError(f"the relevance is {value:g}; it goes from 0 to {MAX_GRADE}")
+    return max(0, int(value)) if value == int(value) else max(0.0, value)
 
 
 def _integer(text: str, what: str) -> int:

@@ -138,4 +138,5 @@ def _item(probed: Probe, part: Part) -> Item:
         start_seconds=part.start_seconds,
         added_at=int(time.time()),
         metadata=source.metadata,
+        given_id=source.given_id,
     )

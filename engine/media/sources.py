@@ -17,6 +17,7 @@ class Source:
     """One file to ingest; `read` returns its bytes or raises MediaError.
 
     `size_bytes` is how many that are at most, as far as it is known before they are read.
+    `given_id` is what its data set calls it, where judgements name it so.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Source:
     labels: tuple[str, ...] = ()
     metadata: Metadata = ()
     size_bytes: int = 0
+    given_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ _TOLD_APART = [
     *("en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "nb", "no", "fi", "pl", "cs", "tr", "hu", "ro"),
     *("ru", "uk", "el", "ar", "he", "hi", "zh", "ja", "ko", "vi", "id"),
 ]
-# So many times as likely as English. On 81 short English questions, a thousand definitions of things and the
-# captions of the samples, 5 is wrong for 1, 4 and none; 50 of 55 short questions in other languages pass it.
+# So many times as likely as English. With Pocket's vocabulary that is wrong for none of 80 short English
+# questions, none of the samples' captions and 1 of 1,000 definitions of things, and finds 54 of 60 short
+# questions in 26 other languages (without a vocabulary 0, 0, 3 and 40).
 _LIKELIER = 5.0
 _ENGLISH = re.compile(r"\b(?:the|of|with|and|from)\b", re.I)
 

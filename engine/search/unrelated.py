@@ -43,6 +43,7 @@ MEASURING = (
 # would be the limit, and what the collection is best at would be doubted. Deviations are of the median.
 _MOST_DEVIATIONS, _TO_DEVIATIONS = 2.5, 1.4826
 _AT_ONCE = 8
+_UNNOTICED_SECONDS = 0.5
 _AT_MOST_CLOSING_SECONDS = 30.0
 _FORMAT = 1
 
@@ -74,8 +75,8 @@ class UnrelatedScores:
     ) -> Unrelated:
         """Return the limits of a collection as it is now; measured where it was written to.
 
-        Waits no longer than `patience_seconds`, after `on_wait`. Where measuring fails, nothing is limited,
-        and the log says why. Raises FolderError, StoreError.
+        Waits no longer than `patience_seconds`, and calls `on_wait` where it takes a while. Where measuring
+        fails, nothing is limited, and the log says why. Raises FolderError, StoreError.
         """
         version = self._version(info)
         with self._lock:
@@ -85,7 +86,7 @@ class UnrelatedScores:
                     return kept
                 work = self._works[info.name] = Work(version)
                 self._background.begin(work, partial(self._measured, info, version))
-        if not work.ended.is_set():
+        if not work.ended.wait(min(_UNNOTICED_SECONDS, patience_seconds)):
             on_wait()
             work.ended.wait(patience_seconds)
         if work.error:

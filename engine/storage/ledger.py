@@ -175,10 +175,11 @@ class Ledger:
         rows = self.rows("SELECT collection, modality, COUNT(*) FROM items GROUP BY 1, 2", ())
         return {(collection, modality): count for collection, modality, count in rows}
 
-    def names(self, collection: str) -> list[tuple[Modality, str, str, str, str | None]]:
-        """Return modality, id, name and pair of every item of a collection, and of texts the caption."""
+    def names(self, collection: str) -> list[tuple[Modality, str, str, str, str | None, str | None]]:
+        """Return modality, id, name and pair of every item, of texts the caption, and the id it was given."""
         query = """SELECT modality, id, json_extract(item, '$.name'), json_extract(item, '$.pair'),
-        CASE modality WHEN 'text' THEN json_extract(item, '$.caption') END FROM items WHERE collection = ?"""
+        CASE modality WHEN 'text' THEN json_extract(item, '$.caption') END, json_extract(item, '$.given_id')
+        FROM items WHERE collection = ?"""
         return self.rows(query, (collection,))
 
     def metadata_types(self, collection: str) -> dict[str, set[str]]:

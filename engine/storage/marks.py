@@ -12,7 +12,7 @@ from typing import Any
 from engine.storage.ledger import Ledger
 from engine.types import MODALITIES, Modality
 
-Mark = tuple[str, str, int]  # question, item, relevance
+Mark = tuple[str, str, float]  # question, item, relevance
 # Whether the collection ?1 holds the item ?3; by modality too, as the key of the items begins with it.
 _HELD = (
     "EXISTS (SELECT 1 FROM items WHERE collection = ?1 AND id = ?3 AND modality IN ("
@@ -45,12 +45,12 @@ class Marks:
         query = "SELECT question, item, relevance FROM judgements WHERE collection = ? ORDER BY 1, 2"
         return self._ledger.rows(query, (collection,))
 
-    def for_question(self, collection: str, question: str) -> dict[str, int]:
+    def for_question(self, collection: str, question: str) -> dict[str, float]:
         """Return the relevance of every item marked for a question."""
         query = "SELECT item, relevance FROM judgements WHERE collection = ? AND question = ? ORDER BY 1"
         return dict(self._ledger.rows(query, (collection, question)))
 
-    def relevance(self, collection: str, question: str, item: str) -> int | None:
+    def relevance(self, collection: str, question: str, item: str) -> float | None:
         """Return the relevance of one item for a question, or None where it is not marked."""
         query = "SELECT relevance FROM judgements WHERE collection = ? AND question = ? AND item = ?"
         return next((grade for (grade,) in self._ledger.rows(query, (collection, question, item))), None)
@@ -76,7 +76,7 @@ class Marks:
                 (collection, question, item),
             )
 
-    def right(self, collection: str, question: str, modalities: Collection[Modality]) -> dict[str, int]:
+    def right(self, collection: str, question: str, modalities: Collection[Modality]) -> dict[str, float]:
         """Return the relevance of the items of some modalities that are marked right for a question."""
         return dict(self._answers(_RIGHT, collection, question, modalities))
 

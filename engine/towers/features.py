@@ -127,7 +127,7 @@ def _pairs(folder: DataFolder, collection: str) -> list[_Pair]:
     """Return the captioned pictures by their names, each with one text of its own."""
     named: dict[str, list[tuple[str, str]]] = {"image": [], "text": []}
     pair_of: dict[str, str] = {}
-    for modality, id_, name, pair, _ in folder.ledger.names(collection):
+    for modality, id_, name, pair, *_ in folder.ledger.names(collection):
         if modality in named:
             named[modality].append((name or "", id_))
             pair_of[id_] = pair or id_

@@ -60,7 +60,7 @@ def summary(workspace: Workspace, collection: str, question: str) -> None:
         st.caption("Mark hits as right or wrong for this question: the marks count in Evaluate.")
 
 
-def _mark(workspace: Workspace, collection: str, question: str, item_id: str, grade: int | None) -> None:
+def _mark(workspace: Workspace, collection: str, question: str, item_id: str, grade: float | None) -> None:
     """Store a press before the page is drawn again, so that one run shows it."""
     from engine.evaluation.judgements import Judgements
 

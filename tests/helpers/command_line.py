@@ -58,9 +58,9 @@ def run_apart(data_dir: Path, *arguments: object, seconds: float = 280, **env: s
 
 
 def document(done: Done) -> Any:
-    """Return what a command that succeeded, and said nothing else, wrote with --json."""
+    """Return what a command that succeeded wrote with --json; else it says at most what it waits for."""
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert [line for line in done.stderr.splitlines() if not line.startswith("Measuring how")] == []
     return json.loads(done.stdout)
 
 

@@ -32,7 +32,5 @@ def test_a_score_that_does_not_stand_out_is_said_and_one_that_does_is_not(app_fo
     fill(app_folder, real_photos(app_folder / "real", 8))
     app = page("pages/1_Search.py", q=UNRELATED)
     assert words(app).count("nothing to do with this question: the best of the pictures scores") == 1
-    caption = json.loads((app_folder / "real" / "metadata.jsonl").read_text("utf-8").splitlines()[2])[
-        "caption"
-    ]
-    assert "nothing to do with" not in words(page("pages/1_Search.py", q=caption))
+    row = json.loads((app_folder / "real" / "metadata.jsonl").read_text("utf-8").splitlines()[2])
+    assert "nothing to do with" not in words(page("pages/1_Search.py", q=row["caption"]))

@@ -51,14 +51,16 @@ def draw(workspace: Workspace, collection: str) -> None:
 def _importer(workspace: Workspace, collection: str) -> None:
     round_ = st.session_state.setdefault(_ROUND, 0)
     qrels = st.file_uploader(
-        "Qrels, or a zip that was exported here",
+        "Qrels, a zip that was exported here, or a zip of BEIR",
         key=f"qrels_{collection}_{round_}",
-        help="Lines of: question id, 0, item id or file name, relevance from 0 (wrong) to 3.",
+        help="Lines of: question id, 0, item id or file name, relevance from 0 (wrong) to 10. Or BEIR's "
+        "qrels, whose header names query-id, corpus-id and score; of several splits test counts.",
     )
     topics = st.file_uploader(
         "Topics: the questions of those ids (optional)",
         key=f"topics_{collection}_{round_}",
-        help="Lines of: question id, a tab, the question in words. Ids that were exported here are known.",
+        help="Lines of: question id, a tab, the question in words, or BEIR's queries.jsonl. Ids that were "
+        "exported here are known.",
     )
     skip = st.checkbox("Skip lines with ids that are not known here", key="qrels_skip_unknown")
     ready = qrels is not None
@@ -84,7 +86,10 @@ def _take(
 
 
 def _say_done(done: Imported) -> None:
-    st.success(f"{_counted(done.stored, 'judgement')} of {_counted(done.questions, 'question')} imported.")
+    of = plain(f", from {done.file}") if done.file else ""
+    st.success(
+        f"{_counted(done.stored, 'judgement')} of {_counted(done.questions, 'question')} imported{of}."
+    )
     if done.left_out:
         more = "; …" if done.left_out > len(done.faults) else ""
         named = "; ".join(map(str, done.faults))

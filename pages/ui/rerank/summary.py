@@ -160,7 +160,7 @@ def _banners(view: View, known: Known | None) -> None:
     )
 
 
-def _summaries(view: View, gains: Mapping[str, int]) -> None:
+def _summaries(view: View, gains: Mapping[str, float]) -> None:
     """Draw for every reranker what it changed; two stand beside each other."""
     from engine.evaluation.rank_changes import agreement
 
@@ -174,7 +174,7 @@ def _summaries(view: View, gains: Mapping[str, int]) -> None:
             _summary(view, name, one, gains, key=f"rr_chart_{number}")
 
 
-def _summary(view: View, name: str, one: Comparison, gains: Mapping[str, int], *, key: str) -> None:
+def _summary(view: View, name: str, one: Comparison, gains: Mapping[str, float], *, key: str) -> None:
     alone = len(view.found) == 1
     if not alone:
         st.markdown(f"**{plain(name)}**")
@@ -195,7 +195,7 @@ def _summary(view: View, name: str, one: Comparison, gains: Mapping[str, int], *
         )
 
 
-def _chart(one: Comparison, gains: Mapping[str, int], key: str, name: str) -> None:
+def _chart(one: Comparison, gains: Mapping[str, float], key: str, name: str) -> None:
     from engine.figures.bump_chart import bump_chart
 
     lines = one.drawn(_LINES, [id_ for id_ in gains if any(move.item.id == id_ for move in one.moves)])

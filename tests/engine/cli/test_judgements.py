@@ -31,3 +31,16 @@ def test_judgements_come_and_go_and_measure_a_run(cli, tmp_path, models_dir):
     assert again["imported"]["stored"] == 3 and again["judgements"] == 3
     said = cli(data_dir, *asked[:-1], "--qrels", qrels, "--topics", topics, "--skip-unknown", "--run", run)
     assert "line 4 left out: there is no item" in said.stdout and "mrr  0.250" in said.stdout
+
+
+def test_a_folder_of_beir_is_taken_with_its_questions(cli, tmp_path, models_dir):
+    data_dir = make_settings(tmp_path / "data", models_dir).data_dir
+    document(cli(data_dir, "ingest", generated_photos(tmp_path / "in", 2), "--collection", "some", "--json"))
+    folder = tmp_path / "set"
+    (folder / "qrels").mkdir(parents=True)
+    asked = ("judgements", "--collection", "some", "--qrels", folder)
+    assert "has no folder qrels" in error_line(cli(data_dir, *asked))
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\t0000.jpg\t2\n")
+    (folder / "queries.jsonl").write_text('{"_id": "1", "text": "a question"}\n')
+    said = cli(data_dir, *asked).stdout
+    assert f"1 judgements of 1 questions imported from {folder / 'qrels' / 'test.tsv'}" in said

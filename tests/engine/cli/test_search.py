@@ -36,10 +36,7 @@ RESULT = {
 
 
 def test_search_by_text(data_dir):
-    done = run_apart(data_dir, "search", "an animal", "--collection", "photos", "-k", 4, "--json")
-    found = json.loads(done.stdout)
-    # The first question after a write measures, and says so where that takes a while.
-    assert done.returncode == 0 and all("Measuring how" in line for line in done.stderr.splitlines())
+    found = document(run_apart(data_dir, "search", "an animal", "--collection", "photos", "-k", 4, "--json"))
     assert set(found) == SEARCH and set(found["timings_ms"]) == STAGES
     assert (found["collection"], found["model"], found["query"]) == ("photos", "pocket", "an animal")
     assert [row["rank"] for row in found["results"]] == [1, 2, 3, 4]

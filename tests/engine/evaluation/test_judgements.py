@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_marks_are_kept_changed_and_taken_back(ledger, marks):
         ("nothing", "a bird", A, 1, "'nothing' holds no item"),
         ("photos", "", A, 1, "is not a question"),
         ("photos", "two\nlines", A, 1, "is not a question"),
-        ("photos", "a bird", A, 4, "0 (wrong) to 3, not 4"),
+        ("photos", "a bird", A, 11, "0 (wrong) to 10, not 11"),
         ("photos", "a bird", A, -1, "not -1"),
     ],
 )
@@ -301,7 +302,7 @@ def test_a_zip_that_unpacks_to_too_much_is_refused_before_it_is_read(marks, monk
     import io
     import zipfile
 
-    monkeypatch.setattr("engine.evaluation.judgements.MAX_MEMBER_BYTES", 1_000)
+    monkeypatch.setattr("engine.evaluation.judgement_files.MAX_MEMBER_BYTES", 1_000)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("qrels.txt", "q 0 d 1\n" * 1_000)
@@ -325,7 +326,7 @@ def test_a_run_is_ranked_by_item_and_question(marks):
 def test_an_exported_set_and_a_run_measure_alike_in_ir_measures(marks, ledger, tmp_path):
     """Grades, ties, items nobody judged, a question without a right item, and one not in the run."""
     import ir_measures
-    from ir_measures import RR, R, Success, nDCG
+    from ir_measures import AP, RR, P, R, Success, nDCG
 
     table = unit_table(40)
     ledger.put("photos", plain_items(table), table)
@@ -333,14 +334,14 @@ def test_an_exported_set_and_a_run_measure_alike_in_ir_measures(marks, ledger, t
     lines = []
     for number in range(12):
         for id_ in rng.choice(table.ids, 9, replace=False):
-            marks.mark("photos", f"question {number}", str(id_), int(rng.integers(0, 4)) if number else 0)
+            marks.mark("photos", f"question {number}", str(id_), int(rng.integers(0, 11)) if number else 0)
         for id_ in rng.choice(table.ids, 25, replace=False) if number != 5 else ():
             lines.append(f"{qid_of(f'question {number}')} Q0 {id_} 0 {rng.choice([0.1, 0.2, 0.3])} t")
     with zipfile.ZipFile(io.BytesIO(marks.export("photos"))) as archive:
         archive.extract("qrels.txt", tmp_path)
     (tmp_path / "run").write_text("\n".join(lines))
     theirs = ir_measures.calc_aggregate(
-        [Success @ 1, Success @ 5, Success @ 10, R @ 1, R @ 5, R @ 10, RR, nDCG @ 10],
+        [*(one @ k for one in (Success, R, P, AP) for k in (1, 5, 10)), RR, nDCG @ 10],
         list(ir_measures.read_trec_qrels(str(tmp_path / "qrels.txt"))),
         list(ir_measures.read_trec_run(str(tmp_path / "run"))),
     )
@@ -349,7 +350,58 @@ def test_an_exported_set_and_a_run_measure_alike_in_ir_measures(marks, ledger, t
         by_question.setdefault(one.question, {})[one.item] = one.relevance
     ours = measure_run(marks.ranked("photos", parse_run(lines)), by_question)
     assert (ours.queries, ours.unanswered, ours.hopeless) == (12, 1, 1)
-    names = {"Success": "hit", "R": "recall", "RR": "mrr", "nDCG": "ndcg"}
+    names = {"Success": "hit", "R": "recall", "P": "precision", "AP": "map", "RR": "mrr", "nDCG": "ndcg"}
     renamed = {"@".join([names[str(m).split("@")[0]], *str(m).split("@")[1:]]): v for m, v in theirs.items()}
-    assert ours.metrics == pytest.approx(renamed, abs=1e-9) and len(renamed) == 8
+    assert ours.metrics == pytest.approx(renamed, abs=1e-9) and len(renamed) == 14
     assert 0.1 < ours.metrics["ndcg@10"] < 0.9
+
+
+QUERIES = '{"_id": "1", "text": "a bird", "metadata": {}}\n{"_id": 2, "text": "a dog"}\n'
+
+
+def beir_zip(files: dict[str, str]) -> io.BytesIO:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"set/{name}", text)
+    out.seek(0)
+    return out
+
+
+def test_a_zip_of_beir_is_read_with_its_questions_and_says_which_split(marks):
+    head = "query-id\tcorpus-id\tscore\n"
+    files = {
+        "corpus.jsonl": "{}",
+        "queries.jsonl": QUERIES,
+        "qrels/train.tsv": f"{head}1\t2.jpg\t1\n",
+        "qrels/test.tsv": f"{head}1\t0.jpg\t0.5\n2\t1.jpg\t10\n2\t2.jpg\t-1\n",
+    }
+    done = marks.take("photos", beir_zip(files))
+    assert (done.stored, done.questions, done.file) == (3, 2, "set/qrels/test.tsv")
+    assert everything(marks) == [("a bird", A, 0.5), ("a dog", B, 10), ("a dog", C, 0)]
+    out = io.BytesIO(marks.export("photos"))
+    marks.mark("photos", "a bird", A, None)
+    assert marks.take("photos", out).file == "qrels.txt" and ("a bird", A, 0.5) in everything(marks)
+    del files["qrels/test.tsv"]
+    assert marks.take("photos", beir_zip(files)).file == "set/qrels/train.tsv"
+    files["qrels/other.tsv"] = files["qrels/train.tsv"]
+    with pytest.raises(TrecError, match=r"several qrels files .set/qrels/other.tsv, set/qrels/train.tsv"):
+        marks.take("photos", beir_zip(files))
+
+
+def test_an_item_is_known_by_what_its_data_set_calls_it(ledger, marks):
+    table = unit_table(4)
+    items = plain_items(table)
+    ledger.put("photos", [replace(items[3], given_id="MED-10", name="x")], table.take([items[3].id]))
+    marks.take("photos", ["query-id\tcorpus-id\tscore", "1\tMED-10\t2"], QUERIES.splitlines())
+    assert everything(marks) == [("a bird", items[3].id, 2)]
+
+
+def test_a_grade_that_is_a_decimal_gains_in_ndcg_and_counts_as_right(marks):
+    marks.mark("photos", "a bird", A, 0.5)
+    marks.mark("photos", "a bird", B, 2)
+    assert marks.grade("photos", "a bird", A) == 0.5
+    found = measure_run({"a bird": [A, B]}, {"a bird": marks.for_question("photos", "a bird")}).metrics
+    ideal = 2 + 0.5 / np.log2(3)
+    assert found["ndcg@10"] == pytest.approx((0.5 + 2 / np.log2(3)) / ideal)
+    assert found["recall@1"] == 0.5 and found["precision@1"] == 1 and found["map@5"] == 1

@@ -64,15 +64,15 @@ def test_a_negative_relevance_is_wrong():
         (b"q1 0 d1", "it has 3 columns and not the 4"),
         (b"q1", "it has 1 column and not the 4"),
         (b"q1 0 a red bird.jpg 1", "it has 6 columns and not the 4"),
-        (b"q1 0 d1 yes", "the relevance “yes” is not an integer"),
-        (b"q1 0 d1 1.0", "the relevance “1.0” is not an integer"),
-        (b"q1 0 d1 1_0", "not an integer"),
-        ("q1 0 d1 ١".encode(), "not an integer"),
-        (b"q1 0 d1 " + b"9" * 5000, "not an integer"),
-        (b"q1 0 d1 4", "the relevance is 4; it goes from 0 to 3"),
+        (b"q1 0 d1 yes", "the relevance “yes” is not a number"),
+        (b"q1 0 d1 1e999", "not a number"),
+        (b"q1 0 d1 1_0", "not a number"),
+        ("q1 0 d1 ١".encode(), "not a number"),
+        (b"q1 0 d1 " + b"9" * 5000, "not a number"),
+        (b"q1 0 d1 10.5", "the relevance is 10.5; it goes from 0 to 10"),
         (b"\xff\xfeq\x001\x00", "it is not UTF-8 text"),
         (b"q" * 40_000, "longer than 32,768 bytes"),
-        (b"q1 0 d1 \x1b[31m", "is not an integer"),
+        (b"q1 0 d1 \x1b[31m", "is not a number"),
     ],
 )
 def test_a_malformed_line_is_named_with_its_reason(line, reason):
@@ -117,6 +117,50 @@ def test_a_line_without_an_end_is_never_held_whole():
     file, faults = Huge(), Faults()
     assert list(parse_qrels(file, faults)) == []
     assert faults.total == 1 and "longer than" in faults.first[0].reason and file.left == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "query-id\tcorpus-id\tscore\nq 1\td 1\t2.0\nq2\td2\t0.25\n",
+        "Query_ID  corpus-id  score\nq2 d2 0.25\n",
+        "corpus-id\tscore\tother\tquery-id\r\nd2\t0.25\tx\tq2\r\n",
+        '{"query-id": "q2", "corpus-id": "d2", "score": 0.25}\n',
+        "qid\tdocid\trelevance\nq2\td2\t2.5e-1\n",
+    ],
+)
+def test_qrels_with_named_columns_are_read(text):
+    rows, faults = qrels_of(text)
+    assert not faults.total and rows[-1][1:] == ("q2", "d2", 0.25)
+    if len(rows) > 1:
+        assert rows[0] == (2, "q 1", "d 1", 2) and isinstance(rows[0][-1], int)
+
+
+def test_grades_go_to_ten_and_may_be_decimals():
+    rows, faults = qrels_of("q 0 a 10\nq 0 b 0.5\nq 0 c 3.0\nq 0 d -0.5\n")
+    assert [row[-1] for row in rows] == [10, 0.5, 3, 0] and not faults.total
+    assert write_qrels([("q", "a", 10), ("q", "b", 0.5)]) == "q 0 a 10\nq 0 b 0.5\n"
+
+
+@pytest.mark.parametrize("line", ["q1\tonly two", '{"query-id": "q1", "score": 1}', '["q1"]', "{", "q1\t\t1"])
+def test_a_row_without_all_named_columns_is_named(line):
+    _, faults = qrels_of(f"query-id\tcorpus-id\tscore\nq\td\t1\n{line}\n")
+    assert faults.total == 1 and faults.first[0].line == 3
+    assert "it has not all of query-id, corpus-id, score" in faults.first[0].reason
+
+
+@pytest.mark.parametrize(
+    "head", ["query_id\ttext", "_id\tquery", "qid\tquestion", "id\ttitle", "topic\tquery"]
+)
+def test_a_header_of_topics_is_never_a_question(head):
+    assert parse_topics([head, "q1\tis an id a query?"]) == {"q1": "is an id a query?"}
+
+
+def test_topics_of_beir_are_read_and_a_faulty_line_is_named():
+    lines = ['{"_id": "q1", "text": "a bird", "metadata": {"url": "x"}}', '{"_id": 7, "text": "a dog"}']
+    assert parse_topics(lines) == {"q1": "a bird", "7": "a dog"}
+    with pytest.raises(TrecError, match="line 3: it has not all of _id, text"):
+        parse_topics([*lines, '{"text": "no id"}'])
 
 
 def test_topics():
