@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from engine.datasets.encodings import decoded
 from engine.datasets.entries import Entry
@@ -101,7 +101,7 @@ def _rows_in(document: Any) -> tuple[str, list[Any]]:
     return BY_NAME, list(_by_name(document))
 
 
-def _is_list(value: Any) -> bool:
+def _is_list(value: Any) -> TypeGuard[list[Row]]:
     return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
 
 

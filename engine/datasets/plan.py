@@ -106,6 +106,7 @@ class _Understanding:
         with_folders = self._read_folders([one for one in entries if is_picture(one.path)], described)
         sources = self._sources(entries, with_folders)
         reading = self._reading
+        reading.notes += self._unknown_columns()
         return Plan(
             sources,
             tuple(reading.layouts + self._layouts),
@@ -117,6 +118,14 @@ class _Understanding:
             self._listing.left_out + reading.left.left_out,
             tuple(reading.failed) + self._listing.failed,
         )
+
+    def _unknown_columns(self) -> list[str]:
+        """Say which of the chosen columns are nowhere."""
+        one = self._choices
+        chosen = (one.file, *(one.captions or ()), *(one.labels or ()), *one.left_out)
+        there = {name for name, _ in self._reading.uses}
+        unknown = [name for name in chosen if name and clean_text(name) not in there]
+        return [f"No table that was used has a column called {clean_text(name)}." for name in unknown]
 
     def _without_beside(self, entries: list[Entry]) -> list[Entry]:
         """Read what is called like a picture beside it; returns the other entries."""
@@ -153,10 +162,12 @@ class _Understanding:
         """Read the tables; returns the other entries."""
         tables = [one for one in entries if may_be_table(one.path)]
         others = [one for one in entries if not may_be_table(one.path)]
+        texts = [one for one in others if one.path.lower().endswith(_LISTS)]
+        if not tables and len(texts) in (0, len(others)):
+            return others
         finder = Finder(others)
         for entry in tables:
             self._reading.read(entry, finder, self._choices)
-        texts = [one for one in others if one.path.lower().endswith(_LISTS)]
         lists = set()
         if len(texts) < len(others):
             for entry in may_be_list(texts):

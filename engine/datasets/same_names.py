@@ -25,6 +25,7 @@ _PICTURES = {".jpeg", ".jpe", ".jfif", ".tif", ".heif", *media_suffixes()}
 _TEXTS = (".txt", ".caption", ".text")
 _SAYING = (*_TEXTS, ".json", ".cls")
 _SILENT = {".npy", ".npz", ".pyd", ".pickle", ".pkl", ".pth", ".pt", ".ten", ".safetensors", ".xml", ".index"}
+_WANTED = {*_SAYING, *_SILENT}
 _PICTURE_FOLDERS = {"images", "image", "imgs", "img", "photos", "pictures", "jpg", "jpegimages"}
 _TEXT_FOLDERS = {"captions", "caption", "texts", "text", "txt", "text_c10", "annotations", "labels", "json"}
 _NUMBERS = re.compile(r"[-+\d.eE\s]+")
@@ -33,7 +34,7 @@ _SENTENCES = re.compile(r"[^\n]*[.!?][\"')]*[ \t\r]*")
 
 def is_picture(path: str) -> bool:
     """Tell by its name whether a file is a picture."""
-    return posixpath.splitext(path)[1].lower() in _PICTURES
+    return _suffix(path) in _PICTURES
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Beside:
     @property
     def suffix(self) -> str:
         """Return the file's suffix in small letters."""
-        return posixpath.splitext(self.entry.path)[1].lower()
+        return _suffix(self.entry.path)
 
 
 def beside_pictures(entries: Iterable[Entry]) -> list[Beside]:
@@ -55,18 +56,20 @@ def beside_pictures(entries: Iterable[Entry]) -> list[Beside]:
     `0001.txt` and `0001.jpg.txt` both belong to `0001.jpg`; in a shard of WebDataset a sample is what has
     one name up to the first dot of it.
     """
-    entries = sorted(entries, key=_saying_order)
+    entries = tuple(entries)
+    saying = [entry for entry in entries if _suffix(entry.path) in _WANTED]
+    if not saying:
+        return []
     pictures: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         if is_picture(entry.path):
-            for key in _keys(entry):
+            for key in _keys(entry, of_picture=True):
                 pictures[entry.within, key].append(entry)
     found = []
-    for entry in entries:
-        if posixpath.splitext(entry.path)[1].lower() in (*_SAYING, *_SILENT):
-            called = (pictures.get((entry.within, key)) for key in _keys(entry))
-            if mine := next(filter(None, called), None):
-                found.append(Beside(entry, _nearest(entry, mine)))
+    for entry in sorted(saying, key=_saying_order):
+        called = (pictures.get((entry.within, key)) for key in _keys(entry, of_picture=False))
+        if mine := next(filter(None, called), None):
+            found.append(Beside(entry, _nearest(mine)))
     return found
 
 
@@ -136,17 +139,21 @@ def _is_boxes(text: str) -> bool:
 
 def _saying_order(entry: Entry) -> int:
     """Return the place of a file among those of one picture: a text's caption comes before a JSON's."""
-    suffix = posixpath.splitext(entry.path)[1].lower()
-    return _SAYING.index(suffix) if suffix in _SAYING else -1
+    suffix = _suffix(entry.path)
+    return _SAYING.index(suffix) if suffix in _SAYING else len(_SAYING)
 
 
-def _keys(entry: Entry) -> Iterator[str]:
+def _suffix(path: str) -> str:
+    return posixpath.splitext(path)[1].lower()
+
+
+def _keys(entry: Entry, *, of_picture: bool) -> Iterator[str]:
     """Yield what a file shares with those that belong to it, the surest first."""
     stem = posixpath.splitext(entry.path)[0].lower()
     yield stem
-    if is_picture(entry.path):
+    if of_picture:
         yield entry.path.lower()
-    holding = _PICTURE_FOLDERS if is_picture(entry.path) else _TEXT_FOLDERS
+    holding = _PICTURE_FOLDERS if of_picture else _TEXT_FOLDERS
     *folders, base = stem.split("/")
     for at, folder in enumerate(folders):
         if folder in holding:  # images/train/1.jpg and captions/train/1.txt
@@ -156,7 +163,7 @@ def _keys(entry: Entry) -> Iterator[str]:
         yield posixpath.join(folder, base.split(".", 1)[0]).lower()
 
 
-def _nearest(entry: Entry, pictures: list[Entry]) -> tuple[Entry, ...]:
+def _nearest(pictures: list[Entry]) -> tuple[Entry, ...]:
     """Return the pictures that a file belongs to: of `1.jpg` and `1.mask.png` the first, for `1.txt`."""
     shortest = min(len(posixpath.basename(one.path).split(".")) for one in pictures)
     near = [one for one in pictures if len(posixpath.basename(one.path).split(".")) == shortest]

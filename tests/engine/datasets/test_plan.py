@@ -270,6 +270,13 @@ def test_the_column_of_files_can_be_chosen(tmp_path):
     assert captions(plan_of(tmp_path, files, Choices(file="original")))["b.jpg"] == ("words",)
 
 
+def test_a_chosen_column_that_is_nowhere_is_told(tmp_path):
+    files = TWO | {"t.csv": "image,text\na.jpg,words\n"}
+    plan = plan_of(tmp_path, files, Choices(captions=("text", "title")))
+    assert plan.notes == ("No table that was used has a column called title.",)
+    assert captions(plan)["a.jpg"] == ("words",)
+
+
 def test_a_table_that_names_no_files_gets_one_line(tmp_path):
     plan = plan_of(tmp_path, TWO | {"prices.csv": "item,price\n" + "x,1\n" * 1000})
     [reason] = reasons(plan)
