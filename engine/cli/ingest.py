@@ -21,7 +21,9 @@ from engine.cli.output import (
     say_json,
     show_progress,
 )
+from engine.cli.plan import show_plan
 from engine.models.base import ModelChoice
+from engine.settings import load_settings
 from engine.types import IngestReport
 
 _MODEL_HELP = "A model of `models`, a hub id or a local folder."
@@ -32,8 +34,8 @@ SlowOption = Annotated[
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files, folders or zips.")],
-    collection: CollectionOption,
+    paths: Annotated[list[Path], typer.Argument(help="Files, folders, zips or tars.")],
+    collection: Annotated[str | None, typer.Option(help="The collection's name.")] = None,
     model: Annotated[str | None, typer.Option(help=_MODEL_HELP)] = None,
     width: WidthOption = None,
     accept_slow: SlowOption = False,
@@ -44,16 +46,51 @@ def ingest(
     ray_workers: Annotated[
         int | None, typer.Option(min=1, help="Copies of the model on Ray; else one per GPU or 4 cores.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what is understood of the files, and store nothing.")
+    ] = False,
+    file_column: Annotated[str, typer.Option(help="The column of tables that names the file.")] = "",
+    caption_column: Annotated[
+        list[str] | None, typer.Option(help="A column that holds captions; may be given several times.")
+    ] = None,
+    label_column: Annotated[
+        list[str] | None, typer.Option(help="A column that holds labels; may be given several times.")
+    ] = None,
+    split_column: Annotated[str, typer.Option(help="The column that names the split.")] = "",
+    leave_column: Annotated[
+        list[str] | None, typer.Option(help="A column to leave out; may be given several times.")
+    ] = None,
+    folder_labels: Annotated[
+        bool | None,
+        typer.Option("--folder-labels/--no-folder-labels", help="Whether names of folders are labels."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Embed files into a collection; running it again stores nothing twice."""
-    from engine.datasets.find import find_sources
+    from engine.datasets.columns import Choices
+    from engine.datasets.find import sources_in
+    from engine.datasets.preview import plan_paths
 
     if not ray and (ray_address or ray_workers):
         raise typer.BadParameter("--ray-address and --ray-workers go with --ray")
+    choices = Choices(
+        file=file_column,
+        captions=tuple(caption_column) if caption_column else None,
+        labels=tuple(label_column) if label_column else None,
+        split=split_column,
+        left_out=tuple(leave_column or ()),
+        folder_labels=folder_labels,
+    )
+    if dry_run:
+        plan = plan_paths(paths, max_file_bytes=load_settings().max_file_bytes, choices=choices)
+        show_plan(plan, as_json)
+        return
+    if collection is None:
+        raise typer.BadParameter("Missing option '--collection': only --dry-run goes without it")
     choice = _choice(model, width)
     with open_workspace() as workspace:
-        found = find_sources(paths, max_file_bytes=workspace.settings.max_file_bytes)
+        limit = workspace.settings.max_file_bytes
+        found = sources_in(plan_paths(paths, max_file_bytes=limit, choices=choices))
         if ray:
             from engine.ingest.ray.driver import ingest_on_ray
 

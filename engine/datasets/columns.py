@@ -12,7 +12,7 @@ from engine.datasets.cells import is_nothing, labels_in, texts_in
 from engine.media.metadata import MAX_COLUMNS, ColumnChoice, cleaned_value, metadata_of
 from engine.types import Metadata
 
-Use = Literal["file", "caption", "label", "column", "left out"]
+Use = Literal["file", "caption", "label", "split", "column", "left out"]
 USES: tuple[Use, ...] = get_args(Use)
 # In the order of how surely a column of that name says it; the first of them that says something is used.
 FILE_NAMES = (
@@ -37,15 +37,17 @@ _SHOWN_WANTED = 8
 class Choices:
     """What a person chose instead of what is recognised; None and "" leave it to be recognised.
 
-    `file`, `captions`, `labels` and `left_out` are names of columns as the tables call them; an empty tuple
-    takes none. `folder_labels` takes the names of folders as labels, or not; `same_names` takes texts and
-    JSON that are called like a picture as what is said of it, or as items of their own.
+    `file`, `captions`, `labels` and `left_out` are names of columns as the tables call them; an empty
+    tuple takes none. `split` is the column that is kept as `split`, whatever it is called.
+    `folder_labels` takes the names of folders as labels, or not; `same_names` takes texts and JSON that
+    are called like a picture as what is said of it, or as items of their own.
     """
 
     file: str = ""
     captions: tuple[str, ...] | None = None
     labels: tuple[str, ...] | None = None
     left_out: tuple[str, ...] = ()
+    split: str = ""
     folder_labels: bool | None = None
     same_names: bool | None = None
 
@@ -78,6 +80,7 @@ class Uses:
     captions: tuple[tuple[str, ...], ...] = ()
     labels: tuple[tuple[str, ...], ...] = ()
     left_out: tuple[str, ...] = ()
+    split: str = ""
 
     def use_of(self, column: str) -> Use:
         """Return what a column is used as; one of a later group counts as a column."""
@@ -85,6 +88,8 @@ class Uses:
             return "file"
         if column in self.left_out:
             return "left out"
+        if column == self.split:
+            return "split"
         if column in (*self.captions[:1], ())[0]:
             return "caption"
         return "label" if column in (*self.labels[:1], ())[0] else "column"
@@ -102,7 +107,8 @@ def recognised(columns: Iterable[str], choices: Choices, file: str = "") -> Uses
     captions = _groups(free, CAPTION_NAMES, choices.captions)
     taken = {name for group in captions for name in group}
     labels = _groups([name for name in free if name not in taken], LABEL_NAMES, choices.labels)
-    return Uses(file, captions, labels, tuple(name for name in columns if name in choices.left_out))
+    left = tuple(name for name in columns if name in choices.left_out)
+    return Uses(file, captions, labels, left, choices.split)
 
 
 def file_columns(columns: Iterable[str]) -> list[str]:
@@ -150,7 +156,7 @@ class RowReader:
             if cleaned_value(plain) is None:
                 if not isinstance(value, str | float) and value not in ([], {}):
                     self.choice.leave(key)
-            elif name := self.choice.add(key):
+            elif name := self.choice.add("split" if key == self.uses.split else key):
                 yield name, plain
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from engine.datasets.cells import is_nothing
 from engine.datasets.columns import Choices, RowReader, Said, Use, Uses, columns_wanted, recognised
@@ -65,6 +66,11 @@ class Reading:
             self.left.add(NO_TABLE, clean_name(entry.path))
         else:
             self.failed.append(Failure(shown, _no_file_column(table)))
+            for _, row in islice(table.rows(), _EXAMPLE_ROWS):
+                if not isinstance(row, str):
+                    self._note_columns(row)
+            for column in table.columns:  # a person may choose among them by hand
+                self.uses.setdefault((clean_text(column), "left out"), []).append(shown)
 
     def read_text(self, entry: Entry, finder: Finder, choices: Choices) -> bool:
         """Read a text if it is a list of files with captions, and tell whether it was."""

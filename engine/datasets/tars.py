@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from engine.datasets.gzip_reader import gzip_reader
 from engine.datasets.members import MOST_MEMBERS, MOST_UNPACKED, SMALL_ARCHIVE_BYTES, Member, Members
@@ -72,7 +72,7 @@ def tar_members(path: Path) -> Members:
 def _infos(read_at: ReadAt) -> Iterator[tarfile.TarInfo]:
     with tarfile.open(fileobj=cast("BinaryIO", _Range(read_at, 0, None)), mode="r:") as tar:
         while info := tar.next():
-            tar.members.clear()  # it keeps all of them otherwise, at 2 kB each
+            cast("Any", tar).members.clear()  # it keeps all of them otherwise, at 2 kB each
             yield info
         end = read_at(tar.offset, tarfile.BLOCKSIZE)  # tarfile takes a broken header for the end too
         if end != bytes(tarfile.BLOCKSIZE):

@@ -182,9 +182,9 @@ def from_json(text: str) -> JobSpec:
     if data.get("choice"):
         data["choice"] = ModelChoice(**data["choice"])
     if data.get("columns"):
-        data["columns"] = Choices(
-            **{name: tuple(one) if isinstance(one, list) else one for name, one in data["columns"].items()}
-        )
+        chosen: dict[str, Any] = data["columns"]
+        lists = {name: tuple(one) for name, one in chosen.items() if isinstance(one, list)}
+        data["columns"] = Choices(**{**chosen, **lists})
     if "files" in data:
         data["files"] = tuple((name, stored) for name, stored in data["files"])
     if kind is Evaluate:

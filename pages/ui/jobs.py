@@ -8,14 +8,13 @@ import streamlit as st
 
 from engine.jobs.spec import FitMap
 from engine.maps import umap_kernels
+from pages.ui.counted import say_failed, say_left_out
 from pages.ui.frame import MAP, errors
 from pages.ui.wording import duration, plain, say_error
 
 if TYPE_CHECKING:
     from engine.jobs.queue import Jobs
     from engine.jobs.run import Job
-    from engine.progress import Progress
-    from engine.types import IngestReport, LeftOut
 
 POLL_SECONDS = 0.7
 
@@ -70,9 +69,10 @@ def _draw(jobs: Jobs, job: Job) -> None:
             st.caption(_summary(job))
         for note in job.report.notes if job.report else ():
             st.caption(plain(note))
-        _failures(job.report or job.progress)
+        of = job.report or job.progress
+        say_failed(of.failed, of.failed_kinds)
         if job.report:
-            left_out(job.report.left_out)
+            say_left_out(job.report.left_out)
 
 
 def _actions(jobs: Jobs, job: Job, id_: str) -> None:
@@ -117,28 +117,3 @@ def _summary(job: Job) -> str:
         f"{word}: {report.stored:,} items stored, {report.skipped:,} were already there{failed} · "
         f"{duration(report.seconds)} · {report.per_second:,.0f} items/s · model {report.model}"
     )
-
-
-def _failures(of: IngestReport | Progress) -> None:
-    count = of.failed_count
-    if not count:
-        return
-    with st.expander(f"{count:,} failed", icon=":material/warning:", expanded=count <= 10):
-        if count > len(of.failed):
-            _counted(of.failed_kinds)
-            st.caption(f"The first {len(of.failed):,} of them:")
-        rows = [{"file": failure.name, "reason": failure.reason} for failure in of.failed]
-        st.dataframe(rows, hide_index=True, width="stretch")
-
-
-def left_out(left: tuple[LeftOut, ...]) -> None:
-    """Show what is not taken on purpose, by reason."""
-    if left:
-        count = sum(one.count for one in left)
-        with st.expander(f"{count:,} left out", icon=":material/filter_alt:", expanded=len(left) <= 3):
-            _counted(left)
-
-
-def _counted(reasons: tuple[LeftOut, ...]) -> None:
-    rows = [{"count": one.count, "reason": one.reason, "such as": ", ".join(one.examples)} for one in reasons]
-    st.dataframe(rows, hide_index=True, width="stretch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -13,19 +13,23 @@ from engine.ingest.samples import COLLECTION as SAMPLES
 from engine.ingest.samples import TOWERS
 from pages.ui import cards
 from pages.ui.models import picker
+from pages.ui.preview import preview
 from pages.ui.resources import labels_of
 from pages.ui.wording import plain, plural, say_error
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+    from engine.datasets.columns import Choices
     from engine.jobs.queue import Jobs
+    from engine.jobs.spec import Upload
     from engine.models.base import ModelChoice
     from engine.storage.chroma import CollectionInfo
     from engine.types import Modality, Provenance
     from engine.workspace import Workspace
 
 NEW = "New collection …"
+FILES, FOLDER = "Files", "A whole folder"
 IN_PLACE, BESIDE = "Replace this collection", "Make a new collection"
 COLUMNS_READ = (
     "Columns: id, vector, modality (text, image, audio, video), and optionally text, pair, label, name; "
@@ -36,16 +40,10 @@ MOST = 5_000  # the longest filtered list that is counted
 
 
 def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
-    """Draw the uploader; the files go to a background job, and the uploader is emptied."""
-    round_ = st.session_state.setdefault("upload_round", 0)
+    """Draw the uploader and what is understood of the files; they go to a job, and it is emptied."""
     with st.container(border=True):
-        files = st.file_uploader(
-            "Add pictures, text files or a zip",
-            accept_multiple_files=True,
-            key=f"upload_{round_}",
-            help="JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, .txt, .md, .zip. Captions: a metadata.jsonl "
-            "or metadata.csv beside the files, with the columns file_name and caption.",
-        )
+        upload = _uploaded(jobs)
+        columns = preview(jobs, upload, key="upload_preview") if upload else None
         with st.container(horizontal=True, vertical_alignment="bottom"):
             own = [name for name in names if name not in (SAMPLES, TOWERS)]
             target = st.selectbox("Add to", [*own, NEW], key="target", width=240)
@@ -57,13 +55,14 @@ def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
                 else target
             )
         new = target == NEW
-        choice = picker.pick(workspace, key="add", items=len(files) or 1_000) if new else None
-        ready = bool(files) and (choice is not None or not new)
+        items = len(upload.files) if upload else 1_000
+        choice = picker.pick(workspace, key="add", items=items) if new else None
+        ready = upload is not None and (choice is not None or not new)
         pressed = st.button(
             "Add to the collection", type="primary", key="add", disabled=not ready, icon=":material/add:"
         )
-        if pressed and files:
-            _submit(jobs, name or "", [(file.name, file) for file in files], choice)
+        if pressed and upload:
+            _submit(jobs, name or "", upload, choice, columns)
     _vectors(jobs)
     _server_folder(workspace, jobs, name or "", choice)
 
@@ -107,13 +106,40 @@ def _import(jobs: Jobs, name: str, file: UploadedFile, label: str, skip_bad: boo
     st.rerun()
 
 
-def _submit(jobs: Jobs, name: str, files: list[tuple[str, IO[bytes]]], choice: ModelChoice | None) -> None:
+def _uploaded(jobs: Jobs) -> Upload | None:
+    """Draw the uploader, for files or for a whole folder; returns what was given, on disk by then."""
+    round_ = st.session_state.setdefault("upload_round", 0)
+    what = st.segmented_control("Add", [FILES, FOLDER], default=FILES, required=True, key="upload_what")
+    files = st.file_uploader(
+        "Pictures, texts, tables, zips or tars" if what == FILES else "A folder with all that is in it",
+        accept_multiple_files=True if what == FILES else "directory",
+        key=f"{'upload' if what == FILES else 'folder'}_{round_}",
+        help="JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, .txt, .md, .zip, .tar, .tar.gz. Captions and "
+        "labels: a table (CSV, JSON lines, Parquet) that names the files, texts called like the pictures, or "
+        "a folder per label. What is understood is shown before anything is added.",
+    )
+    ids = tuple(file.file_id for file in files)
+    kept: tuple[tuple[str, ...], Upload] | None = st.session_state.get("uploaded")
+    if kept and kept[0] != ids:
+        jobs.unstage(kept[1])
+        kept = st.session_state.uploaded = None
+    if files and not kept:
+        with st.spinner("Taking the files …"):
+            upload = jobs.stage((file.name, file) for file in files)
+        kept = st.session_state.uploaded = (ids, upload)
+    return kept[1] if kept else None
+
+
+def _submit(
+    jobs: Jobs, name: str, upload: Upload, choice: ModelChoice | None, columns: Choices | None
+) -> None:
     try:
-        jobs.upload(name, files, choice)
+        jobs.take(name, upload, choice, columns)
     except GapscopeError as error:
         say_error(str(error))
         return
     # A new key drops the uploaded bytes from the server's memory; they are on disk by now.
+    st.session_state.uploaded = None
     st.session_state.upload_round += 1
     st.rerun()
 
@@ -125,12 +151,17 @@ def _server_folder(workspace: Workspace, jobs: Jobs, name: str, choice: ModelCho
         return
     with st.expander("Add a folder on the server", icon=":material/folder:"):
         sub = st.text_input("Folder inside the one that the operator allows", key="server_folder")
-        if st.button("Add the folder", key="add_folder"):
-            try:
-                jobs.ingest_folder(name, _below(allowed, sub or ""), choice)
+        looked = st.session_state.get("looked_at") == sub
+        if st.button("Look at it", key="look_at_folder", disabled=looked):
+            st.session_state.looked_at = sub
+            st.rerun()
+        try:
+            columns = preview(jobs, _below(allowed, sub or ""), key="folder_preview") if looked else None
+            if st.button("Add the folder", key="add_folder"):
+                jobs.ingest_folder(name, _below(allowed, sub or ""), choice, columns)
                 st.rerun()
-            except GapscopeError as error:
-                say_error(str(error))
+        except GapscopeError as error:
+            say_error(str(error))
 
 
 def _below(allowed: Path, sub: str) -> Path:

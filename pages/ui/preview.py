@@ -1,0 +1,118 @@
+"""What was understood of files before they are taken in, and choosing the columns by hand; takes none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from engine.datasets.columns import Choices
+from engine.datasets.preview import sample_rows
+from engine.ingest.failures import KEPT, counted
+from pages.ui.counted import say_failed, say_left_out
+from pages.ui.wording import plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.datasets.plan import Plan
+    from engine.jobs.queue import Jobs
+    from engine.jobs.spec import Upload
+
+RECOGNISED = "as recognised"
+_FOLDER_LABELS = {RECOGNISED: None, "labels": True, "no labels": False}
+
+
+def preview(jobs: Jobs, given: Upload | Path, *, key: str) -> Choices:
+    """Show what is understood of an upload or of a folder; returns what was chosen by hand of its columns.
+
+    What was understood is kept in the visitor's session while it is the same files.
+    """
+    kept = st.session_state.setdefault(f"{key}_plans", {})
+    if kept.get("of") != given:
+        kept.clear()
+        kept["of"] = given
+    recognised = _plan(jobs, given, Choices(), kept)
+    head, table = st.container(), st.container()
+    choices = _choose(recognised, key=f"{key}_{_name(given)}")
+    plan = _plan(jobs, given, choices, kept)
+    with head:
+        _say(plan)
+    with table:
+        st.dataframe(sample_rows(plan), hide_index=True, width="stretch", key=f"{key}_sample")
+    say_left_out(plan.left_out)
+    say_failed(plan.failed[:KEPT], counted(plan.failed), what="not readable")
+    return choices
+
+
+def _plan(jobs: Jobs, given: Upload | Path, choices: Choices, kept: dict[object, Plan]) -> Plan:
+    if choices not in kept:
+        with st.spinner("Looking at the files …"):
+            kept[choices] = jobs.plan(given, choices)
+    return kept[choices]
+
+
+def _name(given: Upload | Path) -> str:
+    """Return what tells one upload or folder from another in the keys of widgets."""
+    return str(given) if isinstance(given, str) else str(getattr(given, "id", given))
+
+
+def _say(plan: Plan) -> None:
+    labels = f", {plan.labelled:,} with one of {len(plan.labels):,} labels" if plan.labels else ""
+    st.markdown(f"**Understood: {plan.files:,} files, {plan.captions:,} captions{labels}**")
+    for sentence in plan.layouts:
+        st.caption(plain(sentence))
+    for note in plan.notes:
+        st.caption(f":material/info: {plain(note)}")
+
+
+def _choose(plan: Plan, *, key: str) -> Choices:
+    """Draw the choice of columns, by what was recognised of them."""
+    names = list(dict.fromkeys(column.name for column in plan.columns))
+    used = {
+        use: [column.name for column in plan.columns if column.use == use] for use in ("caption", "label")
+    }
+    unread = bool(plan.failed) and not any(column.use == "file" for column in plan.columns)
+    with st.expander("Choose the columns by hand", icon=":material/tune:", expanded=unread):
+        file = captions = labels = split = None
+        left: list[str] = []
+        if names:
+            rows = [
+                {"column": one.name, "used as": one.use, "of": ", ".join(one.tables), "such as": one.example}
+                for one in plan.columns
+            ]
+            st.dataframe(rows, hide_index=True, width="stretch")
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                file = _one("File", names, "names the picture or text", key=f"{key}_file")
+                split = _one("Split", names, "train, validation or test", key=f"{key}_split")
+                captions = _several("Captions", names, used["caption"], key=f"{key}_captions")
+                labels = _several("Labels", names, used["label"], key=f"{key}_labels")
+                left = st.multiselect("Leave out", names, key=f"{key}_left", placeholder="none", width=280)
+        chosen = st.segmented_control(
+            "Names of folders are",
+            list(_FOLDER_LABELS),
+            default=RECOGNISED,
+            required=True,
+            key=f"{key}_folders",
+        )
+    return Choices(
+        file=file or "",
+        captions=captions,
+        labels=labels,
+        left_out=tuple(left),
+        split=split or "",
+        folder_labels=_FOLDER_LABELS[chosen or RECOGNISED],
+    )
+
+
+def _one(label: str, names: list[str], what: str, *, key: str) -> str | None:
+    chosen = st.selectbox(
+        label, [RECOGNISED, *names], key=key, width=200, help=f"The column that {what}." if what else None
+    )
+    return None if chosen == RECOGNISED else chosen
+
+
+def _several(label: str, names: list[str], recognised: list[str], *, key: str) -> tuple[str, ...] | None:
+    """Return the columns chosen, or None where they are those that were recognised."""
+    chosen = st.multiselect(label, names, default=recognised, key=key, placeholder="none", width=280)
+    return None if chosen == recognised else tuple(chosen)

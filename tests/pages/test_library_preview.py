@@ -1,0 +1,103 @@
+"""The Library page shows what it understood of an upload before it starts; columns are chosen by hand."""
+
+from __future__ import annotations
+
+import zipfile
+from io import BytesIO
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.types import Filters
+from tests.helpers.data import jpeg
+from tests.helpers.pages import page, words
+from tests.pages.test_library import LIBRARY, settled
+
+pytestmark = pytest.mark.usefixtures("app_folder")
+TABLE = b"bild;satz;art;menge\na.jpg;ein Hund;dog;train\nb.jpg;eine Katze;cat;test\n"
+
+
+def dropped(*files: tuple[str, bytes]) -> AppTest:
+    app = page(LIBRARY)
+    app.file_uploader(key="upload_0").set_value(
+        [(name, data, "application/octet-stream") for name, data in files]
+    )
+    app.run()
+    assert not app.exception
+    return app
+
+
+def shown(app: AppTest, column: str) -> list[dict[str, object]]:
+    """Return the rows of the first table that has a column of this name."""
+    return next(one.value for one in app.dataframe if column in one.value.columns).to_dict("records")
+
+
+def stored(collection: str):
+    from pages.ui import resources
+
+    workspace = resources.boot().workspace
+    return workspace.store.items(collection, "image", Filters(), limit=10)
+
+
+def chooser(app: AppTest, kind: str, label: str):
+    return next(one for one in getattr(app, kind) if one.label == label)
+
+
+def test_an_upload_is_told_before_it_starts_and_counted_after():
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, data in (("a.jpg", jpeg(1)), ("b.jpg", jpeg(2)), (".DS_Store", b"x"), ("README.md", b"x")):
+            file.writestr(name, data)
+        file.writestr("metadata.csv", "file_name,text,label\na.jpg,a red bird,bird\nnone.jpg,x,y\n")
+    app = dropped(("all.zip", archive.getvalue()))
+    said = words(app)
+    assert "Understood: 2 files, 1 captions, 1 with one of 1 labels" in said
+    assert "metadata.csv" in said and "describes 1 files" in said
+    assert shown(app, "captions")[0] == {
+        "file": "a.jpg",
+        "captions": "a red bird",
+        "labels": "bird",
+        "columns": "",
+    }
+    assert {row["such as"] for row in shown(app, "count")} == {".DS_Store", "README.md"}
+    assert "none.jpg" in "".join(str(one.value.to_dict()) for one in app.dataframe)
+    app = settled(app.button(key="add").click().run())
+    assert "Done: 3 items stored, 0 were already there, 1 failed, 2 left out" in words(app)
+    assert app.file_uploader(key="upload_1").value == []
+
+
+def test_columns_that_no_rule_knows_are_chosen_by_hand():
+    app = dropped(("a.jpg", jpeg(3)), ("b.jpg", jpeg(4)), ("t.csv", TABLE))
+    chooser(app, "selectbox", "File").set_value("bild")
+    chooser(app, "multiselect", "Captions").set_value(["satz"])
+    chooser(app, "multiselect", "Labels").set_value(["art"])
+    chooser(app, "selectbox", "Split").set_value("menge")
+    app.run()
+    assert "Understood: 2 files, 2 captions, 2 with one of 2 labels" in words(app)
+    assert shown(app, "captions")[1] == {
+        "file": "b.jpg",
+        "captions": "eine Katze",
+        "labels": "cat",
+        "columns": "split: test",
+    }
+    app.text_input(key="new_name").set_value("by-hand")
+    app = settled(app.button(key="add").click().run())
+    assert "Done: 4 items stored" in words(app)
+    assert {(one.caption, one.labels, one.metadata) for one in stored("by-hand")} == {
+        ("ein Hund", ("dog",), (("split", "train"),)),
+        ("eine Katze", ("cat",), (("split", "test"),)),
+    }
+
+
+def test_another_upload_takes_the_place_of_one_that_was_not_added():
+    from pages.ui import resources
+
+    app = dropped(("a.jpg", jpeg(5)))
+    folder = resources.boot().jobs._folder._path
+    assert len(list(folder.iterdir())) == 1
+    app.file_uploader(key="upload_0").set_value(
+        [("b.jpg", jpeg(6), "image/jpeg"), ("c.jpg", jpeg(7), "image/jpeg")]
+    )
+    app.run()
+    assert "Understood: 2 files" in words(app)
+    assert len(list(folder.iterdir())) == 1
