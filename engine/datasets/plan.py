@@ -122,7 +122,7 @@ class _Understanding:
     def _unknown_columns(self) -> list[str]:
         """Say which of the chosen columns are nowhere."""
         one = self._choices
-        chosen = (one.file, *(one.captions or ()), *(one.labels or ()), *one.left_out)
+        chosen = (one.file, one.split, *(one.captions or ()), *(one.labels or ()), *one.left_out)
         there = {name for name, _ in self._reading.uses}
         unknown = [name for name in chosen if name and clean_text(name) not in there]
         return [f"No table that was used has a column called {clean_text(name)}." for name in unknown]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -11,18 +10,17 @@ from engine.datasets.columns import Choices
 from engine.datasets.entries import Tally
 from engine.datasets.listing import list_files, list_paths
 from engine.datasets.plan import SAMPLE_ROWS, Column, Plan, understand
-from engine.text import clean_text
 
 
 def plan_paths(paths: Iterable[Path], *, max_file_bytes: int, choices: Choices | None = None) -> Plan:
     """Return what is understood of paths: files, folders with all below them, archives."""
     plans = (understand(listing, choices, max_file_bytes=max_file_bytes) for listing in list_paths(paths))
-    return _checked(joined(plans), choices)
+    return joined(plans)
 
 
 def plan_files(files: Mapping[str, Path], *, max_file_bytes: int, choices: Choices | None = None) -> Plan:
     """Return what is understood of files under the names they should be known by."""
-    return _checked(understand(list_files(files), choices, max_file_bytes=max_file_bytes), choices)
+    return understand(list_files(files), choices, max_file_bytes=max_file_bytes)
 
 
 def joined(plans: Iterable[Plan]) -> Plan:
@@ -54,17 +52,6 @@ def sample_rows(plan: Plan) -> list[dict[str, str]]:
         }
         for source in plan.sample[:SAMPLE_ROWS]
     ]
-
-
-def _checked(plan: Plan, choices: Choices | None) -> Plan:
-    """Add to a plan's notes which of the chosen columns no table has."""
-    if choices is None:
-        return plan
-    chosen = [choices.file, choices.split, *(choices.captions or ()), *(choices.labels or ())]
-    known = {column.name for column in plan.columns}
-    unknown = [name for name in (*chosen, *choices.left_out) if name and clean_text(name) not in known]
-    notes = (f"No table has a column called {', '.join(map(clean_text, unknown))}.",) if unknown else ()
-    return replace(plan, notes=(*plan.notes, *notes))
 
 
 def _columns(columns: Iterable[Column]) -> tuple[Column, ...]:

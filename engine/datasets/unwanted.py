@@ -33,4 +33,5 @@ def why_unwanted(name: str) -> str:
 
 def why_path_unwanted(path: str) -> str:
     """Return why what lies under a path is left out, by any part of it; empty where it is not."""
-    return next(filter(None, map(why_unwanted, path.split("/"))), "")
+    parts = (part for part in path.split("/") if part not in (".", ".."))
+    return next(filter(None, map(why_unwanted, parts)), "")

@@ -9,6 +9,7 @@ import streamlit as st
 from engine.datasets.columns import Choices
 from engine.datasets.preview import sample_rows
 from engine.ingest.failures import KEPT, counted
+from engine.jobs.spec import Upload
 from pages.ui.counted import say_failed, say_left_out
 from pages.ui.wording import plain
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from engine.datasets.plan import Plan
     from engine.jobs.queue import Jobs
-    from engine.jobs.spec import Upload
 
 RECOGNISED = "as recognised"
 _FOLDER_LABELS = {RECOGNISED: None, "labels": True, "no labels": False}
@@ -34,7 +34,7 @@ def preview(jobs: Jobs, given: Upload | Path, *, key: str) -> Choices:
         kept["of"] = given
     recognised = _plan(jobs, given, Choices(), kept)
     head, table = st.container(), st.container()
-    choices = _choose(recognised, key=f"{key}_{_name(given)}")
+    choices = _choose(recognised, key=f"{key}_{given.id if isinstance(given, Upload) else given}")
     plan = _plan(jobs, given, choices, kept)
     with head:
         _say(plan)
@@ -50,11 +50,6 @@ def _plan(jobs: Jobs, given: Upload | Path, choices: Choices, kept: dict[object,
         with st.spinner("Looking at the files …"):
             kept[choices] = jobs.plan(given, choices)
     return kept[choices]
-
-
-def _name(given: Upload | Path) -> str:
-    """Return what tells one upload or folder from another in the keys of widgets."""
-    return str(given) if isinstance(given, str) else str(getattr(given, "id", given))
 
 
 def _say(plan: Plan) -> None:

@@ -141,11 +141,16 @@ def test_what_is_no_data_is_counted_by_reason(tmp_path):
 
 
 def test_a_folder_that_was_dropped_is_looked_through_and_a_file_that_was_chosen_is_not(tmp_path):
-    written(tmp_path, "1", "2", "3")
+    written(tmp_path, "1", "2", "3", "4")
     listed = list_files(
-        {"set/a.jpg": tmp_path / "1", "set/.DS_Store": tmp_path / "2", "README.md": tmp_path / "3"}
+        {
+            "set/a.jpg": tmp_path / "1",
+            "set/.DS_Store": tmp_path / "2",
+            "README.md": tmp_path / "3",
+            "../b.jpg": tmp_path / "4",
+        }
     )
-    assert contents(listed) == {"set/a.jpg": "1", "README.md": "3"}
+    assert contents(listed) == {"set/a.jpg": "1", "README.md": "3", "../b.jpg": "4"}
     assert left(listed) == {unwanted.HIDDEN: (1, ("set/.DS_Store",))}
 
 
