@@ -25,6 +25,7 @@ OWNERS = {
     "ray": "engine/ingest/ray/",
     "pyarrow": (
         "engine/vector_files/",
+        "engine/datasets/",
         "engine/ingest/ray/",
         "engine/maps/selection_export.py",
         "engine/cli/maps.py",

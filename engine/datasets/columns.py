@@ -30,6 +30,7 @@ LABEL_NAMES = (
     *("category", "tags", "tag", "keywords"),
 )
 _NUMBER = re.compile(r"_?\d+$")  # of several columns: caption_1, caption_2
+NAME_COLUMN = "gapscope_name"  # of our own exports: what the item is called, which is not its file's name
 _SHOWN_WANTED = 8
 
 
@@ -54,17 +55,19 @@ class Choices:
 
 @dataclass(frozen=True)
 class Said:
-    """What a data set says of one file."""
+    """What a data set says of one file; `name` only where it is not to be called as the file is."""
 
     captions: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     metadata: Metadata = ()
+    name: str = ""
 
     def __add__(self, other: Said) -> Said:
         return Said(
             tuple(dict.fromkeys(self.captions + other.captions)),
             tuple(dict.fromkeys(self.labels + other.labels)),
             metadata_of((*self.metadata, *other.metadata)) if other.metadata else self.metadata,
+            self.name or other.name,
         )
 
 
@@ -144,9 +147,10 @@ class RowReader:
         """Return what a row says, and in words what of it could not be taken as it is."""
         captions, told, problems = _first(row, self.uses.captions, texts_in)
         labels, named, others = _first(row, self.uses.labels, labels_in)
-        used = {self.uses.file, *self.uses.left_out, *told, *named}
-        kept = metadata_of(self._others(row, used))
-        return Said(tuple(captions), tuple(labels), kept), problems + others
+        used = {self.uses.file, *self.uses.left_out, *told, *named, NAME_COLUMN}
+        kept, name = metadata_of(self._others(row, used)), row.get(NAME_COLUMN)
+        said = Said(tuple(captions), tuple(labels), kept, name if isinstance(name, str) else "")
+        return said, problems + others
 
     def _others(self, row: Mapping[str, object], used: set[str]) -> Iterator[tuple[str, object]]:
         for key, value in row.items():

@@ -14,6 +14,7 @@ from engine.datasets.folders import Key, read_folders, split_of
 from engine.datasets.same_names import BesideReader, beside_pictures, is_picture
 from engine.datasets.table_formats import may_be_table
 from engine.datasets.table_reading import Reading, may_be_list
+from engine.datasets.tables import Inside
 from engine.errors import MediaError
 from engine.media.sources import Source
 from engine.text import clean_name, clean_path, clean_text
@@ -207,10 +208,11 @@ class _Understanding:
             key, name = (one.within, one.path), clean_name(one.path)
             if key in with_folders or bases[name] > 1:
                 name = clean_path(one.path if paths[one.path] == 1 else f"{one.within}/{one.path}")
-            said = self._said.get(key, Said())
-            read, size = partial(one.read, self._limit), one.size_bytes
-            found.append(Source(name, read, **vars(said), size_bytes=size))
+            found.append(self._source(name, one, self._said.get(key, Said())))
         for inside, said in self._reading.inside:
-            read, size = partial(inside.read, self._limit), inside.size_bytes
-            found.append(Source(clean_path(inside.name), read, **vars(said), size_bytes=size))
+            found.append(self._source(clean_path(inside.name), inside, said))
         return tuple(found)
+
+    def _source(self, name: str, given: Entry | Inside, said: Said) -> Source:
+        name, read = clean_path(said.name) if said.name else name, partial(given.read, self._limit)
+        return Source(name, read, said.captions, said.labels, said.metadata, given.size_bytes)

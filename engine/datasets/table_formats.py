@@ -8,6 +8,7 @@ from collections.abc import Callable
 from engine.datasets.csv_tables import csv_table
 from engine.datasets.entries import Entry
 from engine.datasets.json_tables import json_document, json_lines
+from engine.datasets.parquet_tables import parquet_table
 from engine.datasets.tables import Table
 
 # To read another kind of table, write a function of an entry and add its suffix here.
@@ -17,6 +18,7 @@ _READERS: dict[str, Callable[[Entry], Table | None]] = {
     ".jsonl": json_lines,
     ".ndjson": json_lines,
     ".json": json_document,
+    ".parquet": parquet_table,
 }
 
 

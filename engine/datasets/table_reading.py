@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from engine.datasets.cells import is_nothing
@@ -61,7 +61,10 @@ class Reading:
         table = finder.with_header(table)
         file = finder.file_column(table, choices)
         if file and (table.kind != BY_NAME or finder.names_files(table, file)):
-            self._read_rows(table, recognised(table.columns, choices, file), finder)
+            uses = recognised(table.columns, choices, file)
+            if table.classes and not uses.labels and choices.labels is None:
+                uses = replace(uses, labels=(table.classes,))
+            self._read_rows(table, uses, finder)
         elif table.kind == BY_NAME:
             self.left.add(NO_TABLE, clean_name(entry.path))
         else:

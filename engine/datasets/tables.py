@@ -31,7 +31,8 @@ class Table:
     `rows()` yields the number of each row (a line, from 1) and the row, or in words why it cannot be read,
     anew at every call. A cell holds plain values, lists or objects of them, or an `Inside`. `notes` say how
     it was read where that was a guess. `value(column, cell)` is what a cell says where all of a format's
-    cells are text, but those of this column are numbers.
+    cells are text, but those of this column are numbers. `classes` are columns that the file itself says are
+    names of classes.
     """
 
     entry: Entry
@@ -40,6 +41,7 @@ class Table:
     rows: Callable[[], Iterator[tuple[int, Row | str]]] = field(repr=False)
     notes: tuple[str, ...] = ()
     value: Callable[[str, object], object] = field(repr=False, default=lambda column, cell: cell)
+    classes: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
