@@ -28,7 +28,8 @@ class Item:
     SHA-256 of the media file in the library, or None for text. Sizes are in bytes and pixels,
     `added_at` in Unix seconds, `start_seconds` from the start of the medium. `given_id` and `given_pair`
     are what an imported row was called by whoever made its vector (`ingest/vectors.py`). `metadata` is
-    what other columns of the data say of it.
+    what other columns of the data say of it. `place` tells captions of one file apart by their order: it
+    counts those before it, and the first has none.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Item:
     given_id: str = ""
     given_pair: str = ""
     metadata: Metadata = ()
+    place: int | None = None
 
 
 @dataclass(frozen=True)

@@ -113,10 +113,11 @@ def captions_of(probed: Probe) -> list[MediaItem]:
                 metadata=probed.source.metadata,
                 size_bytes=len(caption.encode()),
                 added_at=int(time.time()),
+                place=place or None,
             ),
             caption,
         )
-        for caption in probed.source.captions
+        for place, caption in enumerate(probed.source.captions)
     ]
 
 
