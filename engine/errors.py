@@ -30,6 +30,7 @@ GapscopeError
 │   ├── CollectionNotFoundError
 │   └── CollectionModelError    made by another model, revision or width
 ├── VectorFileError             a Parquet or NPZ of vectors that cannot be read or written, row by row
+├── ExportError                 a data set that cannot be written where it was asked for
 ├── EvaluationError             nothing to measure against
 ├── ProjectionError             vectors or settings that make no map
 ├── GapError                    vectors of which the gap cannot be measured, or an edit that leaves nothing
@@ -307,6 +308,14 @@ class VectorFileError(GapscopeError):
     def __init__(self, file: str, problem: str, faults: Iterable[str] = ()) -> None:
         self.file, self.faults = file, tuple(faults)
         super().__init__(f"{file}: {problem}")
+
+
+class ExportError(GapscopeError):
+    """A file or folder that a data set cannot be written to."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name, self.problem = name, problem
+        super().__init__(f"{name} {problem}")
 
 
 class EvaluationError(GapscopeError):

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.datasets.exported import Exports
 from engine.evaluation.archive import Evaluations
 from engine.evaluation.results import Evaluation, Plan
 from engine.ingest.files import ingest_files
@@ -34,6 +35,7 @@ from engine.types import Balance, Filters, Hit, IngestReport, Reranked, SearchTr
 
 if TYPE_CHECKING:
     from engine.analysis.two_towers import TowerSettings
+    from engine.datasets.export import MediaExport
     from engine.towers.train import TrainedTowers
     from engine.vector_files.export import ExportReport
 
@@ -46,6 +48,7 @@ class Workspace:
         self.models = Models(folder.settings)
         self.evaluations = Evaluations(folder.settings.data_dir)
         self.maps = Maps(folder)
+        self.exports = Exports(folder)
         self.unrelated = UnrelatedScores(folder, self.models)
 
     @classmethod
@@ -94,6 +97,12 @@ class Workspace:
         from engine.vector_files.export import export_vectors
 
         return export_vectors(self.folder, collection, path, **options)
+
+    def export_media(self, collection: str, path: Path, **options: Any) -> MediaExport | None:
+        """Write a collection's files as a data set; see `datasets.export.export_media`."""
+        from engine.datasets.export import export_media
+
+        return export_media(self.folder, collection, path, **options)
 
     def reembed(self, collection: str, choice: ModelChoice, **options: Any) -> IngestReport:
         """Embed a collection with another model; options and errors: `ingest.reembed.reembed`."""
@@ -201,6 +210,7 @@ class Workspace:
         folder.store.drop(collection)
         self.evaluations.forget(collection)
         self.maps.forget(collection)
+        self.exports.forget(collection)
         features.forget(folder, collection)
         forget_calibration(folder, collection)
         self.unrelated.forget(collection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import frame, library, resources
+from pages.ui import exports, frame, library, resources
 from pages.ui.jobs import show_jobs
 
 frame.start("Library", lead="Add your own pictures and texts, and look at what is stored.")
@@ -25,5 +25,6 @@ with frame.errors():
     library.describe(infos[chosen])
     library.browse(workspace, infos[chosen])
     library.reembed(workspace, jobs, infos[chosen])
+    exports.draw(workspace, jobs, infos[chosen])
     library.danger(infos[chosen], jobs)
     library.credits(chosen)

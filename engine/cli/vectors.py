@@ -1,4 +1,4 @@
-"""`python -m engine import` and `export`: vectors that others made, in and out as Parquet or NPZ.
+"""`python -m engine import` and `export`: vectors in and out as Parquet or NPZ, and files out as a data set.
 
 `app.py` owns the command line; this file adds two commands to it.
 """
@@ -22,6 +22,7 @@ from engine.cli.output import (
     say_json,
     show_progress,
 )
+from engine.datasets.export import MediaExport
 
 if TYPE_CHECKING:
     from engine.types import IngestReport
@@ -62,20 +63,30 @@ def import_(
 
 def export(
     collection: CollectionOption,
-    out: Annotated[Path, typer.Option(help="The file to write: .parquet or .npz.")],
+    out: Annotated[Path, typer.Option(help="The file to write: .parquet or .npz; see --media.")],
+    media: Annotated[
+        bool,
+        typer.Option("--media", help="The files as a data set: --out is a new folder, a .zip or a .parquet."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a collection's vectors with ids, texts, pairs and labels into a file."""
-    if out.suffix.lower() not in _SUFFIXES:
-        raise typer.BadParameter(f"--out ends in {' or '.join(_SUFFIXES)}, not in {out.suffix!r}")
+    """Write a collection's vectors with ids, texts, pairs and labels into a file, or its files themselves."""
+    if not media and out.suffix.lower() not in _SUFFIXES:
+        raise typer.BadParameter(
+            f"--out ends in {' or '.join(_SUFFIXES)}, not in {out.suffix!r}; for the files themselves, with "
+            f"captions and labels, add --media"
+        )
+    if media and out.suffix.lower() == ".npz":
+        raise typer.BadParameter("an .npz holds vectors: with --media, --out is a folder, .zip or .parquet")
     with open_workspace() as workspace:
-        report = workspace.export_vectors(collection, out, on_progress=show_progress)
+        write = workspace.export_media if media else workspace.export_vectors
+        report = write(collection, out, on_progress=show_progress)
     end_stage()
     assert report is not None  # nothing cancels it here
     if as_json:
         say_json({**asdict(report), "path": str(report.path)})
     else:
-        say(_exported(report))
+        say(_media_words(report) if isinstance(report, MediaExport) else _exported(report))
 
 
 def _words(report: IngestReport) -> str:
@@ -91,3 +102,13 @@ def _words(report: IngestReport) -> str:
 def _exported(report: ExportReport) -> str:
     left = f"; {report.unrecorded:,} items of another data folder are not in it" if report.unrecorded else ""
     return f"{report.rows:,} vectors of {report.dim:,} numbers written to {report.path}{left}"
+
+
+def _media_words(report: MediaExport) -> str:
+    lines = [
+        f"{report.files:,} files with {report.captions:,} captions and {report.texts:,} texts written to "
+        f"{report.path}",
+        *(f"  left out: {one.count:,}. {one.reason}: {', '.join(one.examples)}" for one in report.left_out),
+        *(f"  {one}" for one in report.notes),
+    ]
+    return "\n".join(lines)

@@ -24,6 +24,7 @@ from engine.jobs.folder import JobFolder
 from engine.jobs.run import SAMPLE_TOWERS_STATE, SAMPLES_STATE, Job, Place, run, samples_version
 from engine.jobs.spec import (
     Evaluate,
+    ExportMedia,
     FitMap,
     ImportVectors,
     IngestFiles,
@@ -206,6 +207,19 @@ class Jobs:
             raise QueryError("This is being measured already.")
         title = f"Evaluate {plan.collection}" + (f" with {plan.reranker.id}" if plan.reranker else "")
         return self._add(Evaluate(id=new_id(), title=title, collection=plan.collection, plan=plan))
+
+    def export_media(self, collection: str, form: str) -> Job:
+        """Write a collection's files as a data set in the background; it is kept in `Workspace.exports`.
+
+        Raises CollectionNotFoundError, QueryError where that is being done already.
+        """
+        self._workspace.store.info(collection)
+        same = (collection, form)
+        specs = [job.spec for job in self.list() if job.active]
+        if any(isinstance(one, ExportMedia) and (one.collection, one.form) == same for one in specs):
+            raise QueryError("This is being written already.")
+        title = f"Export of {collection}"
+        return self._add(ExportMedia(id=new_id(), title=title, collection=collection, form=form))
 
     def project(self, collection: str, settings: ProjectionSettings) -> Job:
         """Fit a map in the background; it is kept in `Workspace.maps`.

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.background import Work
+from engine.datasets.export import MediaExport
 from engine.datasets.find import sources_in
 from engine.datasets.preview import plan_paths
 from engine.ingest import samples
 from engine.jobs.folder import JobFolder
 from engine.jobs.spec import (
     Evaluate,
+    ExportMedia,
     FitMap,
     ImportVectors,
     IngestFiles,
@@ -52,6 +54,7 @@ class Job(Work):
 
     spec: JobSpec
     report: IngestReport | None = None
+    exported: MediaExport | None = None
     evaluation: str | None = None
     slow: bool = False
     bad_rows: bool = False
@@ -178,6 +181,14 @@ def _fit_map(spec: FitMap, job: Job, place: Place) -> None:
     report(0.0)
     maps = place.workspace.maps
     maps.fit(maps.content_of(spec.collection), spec.settings, on_progress=report, cancelled=job.stop.is_set)
+
+
+@run.register
+def _export_media(spec: ExportMedia, job: Job, place: Place) -> None:
+    exported = place.workspace.exports.write(spec.collection, spec.form, **_hooks(job))
+    if exported is None:
+        raise CancelledError
+    job.exported = exported
 
 
 def samples_version() -> str:

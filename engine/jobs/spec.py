@@ -144,6 +144,14 @@ class FitMap(JobSpec):
     settings: ProjectionSettings
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportMedia(JobSpec):
+    """Write a collection's files as a data set, in one of `datasets.exported.FORMS`, to be fetched."""
+
+    kind = "export-media"
+    form: str
+
+
 KINDS: dict[str, type[JobSpec]] = {
     one.kind: one
     for one in (
@@ -156,6 +164,7 @@ KINDS: dict[str, type[JobSpec]] = {
         TrainSampleTowers,
         Evaluate,
         FitMap,
+        ExportMedia,
     )
 }
 

@@ -1,4 +1,4 @@
-"""Some items of a map into a file: CSV, Parquet with vectors and places, or a zip of their media."""
+"""Some items of a map into a file: CSV, Parquet with vectors and places, or a zip that is a data set."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import csv
 import io
 import zipfile
 from collections.abc import Sequence
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from engine.errors import GapscopeError
+from engine.datasets.export import write_rows
+from engine.datasets.export_folder import FolderWriter, ZipPlace
+from engine.datasets.export_rows import Tally
 from engine.media.metadata import as_kind, file_name, kinds_of
-from engine.text import clean_name, csv_cell
+from engine.storage.captions import read_captions
+from engine.storage.data_folder import DataFolder
+from engine.text import csv_cell
 from engine.types import Item, Projection, VectorTable
 from engine.vector_files.rows import TAKEN
-
-if TYPE_CHECKING:
-    from engine.storage.library import Library
 
 ZIP_BYTES = 1_000_000_000  # held in memory while a browser fetches it
 
@@ -68,29 +68,24 @@ def to_parquet(items: Sequence[Item], table: VectorTable, projection: Projection
     return out.getvalue()
 
 
-def to_zip(items: Sequence[Item], library: Library) -> bytes:
-    """Return the media files of items, with a table of what they are; texts as .txt.
+def to_zip(items: Sequence[Item], collection: str, folder: DataFolder) -> bytes:
+    """Return items as a data set in a zip: files with captions, labels and columns; texts as .txt.
 
-    A file that is gone, or too much for one archive, is named in `left-out.txt`.
+    A selected picture brings all its captions; a text that is none of them is a file of its own. What is
+    gone, or too much for one archive, is named in its README.md.
     """
-    out, left, size = io.BytesIO(), [], 0
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for number, item in enumerate(items, 1):
-            name = f"{number:05d}-{clean_name(PurePath(item.name).name)[:80] or item.id[:12]}"
-            if item.media is None:
-                archive.writestr(f"{PurePath(name).stem}.txt", item.caption)
-                continue
-            try:
-                data = library.media_path(item.media, item.mime).read_bytes()
-            except (OSError, GapscopeError) as error:
-                left.append(f"{item.name}: {error}")
-                continue
-            if (size := size + len(data)) > ZIP_BYTES:
-                left.append(f"{item.name}: more than {ZIP_BYTES:,} bytes for one archive")
-                continue
-            archive.writestr(name, data)
-        if left:
-            archive.writestr("left-out.txt", "\n".join(left))
+    media = [item for item in items if item.modality != "text"]
+    captions = read_captions(folder, collection, {item.pair for item in media})
+    out, tally = io.BytesIO(), Tally()
+    with (
+        zipfile.ZipFile(out, "w") as archive,
+        FolderWriter(
+            ZipPlace(archive, max_bytes=ZIP_BYTES), kinds_of(one.metadata for one in items)
+        ) as writer,
+    ):
+        texts = (item for item in items if item.modality == "text")
+        write_rows(writer, media, texts, captions, folder.library, tally)
+        writer.finish(f"{len(items):,} items of {collection}", tally)
     return out.getvalue()
 
 

@@ -13,6 +13,7 @@ from pages.ui.frame import MAP, errors
 from pages.ui.wording import duration, plain, say_error
 
 if TYPE_CHECKING:
+    from engine.datasets.export import MediaExport
     from engine.jobs.queue import Jobs
     from engine.jobs.run import Job
 
@@ -104,6 +105,10 @@ def _summary(job: Job) -> str:
     if job.spec.kind == "fit-map":
         done = job.state == "done"
         return "Done; it is on the Map page." if done else "Cancelled; an earlier map stays as it is."
+    if job.exported is not None:
+        return _export_summary(job.exported)
+    if job.report is None and job.spec.kind == "export-media":
+        return "Cancelled; nothing was written."
     if job.report is None and job.spec.kind == "evaluate":
         return "Cancelled; nothing was kept."
     if job.report is None:
@@ -116,4 +121,14 @@ def _summary(job: Job) -> str:
     return (
         f"{word}: {report.stored:,} items stored, {report.skipped:,} were already there{failed} · "
         f"{duration(report.seconds)} · {report.per_second:,.0f} items/s · model {report.model}"
+    )
+
+
+def _export_summary(done: MediaExport) -> str:
+    left = "".join(
+        f" Left out: {one.count:,}. {one.reason}: {', '.join(one.examples)}." for one in done.left_out
+    )
+    return plain(
+        f"Done: {done.files:,} files with {done.captions:,} captions and {done.texts:,} texts; it is below, "
+        f"under Export of the collection.{left} {' '.join(done.notes)}".strip()
     )

@@ -214,8 +214,8 @@ def _export(workspace: Workspace, drawn: DrawnMap, ids: tuple[str, ...]) -> None
         ("Parquet", "with vectors and coordinates", parquet, "parquet", "application/vnd.apache.parquet"),
         (
             "Zip",
-            "of the files",
-            lambda: selection_export.to_zip(items(), workspace.library),
+            "of the files with captions and labels",
+            lambda: selection_export.to_zip(items(), collection, workspace.folder),
             "zip",
             "application/zip",
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import zipfile
 
 import numpy as np
@@ -22,6 +23,8 @@ from engine.storage.columns import (
 from engine.storage.data_folder import check_label
 from engine.types import Filters, Projection, VectorTable
 from tests.helpers.data import MADE_BY, plain_items, real_photos, sources, unit_table
+
+TABLES = ("metadata.jsonl", "texts.jsonl")
 
 
 def turned(*degrees: float, names: str = "abcdefgh") -> VectorTable:
@@ -184,13 +187,29 @@ def test_a_csv_has_a_line_per_item_and_no_formula(photos):
     assert row["id"] == item.id and row["caption"] == "'=1+1" and (row["x"], row["y"]) == ("0.0", "1.0")
 
 
-def test_a_zip_holds_the_files_and_names_what_is_gone(photos):
-    ids = [*ids_of(photos)[:2], *ids_of(photos, "text")[:1]]
-    items = read_items(photos.folder, "photos", dict(zip(ids, ["image", "image", "text"], strict=True)), ids)
-    photos.library.media_path(items[1].media, items[1].mime).unlink()
-    with zipfile.ZipFile(io.BytesIO(selection_export.to_zip(items, photos.library))) as archive:
-        names = archive.namelist()
-        assert len(names) == 3 and names[-1] == "left-out.txt"
-        assert items[1].name in archive.read("left-out.txt").decode()
-        assert archive.read(names[0]) == photos.library.media_path(items[0].media, items[0].mime).read_bytes()
-        assert archive.read(names[1]).decode() == items[2].caption
+def test_a_zip_is_a_data_set_and_names_what_is_gone(photos):
+    ids = [*ids_of(photos)[:2], *ids_of(photos, "text")]
+    modality = {id_: "image" if n < 2 else "text" for n, id_ in enumerate(ids)}
+    first, gone, *texts = read_items(photos.folder, "photos", modality, ids)
+    own, other = (next(one for one in texts if (one.pair == first.pair) is same) for same in (True, False))
+    photos.library.media_path(gone.media, gone.mime).unlink()
+    data = selection_export.to_zip([first, gone, own, other], "photos", photos.folder)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        [row], [text] = ([json.loads(line) for line in archive.read(name).splitlines()] for name in TABLES)
+        assert (
+            archive.read(row["file_name"]) == photos.library.media_path(first.media, first.mime).read_bytes()
+        )
+        assert row["captions"] == [own.caption] and row["labels"] == list(first.labels)
+        assert archive.read(text["file_name"]).decode() == other.caption
+        assert text["labels"] == list(other.labels)
+        assert f"Left out: 1. The file is gone: {gone.name}" in archive.read("README.md").decode()
+
+
+def test_a_zip_of_pictures_alone_has_their_captions_and_says_what_is_too_much(photos, monkeypatch):
+    some = dict.fromkeys(ids_of(photos)[:2], "image")
+    items = read_items(photos.folder, "photos", some, some)
+    monkeypatch.setattr(selection_export, "ZIP_BYTES", items[0].size_bytes)
+    with zipfile.ZipFile(io.BytesIO(selection_export.to_zip(items, "photos", photos.folder))) as archive:
+        [row] = map(json.loads, archive.read(TABLES[0]).splitlines())
+        assert row["captions"] == [items[0].caption] and items[0].caption
+        assert items[1].name in archive.read("README.md").decode()
