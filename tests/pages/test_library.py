@@ -7,9 +7,10 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.helpers.data import jpeg
+from tests.helpers.data import jpeg, real_photos
 from tests.helpers.pages import page, words
 from tests.helpers.vector_files import TWICE, vector_file
+from tests.helpers.workspaces import fill
 
 pytestmark = pytest.mark.usefixtures("app_folder")
 LIBRARY = "pages/6_Library.py"
@@ -103,3 +104,21 @@ def test_an_item_shows_what_other_columns_say_as_plain_text():
     said = dict(zip(facts[""], facts["value"], strict=True))
     assert (said["year"], said["note"]) == ("1999", "**bold** <b>x</b>") and "size" not in said
     assert not app.exception and not app.error
+
+
+def test_the_files_of_a_collection_are_written_fetched_and_deleted(app_folder, tmp_path_factory):
+    from pages.ui import resources
+
+    fill(app_folder, real_photos(tmp_path_factory.mktemp("given"), 3))
+    app = page(LIBRARY, browse="photos")
+    app.segmented_control(key="export_form").set_value(".parquet").run()
+    app = settled(app.button(key="export_go").click().run())
+    assert not app.error
+    exports = resources.boot().workspace.exports
+    [one] = exports.of("photos")
+    said = words(app)
+    assert "files with" in said and "it is below, under Export of the collection" in said
+    assert f"{one.path.name}, " in said and str(one.path) in said
+    assert [button.proto.label for button in app.get("download_button")].count("Download") == 1
+    app.button(key="export_delete_.parquet").click().run()
+    assert exports.of("photos") == [] and not app.exception
