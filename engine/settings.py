@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     max_run_gb: Annotated[
         float, Field(gt=0, allow_inf_nan=False, description="What one ingest reads; files beyond are counted")
     ] = 1000.0
+    decode_seconds: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="Processor time for one file; longer ones fail")
+    ] = 20.0
+    decode_memory_mb: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="Memory for all files being decoded together")
+    ] = 1500.0
     min_free_disk_mb: Annotated[
         float, Field(ge=0, allow_inf_nan=False, description="An ingest stops before the disk has less")
     ] = 500.0

@@ -18,6 +18,8 @@ Balance = Literal["raw", "centred", "standardised", "interleaved"]
 BALANCES: tuple[Balance, ...] = get_args(Balance)
 # Names with their values, sorted by name; what is allowed in it: `media/metadata.py`.
 Metadata = tuple[tuple[str, str | int | float | bool], ...]
+# A kind of note (`media/notes.py`) with what it is about; nothing for some kinds.
+Noted = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,12 @@ class MediaItem:
     """An item with its decoded content, ready for an embedder.
 
     `content` is a `str` for text, an upright RGB `PIL.Image.Image` for a picture, a `Sound` or `Frames`.
+    `notes` are what must be said of it although it was taken.
     """
 
     item: Item
     content: Any = field(repr=False)
+    notes: tuple[Noted, ...] = ()
 
 
 @dataclass(frozen=True)

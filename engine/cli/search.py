@@ -91,11 +91,11 @@ def _modalities(names: list[str]) -> tuple[Modality, ...]:
 
 
 def _picture(path: Path, settings: Settings) -> Image.Image:
-    from engine.media.images import open_image
+    from engine.media.decoder import open_picture
+    from engine.media.parts import Limits
 
     try:
-        data = path.read_bytes()
-        return open_image(data, max_pixels=settings.max_image_pixels)[0]
+        return open_picture(path.read_bytes(), Limits.of(settings))
     except OSError as error:
         raise QueryError(f"The picture {path} cannot be opened: {error.strerror}.") from error
     except MediaError as error:

@@ -7,7 +7,7 @@ it), so running the same ingest again stores nothing twice and completes what wa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from engine.ingest.failures import with_failed
 from engine.ingest.pipeline import Batch, Pipeline
 from engine.media.decode import Probe, captions_of, thumbnail_of
 from engine.media.decoder import Decoder
+from engine.media.metadata import disagreement
 from engine.media.sources import Source, SourceList
 from engine.models.base import DocumentEmbedder, ModelChoice
 from engine.models.lender import Models
@@ -46,6 +47,8 @@ class FileIngest(Pipeline):
         self._parts: dict[str, int] = {}  # of the files of this run: how many are stored, by hash
         self._saved: set[str] = set()
         self._cut: list[Sequence[Source]] = []
+        self._first: dict[str, Source] = {}  # by the hash of its bytes, of this run
+        self._copies: dict[str, list[Source]] = {}  # others with the same bytes, which say more
 
     def run(self, found: SourceList) -> IngestReport:
         """Ingest every source; a file that fails is named with its reason and costs no other.
@@ -67,6 +70,7 @@ class FileIngest(Pipeline):
             self._run(batches)
             self._report(replace(self._progress, stage="Checking the index"))
             self._verify()
+            self._complete()
         finally:
             for media in list(self._saved):  # read ahead, but cancelled or failed before it was stored
                 self._release(media)
@@ -81,6 +85,7 @@ class FileIngest(Pipeline):
             failed_kinds=self._progress.failed_kinds,
             seconds=time.monotonic() - self._started,
             cancelled=self._progress.done < self._progress.total,
+            notes=tuple(self._tally.sentences()),
         )
 
     def _read(self, decoder: Decoder, inputs: Sequence[Any]) -> Batch:
@@ -105,16 +110,16 @@ class FileIngest(Pipeline):
         for probed, parts in zip(found.wanted, taken, strict=True):
             if isinstance(parts, MediaError):
                 parts = Batch(1, failed=[Failure(probed.source.name, parts.reason)])
-            batch.ready += parts.ready
-            batch.skipped += parts.skipped
-            batch.failed += parts.failed
+            batch.add(replace(parts, inputs=0))
             if parts.failed and not parts.ready and not parts.skipped:
                 self._refused[probed.sha256] = parts.failed[0].reason
                 continue
             self._parts[probed.sha256] = len(parts.ready) + parts.skipped
             self._add_captions(probed, found.known, batch)
+        stored = self._stored_before(found.repeated)
         for probed in found.repeated:
             self._add_repeated(probed, found.known, batch)
+            self._compare(probed, stored, batch)
         self._restore(batch)
         return batch
 
@@ -144,6 +149,7 @@ class FileIngest(Pipeline):
             fresh = probed.sha256 not in known and probed.sha256 not in self._seen
             (new if fresh else repeated).append(probed)
             self._seen.add(probed.sha256)
+            self._first.setdefault(probed.sha256, probed.source)
         return new, repeated
 
     def _add_repeated(self, probed: Probe, known: set[str], batch: Batch) -> None:
@@ -153,6 +159,43 @@ class FileIngest(Pipeline):
             return
         batch.skipped += self._parts.get(probed.sha256, 1)
         self._add_captions(probed, known, batch)
+
+    def _stored_before(self, probes: Sequence[Probe]) -> dict[str, Item]:
+        """Return the items that an earlier run stored of those files that have labels or columns."""
+        ids: dict[Modality, list[str]] = {}
+        for probed in probes:
+            source = probed.source
+            if self._first[probed.sha256] is source and (source.labels or source.metadata):
+                ids.setdefault(probed.modality, []).append(probed.sha256)
+        return {
+            item.id: item
+            for modality, some in ids.items()
+            for item in self._ledger.get(self.collection, modality, some)[0]
+        }
+
+    def _compare(self, probed: Probe, stored: Mapping[str, Item], batch: Batch) -> None:
+        """Remember what a copy says that the first one does not, and note what differs from a stored one."""
+        source, first = probed.source, self._first[probed.sha256]
+        item = stored.get(probed.sha256)
+        if source is first and item and _says_other(source, item):
+            batch.noted.append((source.name, (("known", item.name if item.name != source.name else ""),)))
+        elif source is not first and _says_other(source, first):
+            self._copies.setdefault(probed.sha256, []).append(source)
+
+    def _complete(self) -> None:
+        """Add to stored items the labels and columns of files with the same bytes."""
+        said = {
+            sha256: (
+                tuple(label for one in copies for label in one.labels),
+                tuple(pair for one in copies for pair in one.metadata),
+            )
+            for sha256, copies in self._copies.items()
+        }
+        changed = self._folder.complete_items(self.collection, said) if said else set()
+        for sha256, copies in self._copies.items():
+            for one in copies:
+                kind = "copy" if sha256 in changed else "known"
+                self._tally.add(one.name, [(kind, self._first[sha256].name)])
 
     def _add_captions(self, probed: Probe, known: set[str], batch: Batch) -> None:
         for caption in captions_of(probed):
@@ -177,6 +220,7 @@ class FileIngest(Pipeline):
             try:
                 if part.item.id not in known:
                     batch.ready.append(self._prepared(part))
+                    batch.noted.append((part.item.name, part.notes))
             except MediaError as error:
                 batch.failed.append(Failure(part.item.name, error.reason))
         return batch
@@ -204,6 +248,13 @@ class FileIngest(Pipeline):
         if media in self._saved:
             self._saved.discard(media)
             self._library.release(media)
+
+
+def _says_other(source: Source, other: Source | Item) -> bool:
+    """Tell whether a file has labels or columns that another one with the same bytes has not, or not so."""
+    missing = dict(source.metadata).keys() - dict(other.metadata).keys()
+    differs = disagreement(source.metadata, other.metadata)
+    return bool(set(source.labels) - set(other.labels) or missing or differs)
 
 
 def ingest_files(

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -19,13 +20,14 @@ from engine.errors import CollectionError, MediaError, StoreFailedError
 from engine.ingest.failures import with_failed
 from engine.media.decoder import Decoder
 from engine.media.images import THUMBNAIL_PX
+from engine.media.notes import Tally
 from engine.media.parts import Limits
 from engine.models.base import DocumentEmbedder
-from engine.progress import Hooks, Progress
+from engine.progress import CancelledError, Hooks, Progress
 from engine.storage.chroma import check_name
 from engine.storage.data_folder import DataFolder
 from engine.storage.repair import rebuild
-from engine.types import MODALITIES, Failure, Item, MediaItem, Modality, VectorTable
+from engine.types import MODALITIES, Failure, Item, MediaItem, Modality, Noted, VectorTable
 
 Rows = list[tuple[Modality, list[Item], VectorTable]]
 _IN_FLIGHT = 2  # batches being embedded: one alone leaves a core idle whenever it ends
@@ -50,6 +52,16 @@ class Batch:
     restored: Rows = field(default_factory=list)
     skipped: int = 0
     failed: list[Failure] = field(default_factory=list)
+    noted: list[tuple[str, tuple[Noted, ...]]] = field(default_factory=list)  # by the file's name
+
+    def add(self, other: Batch) -> None:
+        """Take in what came of other inputs."""
+        self.inputs += other.inputs
+        self.ready += other.ready
+        self.restored += other.restored
+        self.skipped += other.skipped
+        self.failed += other.failed
+        self.noted += other.noted
 
 
 class Pipeline:
@@ -72,6 +84,7 @@ class Pipeline:
         self._made_by = embedder.provenance
         self._written: dict[Modality, list[str]] = {}
         self._progress = Progress("Reading", 0, 0)
+        self._tally = Tally()
         self._writing: Future[None] | None = None
         self._started = time.monotonic()
 
@@ -115,6 +128,8 @@ class Pipeline:
             self._writing.result()
         self._writing = writer.submit(self._write, rows)
         before = self._progress
+        for name, notes in batch.noted:
+            self._tally.add(name, notes)
         self._report(
             replace(
                 with_failed(before, batch.failed),
@@ -130,8 +145,8 @@ class Pipeline:
         self._on_progress(self._progress)
 
     def _read_ahead(self, reader: ThreadPoolExecutor, batches: Iterable[Sequence[Any]]) -> Iterator[Batch]:
-        """Yield batches while the next one is already being read; stop when cancelled."""
-        with self._decoder() as decoder:
+        """Yield batches while the next one is already being read; stop when cancelled, also in the middle."""
+        with self._decoder() as decoder, suppress(CancelledError):
             following: Future[Batch] | None = None
             for inputs in batches:
                 current = following
@@ -145,8 +160,8 @@ class Pipeline:
                 yield following.result()
 
     def _decoder(self) -> Decoder:
-        limits = Limits(self._settings.max_image_pixels, self._side_px)
-        return Decoder(limits, threads=self._settings.threads)
+        limits = Limits.of(self._settings, self._side_px)
+        return Decoder(limits, threads=self._settings.threads, cancelled=self._cancelled)
 
     def _read_checked(self, decoder: Decoder, inputs: Sequence[Any]) -> Batch:
         check_space(self._library.data_dir, min_free_bytes=int(self._settings.min_free_disk_mb * 1e6))

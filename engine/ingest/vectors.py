@@ -36,7 +36,16 @@ from engine.progress import Hooks, Progress
 from engine.storage.chroma import check_name
 from engine.storage.data_folder import DataFolder
 from engine.text import clean_name, clean_text
-from engine.types import MODALITIES, Failure, IngestReport, Item, Metadata, Modality, Provenance
+from engine.types import (
+    MODALITIES,
+    Failure,
+    IngestReport,
+    Item,
+    Metadata,
+    Modality,
+    Noted,
+    Provenance,
+)
 from engine.vector_files.rows import VectorRow, is_item_id, item_id
 from engine.vector_files.table import VectorFile
 from engine.vectors import normalise
@@ -126,6 +135,7 @@ class _Picture:
     item: Item  # as it would be of the file alone
     data: bytes = field(repr=False)
     thumbnail: bytes = field(repr=False)
+    notes: tuple[Noted, ...]
 
 
 class VectorImport(FileIngest):
@@ -155,7 +165,7 @@ class VectorImport(FileIngest):
         self._columns_left = left_out(file.left_out)
         self._report(replace(self._progress, total=total, failed=faults, unit="rows"))
         report = self._whole(self._batches(file, without))
-        return replace(report, notes=tuple(self._notes()))
+        return replace(report, notes=(*self._notes(), *report.notes))
 
     def _batches(self, file: VectorFile, without: set[int]) -> Iterator[list[Numbered]]:
         for page in file.batches(without):
@@ -180,6 +190,8 @@ class VectorImport(FileIngest):
                 reason = f"Its media file was not stored: {picture.reason}"
                 batch.failed.append(Failure(_shown(number, row), reason))
                 picture = None
+            elif picture:
+                batch.noted.append((picture.item.name, picture.notes))
             item = self._kept(_item(row), picture)
             before = held[item.id][0] if item.id in held else None
             if before:
@@ -233,8 +245,9 @@ class VectorImport(FileIngest):
         probed = probe(Source(row.media_path, read))
         if probed.modality != "image":
             raise UnknownFormatError("It is not a picture, as the row says it is.")
-        parts = decoder.parts(probed)
-        return _Picture(parts[0].item, probed.data, thumbnail(content_of(parts[0].item, parts)))
+        first, *others = decoder.parts(probed)
+        small = thumbnail(content_of(first.item, [first, *others]))
+        return _Picture(first.item, probed.data, small, first.notes)
 
     def _kept(self, item: Item, picture: _Picture | None) -> Item:
         """Save the picture of an item, and return the item with it."""

@@ -1,13 +1,14 @@
 """Bytes and a name into media items, captions included; the one door from files to items.
 
-Which media are read is the table of `formats`; how many are decoded at once, and where, is `decoder`'s.
+Which media are read is the table of `formats`; how many are decoded at once, and where, is `decoder`'s and
+`processes`'.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,20 +18,25 @@ from engine.media.images import thumbnail
 from engine.media.parts import Limits, Part
 from engine.media.plain_text import TEXT_MIME
 from engine.media.sources import Source
-from engine.types import Item, MediaItem, Modality
+from engine.text import clean_text
+from engine.types import Item, MediaItem, Modality, Noted
 
 
 @dataclass(frozen=True)
 class Probe:
     """A file that was read and recognised but not decoded: enough to know whether it is stored.
 
-    It can be sent to another process: the source's reader has done its work and stays behind.
+    `sha256` is of the file as it was given, and `media` of `data`, which is what is kept of it: up to the end
+    of the picture, without the `left_bytes` that follow. It can be sent to another process: the source's
+    reader has done its work and stays behind.
     """
 
     source: Source
     data: bytes = field(repr=False)
     mime: str
     sha256: str
+    media: str
+    left_bytes: int = 0
 
     @property
     def modality(self) -> Modality:
@@ -52,27 +58,48 @@ def probe(source: Source) -> Probe:
     """Read a file and recognise it by its content. Raises MediaError with the reason in words."""
     data = source.read()
     mime = sniff(data, source.name)
-    return Probe(replace(source, read=bytes), data, mime, hashlib.sha256(data).hexdigest())
+    sha256, end = hashlib.sha256(data).hexdigest(), format_of(mime).end(data, mime)
+    left_bytes, data = len(data) - end, data[:end]
+    media = hashlib.sha256(data).hexdigest() if left_bytes and format_of(mime).is_kept else sha256
+    return Probe(replace(source, read=bytes), data, mime, sha256, media, left_bytes)
 
 
 def probe_stored(item: Item, data: bytes) -> Probe:
     """Return the file of a stored item, which need not be recognised again."""
-    return Probe(Source(item.name, bytes), data, item.mime, item.media or "")
+    media = item.media or ""
+    return Probe(Source(item.name, bytes), data, item.mime, media, media)
 
 
 def decode(probed: Probe, limits: Limits) -> list[MediaItem]:
-    """Decode a recognised file into an item per part, in order; at least one.
+    """Decode a recognised file in this process; see `items_of`, and `decoder` for files of strangers."""
+    return items_of(probed, format_of(probed.mime).decode(probed.data, limits))
 
-    A part that cannot be read has as its content the MediaError with the reason. Raises MediaError where
-    that is true of the whole file, and ValueError where a decoder gives two parts one key.
+
+def items_of(probed: Probe, parts: Sequence[Part], heard: str = "") -> list[MediaItem]:
+    """Return an item per decoded part of a file, in order; at least one.
+
+    A part that cannot be read has as its content the MediaError with the reason. `heard` is what libraries
+    wrote while they decoded it. Raises MediaError where no part can be read, and ValueError where a decoder
+    gives two parts one key.
     """
-    parts = format_of(probed.mime).decode(probed.data, limits)
     if not parts:
         raise UnreadableMediaError("The file holds nothing that can be read.")
     keys = {part.key for part in parts}
     if len(keys) < len(parts) or (len(keys) > 1 and "" in keys):  # the ids are made from them
         raise ValueError(f"Each of several parts needs a key of its own, not {keys} ({probed.mime}).")
-    return [MediaItem(_item(probed, part), part.content) for part in parts]
+    of_file = tuple(_notes(probed, heard))
+    return [
+        MediaItem(_item(probed, part), part.content, part.notes if place else (*part.notes, *of_file))
+        for place, part in enumerate(parts)
+    ]
+
+
+def _notes(probed: Probe, heard: str) -> Iterator[Noted]:
+    """Yield what must be said of a file as a whole."""
+    if probed.left_bytes and format_of(probed.mime).is_kept:
+        yield "tail", f"{probed.left_bytes / 1e6:,.3g} MB"
+    if lines := [" ".join(clean_text(line).split()) for line in heard.splitlines() if line.strip()]:
+        yield "warned", lines[0] if len(lines) == 1 else f"{lines[0]}; and {len(lines) - 1:,} more"
 
 
 def thumbnail_of(parts: Sequence[MediaItem]) -> bytes:
@@ -132,8 +159,8 @@ def _item(probed: Probe, part: Part) -> Item:
         pair=probed.sha256,
         caption=part.text or caption,
         labels=source.labels,
-        media=probed.sha256 if is_kept else None,
-        size_bytes=len(probed.data),
+        media=probed.media if is_kept else None,
+        size_bytes=len(probed.data) + (0 if is_kept else probed.left_bytes),
         width_px=part.width_px,
         height_px=part.height_px,
         start_seconds=part.start_seconds,

@@ -1,7 +1,6 @@
-"""Reads and decodes many files at once, within limits, in threads; prepares and stores nothing.
+"""Reads and decodes many files at once, within limits; prepares and stores nothing.
 
-What goes into decoding and comes out of it can be pickled, so that a worker process can take the place of
-`parts`: a hostile file would end that process, and not the app.
+Threads of this process read, and prepare what was decoded; what a stranger made is decoded by `processes`.
 """
 
 from __future__ import annotations
@@ -9,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from engine.errors import MediaError
-from engine.media.decode import Probe, decode, probe
+from engine.errors import MediaError, UnknownFormatError
+from engine.media.decode import Probe, items_of, probe
+from engine.media.formats import format_of, sniff
 from engine.media.parts import Limits
+from engine.media.processes import decode_apart, never
 from engine.media.sources import Source
 from engine.types import MediaItem
 
@@ -21,15 +22,33 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
+def parts_of(probed: Probe, limits: Limits, cancelled: Callable[[], bool] = never) -> list[MediaItem]:
+    """Decode a recognised file into an item per part, as `decode.items_of`. Raises CancelledError too."""
+    parts, heard = decode_apart(probed.mime, probed.data, limits, cancelled)
+    return items_of(probed, parts, heard)
+
+
+def open_picture(data: bytes, limits: Limits, cancelled: Callable[[], bool] = never) -> Any:
+    """Return a picture that somebody gave, upright in RGB. Raises MediaError where the bytes are none."""
+    mime = sniff(data, "picture")
+    if format_of(mime).modality != "image":
+        raise UnknownFormatError("This is text, not a picture; type it as words instead.")
+    content = decode_apart(mime, data, limits, cancelled)[0][0].content
+    if isinstance(content, MediaError):
+        raise content
+    return content
+
+
 class Decoder:
     """A number of threads that read, decode, and do what must follow before the next file is decoded.
 
     Open it with `with`. Results come in the order of the inputs, with a MediaError in the place of what
-    failed, so that one file's error stays its own.
+    failed, so that one file's error stays its own. Once `cancelled` says so, decoding raises CancelledError.
     """
 
-    def __init__(self, limits: Limits, *, threads: int) -> None:
+    def __init__(self, limits: Limits, *, threads: int, cancelled: Callable[[], bool] = never) -> None:
         self.limits = limits
+        self._cancelled = cancelled
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
     def __enter__(self) -> Decoder:
@@ -41,8 +60,8 @@ class Decoder:
         self._threads.shutdown()
 
     def parts(self, probed: Probe) -> list[MediaItem]:
-        """Decode one file, in the calling thread; errors as `decode.decode`."""
-        return decode(probed, self.limits)
+        """Decode one file; errors as `parts_of`."""
+        return parts_of(probed, self.limits, self._cancelled)
 
     def probe(self, sources: Iterable[Source]) -> Iterator[Probe | MediaError]:
         """Read and recognise files."""

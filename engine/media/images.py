@@ -1,4 +1,4 @@
-"""Picture bytes into an upright RGB picture on white, and thumbnails; stores nothing."""
+"""Picture bytes into an upright RGB picture, and thumbnails; stores nothing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from engine.errors import TooLargeError, UnreadableMediaError
+from engine.media.ends import end_of
+from engine.media.frames import check_frames, shown_frame
+from engine.media.mended import deep_colours, is_deep, rows_of_cut
 from engine.media.parts import Format, Limits, Part
+from engine.media.pixels import MAX_ASPECT, is_flat, to_rgb
+from engine.types import Noted
 
 if TYPE_CHECKING:
     from PIL.Image import Image, Transpose
+    from PIL.ImageFile import ImageFile
 
 THUMBNAIL_PX = 320
 SUFFIXES = {
@@ -35,9 +41,12 @@ _MAGIC = (
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
 )
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "HEIF", "AVIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF")
 _ORIENTATION_TAG = 0x0112
-_STRIP_ROWS = 256
+_FINER = 3  # how much finer than what is wanted a picture is kept: Pillow's reducing_gap of no visible loss
+_PIXEL_BYTES = 12  # a decoded pixel, its copy in RGB, and one more while it is turned or reduced
+_VIDEO_PIXEL_BYTES = 16  # of HEIC and AVIF, with the frames of the decoder
+_COEFFICIENT_BYTES = 6  # per pixel of a progressive JPEG, which is held whole at its full size
 # What Pillow's decoders raise on hostile bytes; SyntaxError is its word for a broken PNG chunk.
 _DECODE_ERRORS = (
     OSError,
@@ -58,36 +67,55 @@ _DECODE_ERRORS = (
 
 @cache
 def _pillow() -> None:
-    """Set Pillow up once: HEIC, and our own pixel limit in place of its warning at 89 megapixels."""
-    import pillow_heif
+    """Let our own pixel limit stand in place of Pillow's warning at 89 megapixels."""
     from PIL import Image
 
-    pillow_heif.register_heif_opener()
     Image.MAX_IMAGE_PIXELS = None
 
 
+@cache
+def _heif() -> None:
+    """Let Pillow read HEIC, which costs 20 MB that no other picture needs."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+
+
 def open_image(data: bytes, *, max_pixels: int, side_px: int | None = None) -> tuple[Image, int, int]:
-    """Decode a picture (first frame) to upright RGB on white.
+    """Decode a picture to upright RGB: of an animation the first frame that is not one flat colour.
 
-    side_px: a JPEG is decoded at the smallest of its reduced scales whose shorter side has at
-    least this many pixels; None decodes in full.
-
-    Returns (picture, width, height) with the upright size of the file in pixels. Raises
-    TooLargeError before decoding anything, UnreadableMediaError with the decoder's reason.
+    side_px: a picture much larger than that is decoded smaller, its shorter side at least so many pixels;
+    None decodes in full. Returns (picture, width, height) with the upright size of the file in pixels.
+    Raises TooLargeError before decoding anything, UnreadableMediaError with the decoder's reason.
     """
+    part = read_picture(data, Limits(max_pixels, side_px))
+    return part.content, part.width_px or 0, part.height_px or 0
+
+
+def read_picture(data: bytes, limits: Limits) -> Part:
+    """Decode a picture as `open_image`, within more limits, with what must be said of it."""
     from PIL import Image
 
     _pillow()
+    formats = _FORMATS
+    if _recognise(data, "") == "image/heic":
+        _heif()
+        formats = ("HEIF", "AVIF")
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-            _check_size(picture.size, max_pixels)
+        with Image.open(io.BytesIO(data), formats=formats) as picture:
+            _check_size(picture.size, limits.max_pixels)
             if picture.format == "GIF":
-                _check_frames(data, max_pixels)
-            return _decoded(picture, side_px)
+                check_frames(data, limits.max_pixels, lambda size: _check_size(size, limits.max_pixels))
+            return _decoded(picture, data, limits)
     except _DECODE_ERRORS as error:
         reason = str(error) or type(error).__name__
         if "cannot identify image file" in reason:
             reason = "it begins like a picture, but the rest is damaged or missing"
+        if isinstance(error, MemoryError) and limits.memory_bytes < math.inf:
+            reason = (
+                f"it takes more memory than the {limits.memory_bytes / 1e6:,.4g} MB that decoding may take "
+                f"(setting GAPSCOPE_DECODE_MEMORY_MB)"
+            )
         raise UnreadableMediaError(f"The picture cannot be read: {reason}.") from error
 
 
@@ -103,18 +131,65 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _decoded(picture: Image, side_px: int | None) -> tuple[Image, int, int]:
+def _decoded(picture: ImageFile, data: bytes, limits: Limits) -> Part:
     width, height = picture.size
-    if side_px:
-        picture.draft(None, (side_px, side_px))
-    picture.load()
+    if limits.side_px:
+        picture.draft(None, (limits.side_px, limits.side_px))
+    limits.reserve(_needed_bytes(picture, width * height))
+
+    def read_frame() -> Image:
+        _check_size(picture.size, limits.max_pixels)
+        picture.load()
+        return to_rgb(picture)[0]
+
+    rgb, notes = _loaded(picture, data, limits)
+    if picture.format != "JPEG" and is_flat(rgb):
+        rgb, frame = shown_frame(
+            picture, rgb, read_frame, max_pixels=limits.max_pixels, errors=(*_DECODE_ERRORS, TooLargeError)
+        )
+        if frame > 1:
+            notes = (*notes, ("frame", f"frame {frame}"))
+            width, height = picture.size
+    notes = (*notes, *_seen(rgb, width, height))
+    rgb = _reduced(rgb, limits.side_px)
     turn = _turn(picture)
-    rgb = _on_white(picture)
-    if turn is None:
-        return rgb, width, height
-    upright = rgb.transpose(turn)
-    size = (height, width) if turn in _quarter_turns() else (width, height)
-    return upright, *size
+    upright = rgb.transpose(turn) if turn is not None else rgb
+    upright.info = {}  # whatever its file says of itself need not travel with it
+    if turn in _quarter_turns():
+        width, height = height, width
+    return Part(upright, width_px=width, height_px=height, notes=notes)
+
+
+def _needed_bytes(picture: ImageFile, full_pixels: int) -> int:
+    """Return about how much memory it takes to decode an opened picture, in bytes."""
+    each = _VIDEO_PIXEL_BYTES if picture.format in ("HEIF", "AVIF") else _PIXEL_BYTES
+    held = _COEFFICIENT_BYTES * full_pixels if picture.info.get("progressive") else 0
+    return picture.width * picture.height * each + held
+
+
+def _loaded(picture: ImageFile, data: bytes, limits: Limits) -> tuple[Image, tuple[Noted, ...]]:
+    """Decode the opened frame to RGB, also where Pillow by itself would refuse it or show nothing of it."""
+    deep = is_deep(picture)
+    try:
+        picture.load()
+    except OSError:
+        if picture.format == "JPEG" and (found := rows_of_cut(data, limits.side_px)):
+            return found
+        raise
+    return (deep_colours(picture, data) if deep else None) or to_rgb(picture)
+
+
+def _seen(rgb: Image, width: int, height: int) -> tuple[Noted, ...]:
+    """Return what must be said of a picture of these colours and this size."""
+    flat = (("flat", ""),) if is_flat(rgb) else ()
+    is_strip = max(width, height) > MAX_ASPECT * min(width, height)
+    return (*flat, ("strip", f"{width:,} x {height:,} pixels")) if is_strip else flat
+
+
+def _reduced(rgb: Image, side_px: int | None) -> Image:
+    """Return a picture, by a whole number smaller where it is finer than `_FINER` times what is wanted."""
+    factor = min(rgb.size) // (_FINER * side_px) if side_px else 1
+    return rgb.reduce(factor) if factor > 1 else rgb
 
 
 def _turn(picture: Image) -> Transpose | None:
@@ -141,68 +216,6 @@ def _quarter_turns() -> tuple[int, ...]:
     from PIL.Image import Transpose
 
     return (Transpose.TRANSPOSE, Transpose.TRANSVERSE, Transpose.ROTATE_90, Transpose.ROTATE_270)
-
-
-def _check_frames(data: bytes, max_pixels: int) -> None:
-    """Decode the frames, `max_pixels` in all: a broken one means the file was damaged on its way here.
-
-    A later frame may enlarge the picture beyond what its header says; it is refused before memory
-    is taken for it.
-    """
-    from PIL.GifImagePlugin import GifImageFile
-
-    class Bounded(GifImageFile):
-        @property
-        def _size(self) -> tuple[int, int]:
-            return self.__dict__["_size"]
-
-        @_size.setter
-        def _size(self, size: tuple[int, int]) -> None:
-            _check_size(size, max_pixels)
-            self.__dict__["_size"] = size
-
-    with Bounded(io.BytesIO(data)) as frames:
-        decoded = 0
-        while decoded <= max_pixels:
-            frames.load()
-            decoded += frames.width * frames.height
-            try:
-                frames.seek(frames.tell() + 1)
-            except EOFError:
-                break
-
-
-def _on_white(picture: Image) -> Image:
-    from PIL import Image
-
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        picture = _eight_bit(picture)
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return picture.convert("RGB")
-
-
-def _eight_bit(picture: Image) -> Image:
-    """Scale 16-bit, 32-bit and float greys to 8 bits; Pillow's own convert() clips at 255."""
-    import numpy as np
-    from PIL import Image
-
-    values = np.asarray(picture)  # (height, width)
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite(high - low):
-        raise ValueError("its values are not finite")
-    if picture.mode != "F" and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0
-    elif picture.mode == "F" and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    span = (high - low) or 1.0
-    scaled = np.empty(values.shape, np.uint8)
-    for top in range(0, len(values), _STRIP_ROWS):  # 64-bit floats of a whole picture would take gigabytes
-        strip = values[top : top + _STRIP_ROWS].astype(np.float64)
-        scaled[top : top + _STRIP_ROWS] = ((strip - low) / span * 255).round()
-    return Image.fromarray(scaled)
 
 
 def thumbnail(picture: Image) -> bytes:
@@ -236,9 +249,8 @@ def _recognise(data: bytes, suffix: str) -> str | None:
 
 
 def _decode(data: bytes, limits: Limits) -> list[Part]:
-    picture, width, height = open_image(data, max_pixels=limits.max_pixels, side_px=limits.side_px)
-    return [Part(picture, width_px=width, height_px=height)]
+    return [read_picture(data, limits)]
 
 
 _NAMES = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "HEIC", "AVIF")
-FORMAT = Format("image", _NAMES, SUFFIXES, _recognise, _decode)
+FORMAT = Format("image", _NAMES, SUFFIXES, _recognise, _decode, end=end_of, apart=True)

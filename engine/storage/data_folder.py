@@ -5,15 +5,17 @@ What touches more than one of the three is here. Knows of no feature: no search,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from engine.disk import folder_error
 from engine.errors import MediaError, QueryError
-from engine.media.decode import content_of, decode, probe_stored
-from engine.media.images import open_image
+from engine.media.decode import content_of, probe_stored
+from engine.media.decoder import open_picture, parts_of
+from engine.media.metadata import metadata_of
 from engine.media.parts import Limits
 from engine.models.base import ModelChoice
 from engine.models.catalog import DEFAULT_MODEL
@@ -24,7 +26,7 @@ from engine.storage.library import Library
 from engine.storage.repair import drop_staging, finish_swaps, repair
 from engine.storage.staging import Stagings
 from engine.text import clean_text
-from engine.types import MODALITIES, Item
+from engine.types import MODALITIES, Item, Metadata
 
 MAX_LABEL_CHARS = 100
 _LABELLED_AT_ONCE = 256  # writers block readers of the store: 0.2 s with so many rows
@@ -109,8 +111,7 @@ class DataFolder:
             data = self.library.media_path(item.media or "", item.mime).read_bytes()
         except OSError as error:
             raise MediaError(f"The file of {item.name} cannot be read: {error.strerror}.") from error
-        limits = Limits(self.settings.max_image_pixels, side_px)
-        return content_of(item, decode(probe_stored(item, data), limits))
+        return content_of(item, parts_of(probe_stored(item, data), Limits.of(self.settings, side_px)))
 
     def open_question(self, name: str) -> Any:
         """Return a picture that somebody asked with, upright in RGB. Raises MediaError where it is gone."""
@@ -118,7 +119,7 @@ class DataFolder:
             data = self.library.question_path(name).read_bytes()
         except OSError as error:
             raise MediaError("The picture that was asked with is no longer kept.") from error
-        return open_image(data, max_pixels=self.settings.max_image_pixels)[0]
+        return open_picture(data, Limits.of(self.settings))
 
     def label_items(
         self,
@@ -131,13 +132,34 @@ class DataFolder:
     ) -> int:
         """Give items a label, or take it from them; returns how many that changed.
 
-        The ledger goes first: what is cut off half-way is repaired from it. Raises QueryError for a label
-        that is empty or long, CollectionNotFoundError, StoreError, FolderError.
+        Raises QueryError for a label that is empty or long, CollectionNotFoundError, StoreError, FolderError.
         """
-        label, wanted = check_label(label), list(ids)
+        changed = partial(relabelled, label=check_label(label), remove=remove)
+        return len(self._change(collection, list(ids), changed, on_progress))
+
+    def complete_items(
+        self, collection: str, said: Mapping[str, tuple[tuple[str, ...], Metadata]]
+    ) -> set[str]:
+        """Give items, by their ids, labels and columns that they have not; returns the ids that this changed.
+
+        Raises CollectionNotFoundError, StoreError, FolderError.
+        """
+        return self._change(collection, list(said), partial(completed, said=said))
+
+    def _change(
+        self,
+        collection: str,
+        wanted: Sequence[str],
+        changed: Callable[[Iterable[Item]], list[Item]],
+        on_progress: Callable[[float], None] = lambda share: None,
+    ) -> set[str]:
+        """Store those items anew that `changed` returns of some; returns their ids.
+
+        The ledger goes first: what is cut off half-way is repaired from it.
+        """
         self.finish_swaps()
         made_by = {collection: self.store.info(collection).made_by}
-        for staging in Stagings(self.ledger).of(collection):  # or re-embedding brings the old labels back
+        for staging in Stagings(self.ledger).of(collection):  # or re-embedding brings the old ones back
             if recorded := self.ledger.provenance(staging.name):
                 made_by[staging.name] = recorded
         steps = [
@@ -146,16 +168,16 @@ class DataFolder:
             for modality in MODALITIES
             for start in range(0, len(wanted), _LABELLED_AT_ONCE)
         ]
-        changed: set[str] = set()
+        ids: set[str] = set()
         for done, (name, modality, some) in enumerate(steps, 1):
             items, table = self.ledger.get(name, modality, some)
-            if new := relabelled(items, label, remove=remove):
+            if new := changed(items):
                 rows = table.take(item.id for item in new)
                 self.ledger.put(name, new, rows)
                 self.store.upsert(name, made_by[name], modality, new, rows)
-                changed |= {item.id for item in new}
+                ids |= {item.id for item in new}
             on_progress(done / len(steps))
-        return len(changed)
+        return ids
 
 
 def missing_content(item: Item) -> str:
@@ -183,6 +205,21 @@ def relabelled(items: Iterable[Item], label: str, *, remove: bool = False) -> li
         for item in items
         if (label in item.labels) == remove
     ]
+
+
+def completed(items: Iterable[Item], said: Mapping[str, tuple[tuple[str, ...], Metadata]]) -> list[Item]:
+    """Return those items of which more is said, by their ids, with the labels and columns that they lack."""
+    found = []
+    for item in items:
+        labels, metadata = said[item.id]
+        more = replace(
+            item,
+            labels=tuple(dict.fromkeys((*item.labels, *labels))),
+            metadata=metadata_of((*item.metadata, *metadata)),
+        )
+        if more != item:
+            found.append(more)
+    return found
 
 
 def _deletions(collection: str) -> str:

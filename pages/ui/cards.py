@@ -136,10 +136,11 @@ def _large(workspace: Workspace, item: Item) -> bytes:
     """Return the picture as the browser can show it, whatever it was stored as."""
     import io
 
-    from engine.media.images import open_image
+    from engine.media.decoder import open_picture
+    from engine.media.parts import Limits
 
     data = workspace.library.media_path(item.media or "", item.mime).read_bytes()
-    picture, _, _ = open_image(data, max_pixels=workspace.settings.max_image_pixels, side_px=1280)
+    picture = open_picture(data, Limits.of(workspace.settings, 1280))
     picture.thumbnail((1280, 1280))
     out = io.BytesIO()
     picture.save(out, "WEBP", quality=85, method=1)

@@ -108,6 +108,13 @@ def header_bombs() -> dict[str, bytes]:
     }
 
 
+def many_scans(picture: Image.Image, scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes so many times: every one takes its time, and few bytes."""
+    data = encode(picture, "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * scans + data[-2:]
+
+
 def _huge_jpeg() -> bytes:
     data = bytearray(encode(four_corners(), "JPEG"))
     frame = data.index(b"\xff\xc0")

@@ -133,7 +133,7 @@ class RayIngest(FileIngest):
     def _landed(self, probed: Probe) -> Batch:
         """Take the parts of a file that are back. Raises MediaError where it failed as a whole."""
         rows = [row for _, row in sorted(self._rows[probed.sha256].items())]
-        parts = [MediaItem(row.item, _vector(row)) for row in rows if row.item]
+        parts = [MediaItem(row.item, _vector(row), row.notes) for row in rows if row.item]
         if not parts:
             raise MediaError(rows[0].reason)
         return self._parts_ready(probed, parts, rows[0].thumbnail)

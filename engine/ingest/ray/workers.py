@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import GapscopeError, MediaError, ModelError
-from engine.media.decode import Probe, decode, thumbnail_of
+from engine.media.decode import Probe, thumbnail_of
+from engine.media.decoder import parts_of
 from engine.media.parts import Limits
 from engine.models.base import Embedder, ModelChoice, ModelSpec
 from engine.models.in_memory import LoadedModels
 from engine.models.load import Loader
 from engine.settings import Settings
-from engine.types import Item, Modality, Provenance
+from engine.types import Item, Modality, Noted, Provenance
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,6 +60,7 @@ class Row:
     thumbnail: bytes = field(default=b"", repr=False)
     vector: np.ndarray | None = field(default=None, repr=False)
     reason: str = ""
+    notes: tuple[Noted, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,14 +114,14 @@ def decoded(parcel: Parcel, limits: Limits) -> Iterator[Row]:
     """Decode the files of a parcel, a row a part; what fails is a row with its reason and costs no other."""
     for probed in parcel.files:
         try:
-            parts = decode(probed, limits)
+            parts = parts_of(probed, limits)
         except MediaError as error:
             yield Row(probed.sha256, "text", reason=error.reason)
             continue
         small = thumbnail_of(parts)
         for place, part in enumerate(parts):
             row = Row(probed.sha256, part.item.modality, None, part.item, place, len(parts))
-            row = replace(row, thumbnail=b"" if place else small)
+            row = replace(row, thumbnail=b"" if place else small, notes=part.notes)
             if isinstance(part.content, MediaError):
                 yield replace(row, reason=part.content.reason)
             else:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import ModalityError, ModelError, ModelOptionError, WeightsError
+from engine.media.pixels import within_aspect
 from engine.models.base import EncodingTask, Kind, ModelChoice, ModelSpec
 from engine.models.device import Device
 from engine.models.hub.batches import Batches
@@ -224,6 +225,8 @@ class SentenceEmbedder:
         if modality == "image":
             if self.provenance.max_pixels:
                 check_aspect(content)
+            else:
+                content = within_aspect(content)
             return shrunk(content, self.image_side_px)
         if modality == "audio":
             return windows(resampled(content, self._rate_hz), self._window)

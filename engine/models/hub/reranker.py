@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import ModalityError, ModelError
+from engine.media.pixels import within_aspect
 from engine.models.base import Kind, ModelChoice, ModelSpec
 from engine.models.device import Device
 from engine.models.hub.batches import Batches
@@ -94,6 +95,8 @@ class RerankerWeights:
         if modality == "image":
             if self._side_px:
                 check_aspect(content)
+            else:
+                content = within_aspect(content)
             return modality, shrunk(content, self._side_px)
         return modality, at_least_two(content) if modality == "video" else content
 

@@ -62,12 +62,10 @@ def current_query(workspace: Workspace, words: str | None) -> Query | None:
 
 def _keep(workspace: Workspace, data: bytes) -> str:
     """Re-encode the picture and keep it under its hash. Raises MediaError."""
-    from engine.media.formats import sniff
-    from engine.media.images import open_image
+    from engine.media.decoder import open_picture
+    from engine.media.parts import Limits
 
-    if not sniff(data, "question").startswith("image/"):
-        raise MediaError("This is text, not a picture; type it as words instead.")
-    picture, _, _ = open_image(data, max_pixels=workspace.settings.max_image_pixels, side_px=_SIDE_PX)
+    picture = open_picture(data, Limits.of(workspace.settings, _SIDE_PX))
     picture.thumbnail((_SIDE_PX, _SIDE_PX))
     out = io.BytesIO()
     picture.save(out, "WEBP", quality=95, method=2)

@@ -224,12 +224,10 @@ def _looked_at(workspace: Workspace, file: UploadedFile) -> tuple[str, str]:
 
 def _opened(workspace: Workspace, data: bytes) -> Image:
     """Return a picture as the models get it. Raises MediaError."""
-    from engine.media.formats import sniff
-    from engine.media.images import open_image
+    from engine.media.decoder import open_picture
+    from engine.media.parts import Limits
 
-    if not sniff(data, "picture").startswith("image/"):
-        raise MediaError("This is text, not a picture; type it as a line of text instead.")
-    picture, _, _ = open_image(data, max_pixels=workspace.settings.max_image_pixels, side_px=_SIDE_PX)
+    picture: Image = open_picture(data, Limits.of(workspace.settings, _SIDE_PX))
     picture.thumbnail((_SIDE_PX, _SIDE_PX))
     return picture
 

@@ -42,7 +42,7 @@ def test_results_come_in_order_with_the_errors_in_their_places():
 def test_what_follows_is_done_before_the_next_file_is_decoded(monkeypatch):
     open_files, most = [], []
 
-    def decoded(probed, limits):
+    def decoded(probed, limits, cancelled):
         open_files.append(probed)
         most.append(len(open_files))
         return []
@@ -51,7 +51,7 @@ def test_what_follows_is_done_before_the_next_file_is_decoded(monkeypatch):
         open_files.remove(probed)
         return threading.current_thread().name
 
-    monkeypatch.setattr("engine.media.decoder.decode", decoded)
+    monkeypatch.setattr("engine.media.decoder.parts_of", decoded)
     probes = [probe(source(f"{n}.jpg", jpeg(n, 16))) for n in range(20)]
     with Decoder(LIMITS, threads=2) as decoder:
         names = set(decoder.decode(probes, then))
