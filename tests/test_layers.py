@@ -21,6 +21,7 @@ OWNERS = {
     "chromadb": ("engine/storage/chroma.py", "engine/storage/chroma_folder.py"),
     "sqlite3": "engine/storage/",
     "umap": "engine/maps/umap_kernels.py",
+    "py3langid": "engine/search/language.py",
     "plotly": "engine/figures/",
     "ray": "engine/ingest/ray/",
     "pyarrow": (

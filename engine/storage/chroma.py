@@ -295,9 +295,9 @@ class Store:
         return list(dict.fromkeys(lost))
 
     def best_scores(self, name: str, modality: Modality, vectors: np.ndarray) -> np.ndarray:
-        """Return the cosine of each unit vector (n, dim) float32 with the item nearest to it.
+        """Return the cosine of each of n vectors with the item nearest to it: (n,) float32.
 
-        (n,) float32, or none at all where the collection has no item of this modality.
+        vectors: (n, dim) float32, unit rows. (0,) where the collection has no item of this modality.
         """
         with self._errors():
             collection = self._part(name, modality)

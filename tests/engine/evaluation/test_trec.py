@@ -22,6 +22,8 @@ from engine.evaluation.trec import (
     write_run,
 )
 
+HEAD, OBJECT = "query-id\tcorpus-id\tscore", '{"query-id": "q", "corpus-id": "d", "score": 1}'
+
 
 def qrels_of(text: str | bytes) -> tuple[list[tuple], Faults]:
     faults = Faults()
@@ -142,10 +144,23 @@ def test_grades_go_to_ten_and_may_be_decimals():
     assert write_qrels([("q", "a", 10), ("q", "b", 0.5)]) == "q 0 a 10\nq 0 b 0.5\n"
 
 
-@pytest.mark.parametrize("line", ["q1\tonly two", '{"query-id": "q1", "score": 1}', '["q1"]', "{", "q1\t\t1"])
-def test_a_row_without_all_named_columns_is_named(line):
-    _, faults = qrels_of(f"query-id\tcorpus-id\tscore\nq\td\t1\n{line}\n")
-    assert faults.total == 1 and faults.first[0].line == 3
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        *((HEAD, line) for line in ("q1\tonly two", "{", "q1\t\t1")),
+        *(
+            ('{"query-id": "q", "corpus-id": "d", "score": 1}', line)
+            for line in (
+                '{"query-id": "q1", "score": 1}',
+                '{"query-id": [], "corpus-id": "d", "score": 1}',
+                "{",
+            )
+        ),
+    ],
+)
+def test_a_row_without_all_named_columns_is_named(head, line):
+    _, faults = qrels_of(f"{head}\n{line}\n")
+    assert faults.total == 1 and faults.first[0].line == 2
     assert "it has not all of query-id, corpus-id, score" in faults.first[0].reason
 
 

@@ -80,6 +80,17 @@ def test_nine_in_ten_of_the_forty_carry_a_note_and_few_captions_do(workspace, tm
     assert len(captions) == 195 and len(noted) <= 0.05 * len(captions), noted
 
 
+def test_short_questions_are_told_apart_by_language(pocket_says):
+    short = json.loads((ROOT / "tests" / "data" / "short-questions.json").read_text("utf-8"))
+    says = SAYS["other language"]
+    assert [text for text in short["english"] if says in pocket_says(text)] == []
+    found = [text for text in short["other languages"] if says in pocket_says(text)]
+    assert (len(short["english"]), len(short["other languages"])) == (80, 60) and len(found) >= 52
+    english = "sentence-transformers/clip-ViT-B-32"  # a model whose vocabulary is not asked
+    assert [text for text in short["english"] if says in said(text, english)] == []
+    assert sum(says in said(text, english) for text in short["other languages"]) >= 38
+
+
 @pytest.mark.parametrize("text", ENGLISH_WITH_FOREIGN_WORDS)
 def test_english_and_what_may_be_is_taken_for_english(text, pocket_says):
     assert pocket_says(text) == ""
