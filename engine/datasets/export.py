@@ -146,7 +146,7 @@ class _Items:
     def __init__(self, folder: DataFolder, collection: str) -> None:
         self._ledger, self._collection = folder.ledger, collection
         self._ids: dict[Modality, list[str]] = {modality: [] for modality in MODALITIES}
-        named = ((name or "", id_, kind) for kind, id_, name, _, _ in folder.ledger.names(collection))
+        named = ((name or "", id_, kind) for kind, id_, name, *_ in folder.ledger.names(collection))
         for _, id_, kind in sorted(named):
             self._ids[kind].append(id_)
 
