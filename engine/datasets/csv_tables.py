@@ -60,10 +60,12 @@ def text_lines(text: str) -> list[str]:
 
 def _columns(header: list[str]) -> tuple[str, ...]:
     """Return the names of the columns, each once; the last of two keeps its place by a number."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for number, cell in enumerate(header, start=1):
         name = cell.strip().strip("\ufeff").strip() or f"column {number}"
-        names.append(name if name not in names else f"{name} ({number})")
+        while name in names:
+            name = f"{name} ({number})"
+        names[name] = None
     return tuple(names)
 
 

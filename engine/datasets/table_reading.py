@@ -17,8 +17,8 @@ from engine.datasets.json_tables import BY_NAME
 from engine.datasets.names import Ambiguous
 from engine.datasets.problems import Problems
 from engine.datasets.table_formats import open_table
-from engine.datasets.tables import Inside, Row, Table
-from engine.errors import MediaError
+from engine.datasets.tables import MAX_TABLE_BYTES, Inside, Row, Table
+from engine.errors import MediaError, TooLargeError
 from engine.media.metadata import left_out
 from engine.text import clean_name, clean_text
 from engine.types import Failure
@@ -52,6 +52,10 @@ class Reading:
         shown = clean_name(entry.path)
         try:
             table = open_table(entry)
+        except TooLargeError as error:
+            limit = f"tables of at most {MAX_TABLE_BYTES / 1e6:,.0f} MB are read"
+            self.failed.append(Failure(shown, f"The table has {error.found:,.4g} MB; {limit}."))
+            return
         except MediaError as error:
             self.failed.append(Failure(shown, error.reason))
             return

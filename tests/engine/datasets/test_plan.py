@@ -374,6 +374,12 @@ def test_documents_that_list_nothing_are_left_out_and_named(tmp_path, document):
     assert set(captions(plan)) == set(TWO) and plan.failed == ()
 
 
+def test_a_table_that_is_too_large_is_named_with_the_limit_of_tables(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.datasets.csv_tables.MAX_TABLE_BYTES", 1000)
+    plan = plan_of(tmp_path, TWO | {"t.csv": "image,text\n" + "a.jpg,x\n" * 1000})
+    assert reasons(plan) == ["The table has 0.008011 MB; tables of at most 100 MB are read."]
+
+
 def test_broken_json_is_named(tmp_path):
     plan = plan_of(tmp_path, TWO | {"x.json": "{broken", "y.jsonl": '[{"image": "a.jpg", "text": "A"}]'})
     assert [(one.name, one.reason) for one in plan.failed] == [("x.json", "This is not JSON.")]
