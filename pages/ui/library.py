@@ -125,7 +125,8 @@ def _uploaded(jobs: Jobs) -> Upload | None:
         kept = st.session_state.uploaded = None
     if files and not kept:
         with st.spinner("Taking the files …"):
-            upload = jobs.stage((file.name, file) for file in files)
+            # A browser gives the files of a folder in any order.
+            upload = jobs.stage((file.name, file) for file in sorted(files, key=lambda file: file.name))
         kept = st.session_state.uploaded = (ids, upload)
     return kept[1] if kept else None
 
