@@ -33,13 +33,13 @@ def preview(jobs: Jobs, given: Upload | Path, *, key: str) -> Choices:
         kept.clear()
         kept["of"] = given
     recognised = _plan(jobs, given, Choices(), kept)
-    head, table = st.container(), st.container()
+    head, table = st.container(), st.container(key=f"{key}_sample")
     choices = _choose(recognised, key=f"{key}_{given.id if isinstance(given, Upload) else given}")
     plan = _plan(jobs, given, choices, kept)
     with head:
         _say(plan)
     with table:
-        st.dataframe(sample_rows(plan), hide_index=True, width="stretch", key=f"{key}_sample")
+        st.dataframe(sample_rows(plan), hide_index=True, width="stretch")
     say_left_out(plan.left_out)
     say_failed(plan.failed[:KEPT], counted(plan.failed), what="not readable")
     return choices

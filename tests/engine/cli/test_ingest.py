@@ -75,3 +75,60 @@ def test_the_new_name_and_the_former_embed_a_collection_again(data_dir, cli, com
     assert cli(data_dir, "delete", "--collection", f"by-{command}", "--yes").returncode == 0
     refused = cli(data_dir, command, "--collection", "photos")
     assert refused.returncode == 2 and "--model" in refused.stderr
+
+
+TABLE = "bild;satz;art;menge\na.jpg;ein Hund;dog;train\nb.jpg;eine Katze;cat;test\n"
+BY_HAND = ("--caption-column", "satz", "--label-column", "art", "--split-column", "menge")
+
+
+@pytest.fixture
+def odd_table(tmp_path):
+    """A folder with a table whose columns no rule knows, and a file that is no data."""
+    for number, name in enumerate(("a.jpg", "b.jpg")):
+        (tmp_path / name).write_bytes(jpeg(800 + number))
+    (tmp_path / "liste.csv").write_text(TABLE)
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    return tmp_path
+
+
+def test_a_dry_run_tells_what_is_understood_and_stores_nothing(cli, odd_table, tmp_path_factory):
+    empty = tmp_path_factory.mktemp("data")
+    told = document(cli(empty, "ingest", odd_table, "--dry-run", "--json", "--file-column", "bild", *BY_HAND))
+    assert (told["files"], told["captions"], told["labels"]) == (2, 2, {"dog": 1, "cat": 1})
+    assert {one["name"]: one["use"] for one in told["columns"]} == {
+        "bild": "file",
+        "satz": "caption",
+        "art": "label",
+        "menge": "split",
+    }
+    assert [(one["count"], one["examples"]) for one in told["left_out"]] == [(1, [".DS_Store"])]
+    assert (told["failed_count"], told["failed"], told["notes"]) == (0, [], [])
+    assert told["sample"][0] == {
+        "name": "a.jpg",
+        "captions": ["ein Hund"],
+        "labels": ["dog"],
+        "columns": {"split": "train"},
+    }
+    assert list(empty.iterdir()) == []
+    plain = cli(empty, "ingest", odd_table, "--dry-run", "--caption-column", "nowhere")
+    assert "2 files, 0 captions" in plain.stdout and "has a column called nowhere" in plain.stdout
+    assert (
+        "Left out: 1 × Hidden files" in plain.stdout
+        and "a.jpg: art=dog · menge=train · satz=ein Hund" in plain.stdout
+    )
+
+
+def test_columns_chosen_by_hand_are_taken_and_the_report_counts_what_is_not(data_dir, cli, odd_table):
+    (odd_table / "cut.jpg").write_bytes(b"no picture")
+    done = cli(data_dir, "ingest", odd_table, "--collection", "hand", *BY_HAND)
+    assert "4 items stored, 0 were there, 1 failed, 1 left out" in done.stdout
+    assert "Left out: 1 × Hidden files" in done.stdout and "(.DS_Store)" in done.stdout
+    again = document(cli(data_dir, "ingest", odd_table, "--collection", "hand", *BY_HAND, "--json"))
+    assert (again["stored"], again["skipped"], again["failed_count"]) == (0, 4, 1)
+    assert again["left_out"][0]["count"] == 1 and len(again["failed_kinds"]) == 1
+    cli(data_dir, "delete", "--collection", "hand", "--yes")
+
+
+def test_only_a_dry_run_goes_without_a_collection(data_dir, cli, odd_table):
+    done = cli(data_dir, "ingest", odd_table)
+    assert done.returncode == 2 and "--collection" in done.stderr
