@@ -29,7 +29,8 @@ GapscopeError
 │   ├── CollectionNameError
 │   ├── CollectionNotFoundError
 │   └── CollectionModelError    made by another model, revision or width
-├── VectorFileError             a Parquet or NPZ of vectors that cannot be read or written, row by row
+├── VectorFileError             a file of vectors that cannot be read or written, row by row
+│   └── QuantisedVectorsError   codes of a quantisation, where nobody said what they are
 ├── ExportError                 a data set that cannot be written where it was asked for
 ├── EvaluationError             nothing to measure against
 ├── ProjectionError             vectors or settings that make no map
@@ -303,11 +304,15 @@ class CollectionModelError(CollectionError):
 
 
 class VectorFileError(GapscopeError):
-    """A file of vectors that cannot be used; `faults` are its bad rows in words, all of them."""
+    """A file of vectors that cannot be used; `faults` are its first bad rows in words."""
 
     def __init__(self, file: str, problem: str, faults: Iterable[str] = ()) -> None:
         self.file, self.faults = file, tuple(faults)
         super().__init__(f"{file}: {problem}")
+
+
+class QuantisedVectorsError(VectorFileError):
+    """A file whose vectors are codes of a quantisation: their cosines mean nothing."""
 
 
 class ExportError(GapscopeError):

@@ -87,7 +87,7 @@ class Workspace:
         return ingest_files(self.folder, self.models, collection, found, **options)
 
     def import_vectors(self, collection: str, path: Path, **options: Any) -> IngestReport:
-        """Store vectors of a Parquet or NPZ file; options and errors: `ingest.vectors.import_vectors`."""
+        """Store a file of vectors; options and errors: `ingest.vectors.import_vectors`."""
         from engine.ingest.vectors import import_vectors
 
         return import_vectors(self.folder, collection, path, **options)

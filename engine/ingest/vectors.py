@@ -23,6 +23,7 @@ from engine.errors import (
     MediaError,
     UnknownFormatError,
 )
+from engine.ingest.failures import with_failed
 from engine.ingest.files import FileIngest
 from engine.ingest.pipeline import Batch, Ready
 from engine.media.decode import content_of, probe
@@ -46,7 +47,8 @@ from engine.types import (
     Noted,
     Provenance,
 )
-from engine.vector_files.rows import VectorRow, is_item_id, item_id
+from engine.vector_files.reading import Reading
+from engine.vector_files.rows import Fault, VectorRow, is_item_id, item_id
 from engine.vector_files.table import VectorFile
 from engine.vectors import normalise
 
@@ -61,6 +63,9 @@ def import_vectors(
     *,
     label: str | None = None,
     name: str | None = None,
+    reading: Reading | None = None,
+    table: tuple[str, Path] | None = None,
+    ranges: np.ndarray | None = None,
     media_root: Path | None = None,
     skip_bad: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -69,14 +74,17 @@ def import_vectors(
     """Store a file of vectors in a collection; run again, it stores nothing twice.
 
     label says what made the vectors: by default what the collection's are called, or the file's name. name
-    is what an upload is called. media_root is the folder that `media_path` may lead into, relative to it;
-    without one no file is opened. Raises CollectionNameError, VectorFileError where a row is bad (unless
-    skip_bad leaves it out, and lists it in the report) before anything is stored, CollectionModelError where
-    other vectors are there, and a StoreError or FolderError.
+    is what an upload is called. reading, table and ranges (2, d), any float dtype, are `VectorFile`'s: which
+    column is used as what, the table beside an array, and what int8 codes stand for. media_root is the folder
+    that `media_path` may lead into, relative to it; without one no file is opened. Raises
+    CollectionNameError, VectorFileError where a row is bad (unless skip_bad leaves it out, and lists it in
+    the report) before anything is stored, CollectionModelError where other vectors are there, and a
+    StoreError or FolderError.
     """
     check_name(collection)
     folder.finish_swaps()
-    file, started = VectorFile(path, name=name), time.monotonic()
+    started = time.monotonic()
+    file = VectorFile(path, name=name, reading=reading, table=table, ranges=ranges)
     made_by = Provenance.of_import(_label(folder, collection, label, file), file.dim)
     folder.store.check_model(collection, made_by)
 
@@ -89,8 +97,7 @@ def import_vectors(
         return IngestReport(collection, made_by.model, 0, 0, (), time.monotonic() - started, cancelled=True)
     hooks = Hooks(on_progress, cancelled)
     job = VectorImport(collection, folder, _Given(made_by), hooks, media_root=media_root)
-    bad = tuple(Failure(f"{file.name}, row {fault.row}", str(fault)) for fault in faults)
-    return job.store_rows(file, bad, {fault.row for fault in faults})
+    return job.store_rows(file, faults)
 
 
 def _label(folder: DataFolder, collection: str, label: str | None, file: VectorFile) -> str:
@@ -155,15 +162,17 @@ class VectorImport(FileIngest):
         super().__init__(collection, folder, embedder, hooks)
         self._root = media_root.resolve() if media_root else None
         self._unread: Counter[Modality] = Counter()
-        self._columns_left = ""
+        self._told: tuple[str, ...] = ()
 
-    def store_rows(self, file: VectorFile, faults: tuple[Failure, ...], without: set[int]) -> IngestReport:
-        """Store every row of a checked file but those of some numbers; `faults` says why for each."""
+    def store_rows(self, file: VectorFile, faults: Sequence[Fault]) -> IngestReport:
+        """Store every row of a checked file but those that are bad."""
         self._store.check_model(self.collection, self._made_by)
         self._ledger.set_provenance(self.collection, self._made_by)
+        without = {fault.row for fault in faults}
+        self._told = (*file.notes, left_out(file.left_out))
+        bad = tuple(Failure(f"{file.name}, row {fault.row}", str(fault)) for fault in faults)
         total = file.total - len(without)
-        self._columns_left = left_out(file.left_out)
-        self._report(replace(self._progress, total=total, failed=faults, unit="rows"))
+        self._report(with_failed(replace(self._progress, total=total, unit="rows"), bad))
         report = self._whole(self._batches(file, without))
         return replace(report, notes=(*self._notes(), *report.notes))
 
@@ -173,8 +182,7 @@ class VectorImport(FileIngest):
                 yield list(zip(page.numbers, page.rows, normalise(page.vectors), strict=True))
 
     def _notes(self) -> Iterator[str]:
-        if self._columns_left:
-            yield self._columns_left
+        yield from filter(None, self._told)
         for modality, count in self._unread.items():
             why = "only pictures can be kept yet" if self._root else "files are read on the command line only"
             yield f"The media_path of {count:,} rows of kind {modality} was not read: {why}."

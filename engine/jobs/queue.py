@@ -44,6 +44,7 @@ from engine.models.catalog import TOWERS
 from engine.models.pocket.recipe import PROVENANCE
 from engine.storage.chroma import check_name
 from engine.text import clean_name
+from engine.vector_files.reading import Reading
 from engine.workspace import Workspace
 
 _KEPT_ENDED = 20
@@ -131,16 +132,19 @@ class Jobs:
         name: str,
         stream: IO[bytes],
         *,
+        table: tuple[str, IO[bytes]] | None = None,
+        reading: Reading | None = None,
         label: str | None = None,
         skip_bad: bool = False,
     ) -> Job:
-        """Copy an uploaded file of vectors to disk and import it in the background.
+        """Copy an uploaded file of vectors, and the table beside it, to disk; import it in the background.
 
-        label says what made the vectors; skip_bad leaves bad rows out instead of refusing the file. Raises
-        as `upload` does; what is wrong with the file itself is the failure of the job.
+        reading says which column is used as what; label what made the vectors; skip_bad leaves bad rows out
+        instead of refusing the file. Raises as `upload` does; what is wrong with the file itself is the
+        failure of the job.
         """
         _check_target(collection)
-        upload = self._folder.copy_in([(name, stream)])
+        upload = self._folder.copy_in([(name, stream), *([table] if table else [])])
         label = (label or "").strip() or None
         return self._add(
             ImportVectors(
@@ -150,6 +154,7 @@ class Jobs:
                 files=upload.files,
                 label=label,
                 skip_bad=skip_bad,
+                reading=reading or Reading(),
             )
         )
 

@@ -105,12 +105,14 @@ def _ingest(spec: IngestFiles | IngestFolder, job: Job, place: Place, found: Sou
 
 @run.register
 def _import_vectors(spec: ImportVectors, job: Job, place: Place) -> None:
-    [(name, stored)] = spec.files
+    (name, stored), *tables = spec.files
     # Without a media_root: what a visitor uploads must not make the server read files of its own.
     report = place.workspace.import_vectors(
         spec.collection,
         place.folder.file(spec.id, stored),
         name=name,
+        table=next(((table, place.folder.file(spec, kept)) for table, kept in tables), None),
+        reading=spec.reading,
         label=spec.label,
         skip_bad=spec.skip_bad,
         **_hooks(job),

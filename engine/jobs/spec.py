@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from engine.evaluation.results import Plan
 from engine.maps.projection import ProjectionSettings
 from engine.models.base import ModelChoice
 from engine.models.catalog import TOWERS
+from engine.vector_files.reading import Reading
 
 Files = tuple[tuple[str, str], ...]  # the name that a person knows, and the name in the job's folder
 
@@ -85,12 +86,16 @@ class IngestSamples(IngestFolder):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportVectors(JobSpec):
-    """Import one uploaded file of vectors; label and skip_bad as `import_vectors` takes them."""
+    """Import one uploaded file of vectors, and the table beside it where there is one.
+
+    label, skip_bad and reading are as `import_vectors` takes them.
+    """
 
     kind = "import-vectors"
     files: Files
     label: str | None = None
     skip_bad: bool = False
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +201,8 @@ def from_json(text: str) -> JobSpec:
         data["columns"] = Choices(**{**chosen, **lists})
     if "files" in data:
         data["files"] = tuple((name, stored) for name, stored in data["files"])
+    if "reading" in data:
+        data["reading"] = Reading.of(data["reading"])
     if kind is Evaluate:
         data["plan"] = Plan.of(data["plan"])
     if issubclass(kind, TrainTowers):

@@ -34,7 +34,8 @@ def read_projection(path: Path) -> tuple[Projection, int] | None:
     try:
         method, note, fitted_at = (str(part) for part in arrays["about"])
         # A map that an earlier version kept does not say what shares a place.
-        parts = (arrays["places"], arrays["placed"], method, note, arrays["added"], arrays.get("shared"))
+        shared = arrays.get("shared", np.full(len(arrays["places"]), -1, np.int32))
+        parts = (arrays["places"], arrays["placed"], method, note, arrays["added"], shared)
         return Projection(_unpacked(arrays["ids"]), *parts), int(fitted_at)
     except (ValueError, KeyError) as error:
         _warn(path, error)

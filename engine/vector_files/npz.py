@@ -6,23 +6,22 @@ Writing keeps the texts in memory, but not the vectors.
 from __future__ import annotations
 
 import io
-import lzma
 import math
-import struct
 import tempfile
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from engine.errors import VectorFileError
-from engine.media.metadata import MAX_COLUMNS, ColumnChoice, as_kind, file_name, iso
-from engine.vector_files.rows import COLUMNS, TAKEN, RawRows, VectorRow, is_other
+from engine.media.metadata import MAX_COLUMNS, ColumnChoice, as_kind, file_name
+from engine.vector_files.arrays import ERRORS, Array, as_floats, reading_arrays, values_of
+from engine.vector_files.reading import Reading, used
+from engine.vector_files.rows import TAKEN, RawRows, VectorRow, is_other
+from engine.vector_files.source import Given, opened
 
 MAGIC = b"PK"
 _MAX_ROW_BYTES = 1 << 20  # of one array: NumPy gives every text the room of the longest
@@ -30,140 +29,137 @@ _MAX_OTHER_ROW_BYTES = 1 << 14  # of an array of metadata: with 32 of them, half
 _MAX_TEXT_BYTES = 1 << 30  # of one written array
 _WHOLE_FLOATS = 2**53  # up to here every whole number is a float64
 _COPIED_BYTES = 1 << 20
-# What zipfile and NumPy raise on hostile bytes; an encrypted member is a RuntimeError.
-_ERRORS = (
-    SystemError,  # NumPy's word for a letter that Unicode does not have
-    OSError,
-    ValueError,
-    RuntimeError,
-    EOFError,
-    LookupError,
-    TypeError,
-    SyntaxError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    tokenize.TokenError,
-)
+_WANTED = {
+    "vector": "numbers of shape (n, d)",
+    "label": "text (dtype str) of shape (n,) or (n, m)",
+    "text": "text (dtype str) of shape (n,)",
+}
 
 
 class NpzTable:
-    """An NPZ of vectors, its arrays checked; see `rows.Table`. Raises VectorFileError."""
+    """An NPZ of vectors; see `rows.Table`. Raises VectorFileError where it cannot be read."""
 
-    def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name = path, name
-        with self._opened() as arrays:
-            self.columns = tuple(arrays)
-            self.total = next((array.shape[0] for array in arrays.values()), 0)  # of id, the first column
-            for column, array in arrays.items():
-                self._check(column, array)
-            self.dim = arrays["vector"].shape[1] if "vector" in arrays else 0
-        self.others = self._chosen()
+    def __init__(self, given: Given, name: str, reading: Reading) -> None:
+        self._given, self._name = given, name
+        self._arrays: dict[str, Array] = {}
+        self._unreadable: dict[str, str] = {}
+        with self._opened() as archive:
+            for member in dict.fromkeys(archive.namelist()):
+                if member.endswith(".npy"):
+                    self._look_at(archive, member.removesuffix(".npy"))
+        names = [*self._arrays, *self._unreadable]
+        self.types = {one: self._words(one) for one in names}
+        found = used(names, reading, self._fits)
+        self.used = found.columns
+        self.total = next((self._rows(one) for one in self.used.values()), 0)  # of id, the first column
+        self.problems = (*found.problems, *filter(None, map(self._fault, self.used)))
+        self.dim, self.numbers = 0, ""
+        if "vector" in self.used and not self.problems:
+            vectors = self._arrays[self.used["vector"]]
+            self.dim, self.numbers = vectors.shape[1], str(vectors.dtype)
+        self.others = self._chosen(names)
 
     def batches(self, rows: int) -> Iterator[RawRows]:
         """Yield all rows in order, so many at a time. Raises VectorFileError."""
-        with self._opened(self.others.names) as arrays:
-            others = {kept: arrays.pop(name) for name, kept in self.others.names.items()}
+        with self._streams([*self.used.values(), *self.others.names]) as arrays:
             for start in range(0, self.total, rows):
                 count = min(rows, self.total - start)
-                vectors = arrays["vector"].take(count)
-                single = vectors.dtype in (np.float16, np.float32)
+                taken = {name: array.take(count) for name, array in arrays.items()}
                 yield RawRows(
                     start + 1,
-                    vectors.astype(np.float32 if single else np.float64),
+                    as_floats(taken[self.used["vector"]]),
                     np.full(count, self.dim),
-                    {name: array.take(count).tolist() for name, array in arrays.items() if name != "vector"},
-                    {name: _values(array.take(count)) for name, array in others.items()},
+                    {role: taken[name].tolist() for role, name in self.used.items() if role != "vector"},
+                    {kept: values_of(taken[name]) for name, kept in self.others.names.items()},
                 )
 
-    def _chosen(self) -> ColumnChoice:
+    def head(self, rows: int) -> dict[str, list[Any]]:
+        """Return the first values of every array that can be read. Raises VectorFileError."""
+        plain = [
+            name for name, one in self._arrays.items() if one.dtype.kind in "USiufbM" and not one.fortran
+        ]
+        fits = [name for name in plain if self._arrays[name].row_bytes <= _MAX_ROW_BYTES]
+        with self._streams(fits) as arrays:
+            return {name: array.take(min(rows, array.shape[0])).tolist() for name, array in arrays.items()}
+
+    def _look_at(self, archive: zipfile.ZipFile, name: str) -> None:
+        with archive.open(f"{name}.npy") as stream:
+            try:
+                self._arrays[name] = Array(stream)
+            except ERRORS as error:
+                self._unreadable[name] = " ".join(str(error).split())[:200]
+
+    def _rows(self, name: str) -> int:
+        return int(self._arrays[name].shape[0]) if name in self._arrays else 0
+
+    def _words(self, name: str) -> str:
+        array = self._arrays.get(name)
+        return f"{array.dtype} of shape {array.shape}" if array else "not readable"
+
+    def _chosen(self, names: Sequence[str]) -> ColumnChoice:
         """Return which other arrays become metadata; one that cannot be read is left out."""
         choice = ColumnChoice()
-        with zipfile.ZipFile(self._path) as archive:
-            members = [one.removesuffix(".npy") for one in archive.namelist() if one.endswith(".npy")]
-            for name in dict.fromkeys(members):
-                if not is_other(name, members):
-                    continue
-                if len(choice.names) < MAX_COLUMNS and self._is_plain(archive, name):
+        for name in names:
+            if is_other(name, names, self.used.values()):
+                if len(choice.names) < MAX_COLUMNS and self._is_plain(name):
                     choice.add(name)
                 else:
                     choice.leave(name)
         return choice
 
-    def _is_plain(self, archive: zipfile.ZipFile, name: str) -> bool:
-        try:
-            with archive.open(f"{name}.npy") as stream:
-                array = _Array(stream)
-        except _ERRORS:
+    def _is_plain(self, name: str) -> bool:
+        array = self._arrays.get(name)
+        if array is None or array.shape != (self.total,):
             return False
-        fits = array.shape == (self.total,) and array.dtype.kind in "UiufbM"
-        return fits and array.row_bytes <= _MAX_OTHER_ROW_BYTES
+        return array.dtype.kind in "UiufbM" and array.row_bytes <= _MAX_OTHER_ROW_BYTES
 
-    def _check(self, column: str, array: _Array) -> None:
+    def _fits(self, role: str, name: str) -> bool:
+        array = self._arrays.get(name)
+        if array is None:
+            return False
         kind, dimensions = array.dtype.kind, len(array.shape)
-        if kind == "O":
-            problem = "holds Python objects, which are never read: they could run code. Save it as"
-        else:
-            problem = f"is {array.dtype} of shape {array.shape}; it must be"
-        if column == "vector":
-            wanted, fits = "numbers of shape (n, d)", kind in "fiu" and dimensions == 2
-        elif column == "label":
-            wanted, fits = "text (dtype str) of shape (n,) or (n, m)", kind in "Uiu" and dimensions in (1, 2)
-        else:
-            numbers = "iu" if column in ("id", "pair") else ""
-            wanted, fits = "text (dtype str) of shape (n,)", kind in f"U{numbers}" and dimensions == 1
-        if not fits:
-            raise VectorFileError(self._name, f"the array {column} {problem} {wanted}.")
+        if role == "vector":
+            return kind in "fiu" and dimensions == 2
+        if role == "label":
+            return kind in "Uiu" and dimensions in (1, 2)
+        return kind in ("USiu" if role in ("id", "pair") else "U") and dimensions == 1
+
+    def _fault(self, role: str) -> str:
+        """Return in words what is wrong with an array that is used; empty where nothing is."""
+        column = self.used[role]
+        array = self._arrays.get(column)
+        if array is None:
+            return f"the array {column} cannot be read: {self._unreadable[column]}"
+        if not self._fits(role, column):
+            objects = "holds Python objects, which are never read: they could run code. Save it as"
+            found = f"is {self.types[column]}; it must be"
+            problem = objects if array.dtype.kind == "O" else found
+            return f"the array {column} {problem} {_WANTED.get(role, _WANTED['text'])}"
         if array.shape[0] != self.total:
-            words = f"the array {column} has {array.shape[0]:,} rows, but id has {self.total:,}."
-            raise VectorFileError(self._name, f"{words} Row i of every array belongs together.")
-        if array.fortran and dimensions == 2:
+            words = (
+                f"the array {column} has {array.shape[0]:,} rows, but {next(iter(self.used.values()))} has"
+            )
+            return f"{words} {self.total:,}. Row i of every array belongs together"
+        if array.fortran and len(array.shape) == 2:
             words = f"the array {column} is in Fortran order"
-            raise VectorFileError(self._name, f"{words}; save np.ascontiguousarray({column}) instead.")
+            return f"{words}; save np.ascontiguousarray({column}) instead"
         if array.row_bytes > _MAX_ROW_BYTES:
             words = f"the array {column} takes {array.row_bytes:,} bytes a row"
-            raise VectorFileError(self._name, f"{words}; at most {_MAX_ROW_BYTES:,} are read.")
+            return f"{words}; at most {_MAX_ROW_BYTES:,} are read"
+        return ""
 
     @contextmanager
-    def _opened(self, others: Iterable[str] = ()) -> Iterator[dict[str, _Array]]:
-        try:
-            with ExitStack() as stack:
-                archive = stack.enter_context(zipfile.ZipFile(self._path))
-                here = set(archive.namelist())
-                columns = [*(column for column in COLUMNS if f"{column}.npy" in here), *others]
-                streams = [stack.enter_context(archive.open(f"{column}.npy")) for column in columns]
-                yield {column: _Array(stream) for column, stream in zip(columns, streams, strict=True)}
-        except _ERRORS as error:
-            reason = " ".join((str(error) or type(error).__name__).split())[:200]
-            raise VectorFileError(self._name, f"the NPZ cannot be read: {reason}.") from error
+    def _streams(self, names: Iterable[str]) -> Iterator[dict[str, Array]]:
+        with self._opened() as archive, ExitStack() as stack:
+            streams = {
+                name: stack.enter_context(archive.open(f"{name}.npy")) for name in dict.fromkeys(names)
+            }
+            yield {name: Array(stream) for name, stream in streams.items()}
 
-
-class _Array:
-    """One array of an NPZ, read from its beginning; `row_bytes` is the size of one row."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        version = np.lib.format.read_magic(stream)
-        headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in headers:
-            raise ValueError(f"version {version} of its arrays is not known here")
-        self.shape, self.fortran, self.dtype = headers[version](stream)
-        if not self.shape:
-            raise ValueError("it holds a single value where an array is wanted")
-        self.row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
-
-    def take(self, rows: int) -> np.ndarray:
-        """Return the next rows: (rows, ...) of the array's own shape and dtype, read-only.
-
-        Raises EOFError where the file ends before.
-        """
-        wanted = rows * self.row_bytes
-        data = self._stream.read(wanted)
-        if len(data) < wanted:
-            raise EOFError("it ends before its last row")
-        return np.frombuffer(data, self.dtype).reshape(rows, *self.shape[1:])
+    @contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        with reading_arrays(self._name, "NPZ"), opened(self._given) as stream, zipfile.ZipFile(stream) as one:
+            yield one
 
 
 class NpzWriter:
@@ -238,10 +234,3 @@ def _array_of(values: list[Any], kind: str) -> list[Any]:
     if kind == "text" or rounded:
         return ["" if value is None else str(value) for value in values]
     return [math.nan if value is None else value for value in values]
-
-
-def _values(array: np.ndarray) -> list[Any]:
-    """Return the plain values of an array (n,) of any plain dtype; a date as ISO text, None for no date."""
-    if array.dtype.kind == "M":
-        return [None if one == "NaT" else iso(one) for one in np.datetime_as_string(array).tolist()]
-    return (array.astype(np.float64) if array.dtype.kind == "f" else array).tolist()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,9 @@ import numpy as np
 
 from engine.errors import VectorFileError
 from engine.media.metadata import ColumnChoice, as_kind, file_name, iso
+from engine.vector_files.reading import Reading, used
 from engine.vector_files.rows import COLUMNS, TAKEN, RawRows, VectorRow, is_other
+from engine.vector_files.source import Given, opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,56 +27,89 @@ _STREAMED = {"buffer_size": 1 << 20, "pre_buffer": False}
 
 
 class ParquetTable:
-    """A Parquet file of vectors, its columns checked; see `rows.Table`. Raises VectorFileError."""
+    """A Parquet file of vectors, or of what belongs to them (`roles`); see `rows.Table`.
 
-    def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name = path, name
+    Raises VectorFileError where it cannot be read.
+    """
+
+    def __init__(self, given: Given, name: str, reading: Reading, roles: Collection[str] = COLUMNS) -> None:
+        self._given, self._name = given, name
         with self._opened() as file:
-            schema = file.schema_arrow
+            self._schema = file.schema_arrow
             self.total = file.metadata.num_rows
-            self.columns = tuple(one for one in COLUMNS if one in schema.names)
-            for column in self.columns:
-                if schema.names.count(column) > 1:
-                    raise VectorFileError(name, f"the column {column} is there twice. Leave one of them out.")
-                self._check_type(column, schema.field(column).type)
-            self.others = _others(schema)
-            self.dim = self._width(file) if "vector" in self.columns else 0
+            names = list(dict.fromkeys(self._schema.names))
+            self.types = {one: str(self._schema.field(self._schema.names.index(one)).type) for one in names}
+            found = used(names, reading, self._fits, roles=roles)
+            self.used = found.columns
+            self.problems = (*found.problems, *self._faults())
+            self.others = _others(self._schema, self.used.values())
+            self.dim, self.numbers = 0, ""
+            if "vector" in self.used and not self.problems:
+                self.numbers = str(_inner(self._type(self.used["vector"])))
+                self.dim = self._width(file)
 
     def batches(self, rows: int) -> Iterator[RawRows]:
         """Yield all rows in order, so many at a time. Raises VectorFileError."""
         first = 1
+        columns = list(dict.fromkeys([*self.used.values(), *self.others.names]))
         with self._opened() as file:
-            for batch in file.iter_batches(rows, columns=[*self.columns, *self.others.names]):
-                vectors, lengths = _vectors(batch.column("vector"), self.dim)
-                others = [column for column in self.columns if column != "vector"]
-                values = {column: batch.column(column).to_pylist() for column in others}
+            for batch in file.iter_batches(rows, columns=columns):
+                vectors, lengths = np.zeros((len(batch), 0), np.float32), np.zeros(len(batch), np.int64)
+                if "vector" in self.used:
+                    vectors, lengths = _vectors(_storage(batch.column(self.used["vector"])), self.dim)
+                values = {
+                    role: _cells(batch.column(column))
+                    for role, column in self.used.items()
+                    if role != "vector"
+                }
                 said = {kept: _values(batch.column(one)) for one, kept in self.others.names.items()}
                 yield RawRows(first, vectors, lengths, values, said)
                 first += len(batch)
 
-    def _check_type(self, column: str, found: pa.DataType) -> None:
+    def head(self, rows: int) -> dict[str, list[Any]]:
+        """Return the first values of every column. Raises VectorFileError."""
+        once = [name for name in self.types if self._schema.names.count(name) == 1]
+        with self._opened() as file:
+            for batch in file.iter_batches(rows, columns=once):
+                return {name: _cells(batch.column(name)) for name in once}
+        return {name: [] for name in once}
+
+    def _type(self, column: str) -> pa.DataType:
+        return self._schema.field(self._schema.names.index(column)).type
+
+    def _faults(self) -> list[str]:
+        """Return in words what is wrong with the columns that are used."""
+        found = []
+        for role, column in self.used.items():
+            if self._schema.names.count(column) > 1:
+                found.append(f"the column {column} is there twice. Leave one of them out")
+            elif not self._fits(role, column):
+                found.append(
+                    f"the column {column} is of type {self.types[column]}; it must be {_wanted(role)}"
+                )
+        return found
+
+    def _fits(self, role: str, column: str) -> bool:
         from pyarrow import types
 
+        found = self._type(column)
         inner = _inner(found)
-        if column == "vector":
-            fits = inner is not None and (types.is_floating(inner) or types.is_integer(inner))
-            wanted = "a list of numbers"
-        else:
-            value = inner if column == "label" and inner is not None else found
-            value = value.value_type if types.is_dictionary(value) else value
-            fits = _is_text(value) or (column in ("id", "pair", "label") and types.is_integer(value))
-            wanted = {"id": "text or whole numbers", "label": "text, or a list of texts"}.get(column, "text")
-        if not fits:
-            raise VectorFileError(self._name, f"the column {column} is of type {found}; it must be {wanted}.")
+        if role == "vector":
+            return inner is not None and (types.is_floating(inner) or types.is_integer(inner))
+        value = inner if role == "label" and inner is not None else found
+        value = value.value_type if types.is_dictionary(value) else value
+        if role in ("id", "pair") and _is_key(value):
+            return True
+        return _is_text(value) or (role in ("id", "pair", "label") and types.is_integer(value))
 
     def _width(self, file: pq.ParquetFile) -> int:
         """Return the width of the first vector there is, 0 where there is none."""
         from pyarrow import compute, types
 
-        found = file.schema_arrow.field("vector").type
+        found = _storage_type(self._type(self.used["vector"]))
         if types.is_fixed_size_list(found):
-            return found.list_size
-        for batch in file.iter_batches(64, columns=["vector"]):
+            return int(found.list_size)
+        for batch in file.iter_batches(64, columns=[self.used["vector"]]):
             widths = compute.list_value_length(batch.column(0)).to_pylist()
             if any(widths):
                 return next(width for width in widths if width)
@@ -86,8 +121,10 @@ class ParquetTable:
         from pyarrow import parquet
 
         try:
-            with parquet.ParquetFile(self._path, **_STREAMED) as file:
-                yield file
+            with ExitStack() as stack:
+                by_path = isinstance(self._given, Path)  # which Arrow reads by itself
+                source = self._given if by_path else stack.enter_context(opened(self._given))
+                yield stack.enter_context(parquet.ParquetFile(source, **_STREAMED))
         except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
             reason = " ".join((str(error) or type(error).__name__).split())[:200]
             raise VectorFileError(self._name, f"the Parquet file cannot be read: {reason}.") from error
@@ -138,12 +175,58 @@ class ParquetWriter:
         self._writer.close()
 
 
+def _wanted(role: str) -> str:
+    names = "text, whole numbers, UUIDs or bytes"
+    wanted = {"id": names, "pair": names, "vector": "a list of numbers", "label": "text, or a list of texts"}
+    return wanted.get(role, "text")
+
+
+def _storage_type(found: pa.DataType) -> pa.DataType:
+    """Return what a tensor of one dimension is stored as, and any other type as it is."""
+    import pyarrow as pa
+
+    tensor = isinstance(found, pa.FixedShapeTensorType) and len(found.shape) == 1
+    return found.storage_type if tensor else found
+
+
+def _storage(array: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
+
+
 def _inner(found: pa.DataType) -> pa.DataType | None:
     """Return the type of a list's elements, or None for what is no list."""
     from pyarrow import types
 
-    is_list = types.is_list(found) or types.is_large_list(found) or types.is_fixed_size_list(found)
-    return found.value_type if is_list else None
+    found = _storage_type(found)
+    kinds = (
+        types.is_list,
+        types.is_large_list,
+        types.is_fixed_size_list,
+        types.is_list_view,
+        types.is_large_list_view,
+    )
+    return found.value_type if any(is_kind(found) for is_kind in kinds) else None
+
+
+def _is_key(found: pa.DataType) -> bool:
+    """Tell whether a type is that of bytes or UUIDs."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    kinds = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
+    return isinstance(found, pa.UuidType) or any(is_kind(found) for is_kind in kinds)
+
+
+def _cells(array: pa.Array) -> list[Any]:
+    """Return the values of a column; bytes of one length are a key, and never text."""
+    from pyarrow import types
+
+    values = array.to_pylist()
+    if types.is_fixed_size_binary(array.type):
+        return [None if one is None else one.hex() for one in values]
+    return values
 
 
 def _is_text(found: pa.DataType) -> bool:
@@ -157,12 +240,12 @@ def _is_text(found: pa.DataType) -> bool:
     )
 
 
-def _others(schema: pa.Schema) -> ColumnChoice:
+def _others(schema: pa.Schema, taken: Collection[str]) -> ColumnChoice:
     """Return which columns become metadata."""
     choice = ColumnChoice()
     names = Counter(schema.names)
     for field in schema:
-        if is_other(field.name, names):
+        if is_other(field.name, names, taken):
             if _is_plain(field.type) and names[field.name] == 1:
                 choice.add(field.name)
             else:

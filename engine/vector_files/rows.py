@@ -94,7 +94,7 @@ class RawRows:
     """Rows as a format gives them, unchecked; `first` is the number of the first one, from 1.
 
     vectors: (n, d) float32 or float64, NaN where a row has another width; lengths: (n,) int32 or int64, the
-    width of every row, -1 where it has no vector. `columns` maps the other columns that are there to n
+    width of every row, -1 where it has no vector. `columns` maps what the other columns are used as to n
     values, and `metadata` those of no meaning here.
     """
 
@@ -106,18 +106,35 @@ class RawRows:
 
 
 class Table(Protocol):
-    """A file of vectors in one format; opening it checks its columns and their types.
+    """A file of vectors in one format; opening it finds which of its columns is used as what.
 
-    `others` are the columns that become metadata, and those that cannot.
+    `types` maps every column to its type in words, `used` what is used to the column that is, and `problems`
+    say why that cannot be told. `others` are the columns that become metadata, and those that cannot;
+    `numbers` is the type of the vectors' numbers.
     """
 
     total: int
     dim: int
-    columns: tuple[str, ...]
+    numbers: str
+    problems: tuple[str, ...]
     others: ColumnChoice
 
+    @property
+    def types(self) -> Mapping[str, str]:
+        """Return the type of every column."""
+        ...
+
+    @property
+    def used(self) -> Mapping[str, str]:
+        """Return the column of everything that one is used as."""
+        ...
+
     def batches(self, rows: int) -> Iterator[RawRows]:
-        """Yield all rows in order, so many at a time. Raises VectorFileError."""
+        """Yield all rows in order, so many at a time, of a table without problems. Raises VectorFileError."""
+        ...
+
+    def head(self, rows: int) -> dict[str, list[Any]]:
+        """Return the first values of every column that can be read. Raises VectorFileError."""
         ...
 
 
@@ -133,10 +150,10 @@ class Fault:
         return f"row {self.row:,}, column {self.column}: {self.problem}"
 
 
-def is_other(column: str, columns: Collection[str]) -> bool:
-    """Tell whether one of the columns of a file is metadata: none of ours, and no place on a map."""
-    ours = "item" in columns and "placed" in columns
-    return column not in TAKEN or (column in PLACES and not ours)
+def is_other(column: str, columns: Collection[str], used: Collection[str]) -> bool:
+    """Tell whether one of the columns of a file is metadata: not used, and no place on a map of ours."""
+    of_map = "item" in columns and "placed" in columns and column in PLACES
+    return column not in used and column != "item" and not of_map
 
 
 def checked(raw: RawRows, dim: int) -> tuple[VectorRows, list[Fault]]:
@@ -176,7 +193,7 @@ def _vector_fault(number: int, length: int, dim: int, finite: bool, some: bool) 
 def _cell_fault(number: int, cells: Mapping[str, Any]) -> Fault | None:
     if problem := _id_problem(cells["id"]):
         return Fault(number, "id", problem)
-    if cells["modality"] not in MODALITIES:
+    if _modality(cells["modality"]) not in MODALITIES:
         arrived = "nothing" if cells["modality"] in (None, "") else repr(cells["modality"])[:60]
         return Fault(number, "modality", f"{arrived}; it must be one of {', '.join(MODALITIES)}")
     if cells.get("pair") not in (None, "") and (problem := _id_problem(cells["pair"])):
@@ -202,11 +219,22 @@ def _row(cells: Mapping[str, Any]) -> VectorRow:
     label = cells.get("label")
     labels = label if isinstance(label, list) else [label]
     kept = dict.fromkeys(filter(None, map(_text, labels)))
-    return VectorRow(_text(cells["id"]), cells["modality"], labels=tuple(kept), **texts)
+    return VectorRow(_text(cells["id"]), _modality(cells["modality"]), labels=tuple(kept), **texts)
+
+
+def _modality(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)  # an id or a label may be a whole number
+    """Return an id or text; a whole number or a UUID as it is written, and bytes that are no text in hex."""
+    if isinstance(value, bytes):
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            return value.hex()
+        return text if text.isprintable() else value.hex()
+    return "" if value is None else str(value)
 
 
 class Repeated:

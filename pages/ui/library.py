@@ -11,15 +11,13 @@ import streamlit as st
 from engine.errors import GapscopeError, QueryError
 from engine.ingest.samples import COLLECTION as SAMPLES
 from engine.ingest.samples import TOWERS
-from pages.ui import cards
+from pages.ui import cards, vectors
 from pages.ui.models import picker
 from pages.ui.preview import preview
 from pages.ui.resources import labels_of
 from pages.ui.wording import plain, plural, say_error
 
 if TYPE_CHECKING:
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
-
     from engine.datasets.columns import Choices
     from engine.jobs.queue import Jobs
     from engine.jobs.spec import Upload
@@ -31,11 +29,6 @@ if TYPE_CHECKING:
 NEW = "New collection …"
 FILES, FOLDER = "Files", "A whole folder"
 IN_PLACE, BESIDE = "Replace this collection", "Make a new collection"
-COLUMNS_READ = (
-    "Columns: id, vector, modality (text, image, audio, video), and optionally text, pair, label, name; "
-    "any others are kept with the items. "
-    "Files larger than {:,} MB: `python -m engine import`."
-)
 MOST = 5_000  # the longest filtered list that is counted
 
 
@@ -63,47 +56,8 @@ def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
         )
         if pressed and upload:
             _submit(jobs, name or "", upload, choice, columns)
-    _vectors(jobs)
+    vectors.add_vectors(jobs)
     _server_folder(workspace, jobs, name or "", choice)
-
-
-def _vectors(jobs: Jobs) -> None:
-    """Offer to take a file of vectors that another program made."""
-    round_ = st.session_state.setdefault("vectors_round", 0)
-    with st.expander("Add vectors from Parquet or NPZ", icon=":material/scatter_plot:"):
-        file = st.file_uploader(
-            "A file of vectors",
-            type=["parquet", "npz"],
-            key=f"vectors_{round_}",
-        )
-        st.caption(COLUMNS_READ.format(st.get_option("server.maxUploadSize")))
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            name = st.text_input("Name of the collection", "my-vectors", key="vectors_name", width=240)
-            label = st.text_input(
-                "What made the vectors",
-                key="vectors_label",
-                max_chars=100,
-                placeholder="by default the file's name",
-                width=240,
-            )
-        skip_bad = st.checkbox(
-            "Skip bad rows",
-            key="vectors_skip_bad",
-            help="Rows with NaN, only zeros, another number of dimensions, or an id that was there before. "
-            "Otherwise one such row makes the import fail.",
-        )
-        if st.button("Import", key="import", disabled=file is None, icon=":material/add:") and file:
-            _import(jobs, name or "", file, label or "", skip_bad)
-
-
-def _import(jobs: Jobs, name: str, file: UploadedFile, label: str, skip_bad: bool) -> None:
-    try:
-        jobs.import_vectors(name, file.name, file, label=label, skip_bad=skip_bad)
-    except GapscopeError as error:
-        say_error(str(error))
-        return
-    st.session_state.vectors_round += 1  # as in `_submit`
-    st.rerun()
 
 
 def _uploaded(jobs: Jobs) -> Upload | None:

@@ -39,7 +39,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterat
 def upload(page, server: str, file: Path, collection: str) -> None:
     page.goto(f"{server}/Library")
     page.wait_for_selector(READY)
-    press(page, page.get_by_text("Add vectors from Parquet or NPZ"), page.get_by_text("A file of vectors"))
+    press(
+        page, page.get_by_text("Add vectors from Parquet, NPZ or NPY"), page.get_by_text("A file of vectors")
+    )
     give_files(page, [str(file)], key="vectors_")
     page.get_by_label("Name of the collection").fill(collection)
     page.get_by_label("Name of the collection").press("Enter")

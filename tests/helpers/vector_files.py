@@ -30,13 +30,18 @@ def columns(count: int = 3, **changed: object) -> dict[str, object]:
     return {name: value for name, value in {**good, **changed}.items() if value is not None}
 
 
+def is_wide(value: object) -> bool:
+    """Tell whether a column is of lists."""
+    return any(isinstance(one, list | np.ndarray) for one in value)
+
+
 def save(path: Path, given: dict[str, object]) -> Path:
     """Write columns as they are into a Parquet or NPZ, not by the engine's own writers."""
     if path.suffix == ".npz":
         np.savez(path, **{name: np.array(value) for name, value in given.items()})
         return path
     arrays = {
-        name: pa.array([None if row is None else list(row) for row in value] if name == "vector" else value)
+        name: pa.array([None if row is None else list(row) for row in value] if is_wide(value) else value)
         for name, value in given.items()
     }
     pq.write_table(pa.table(arrays), path)
@@ -56,14 +61,14 @@ def rows_of(path: Path) -> tuple[list[VectorRow], np.ndarray]:
 
 
 def vector_file(count: int = 6, **changed: object) -> io.BytesIO:
-    """Return an NPZ of vectors as a browser uploads it, some of its arrays changed."""
+    """Return an NPZ of vectors as a browser uploads it, some arrays changed, those of None left out."""
     out = io.BytesIO()
     good = {
         "id": np.array([f"row {n}" for n in range(count)], np.str_),
         "vector": unit_table(count).vectors,
         "modality": np.array(["text", "image"] * (count // 2), np.str_),
     }
-    np.savez(out, **{**good, **changed})
+    np.savez(out, **{name: one for name, one in {**good, **changed}.items() if one is not None})
     out.seek(0)
     return out
 

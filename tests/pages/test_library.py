@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import time
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Selectbox
 
-from tests.helpers.data import jpeg, real_photos
+from tests.helpers.data import jpeg, real_photos, unit_table
 from tests.helpers.pages import page, words
-from tests.helpers.vector_files import TWICE, vector_file
+from tests.helpers.vector_files import NAN, TWICE, vector_file
 from tests.helpers.workspaces import fill
 
 pytestmark = pytest.mark.usefixtures("app_folder")
 LIBRARY = "pages/6_Library.py"
+
+
+def uploaded(name: str, data: bytes) -> AppTest:
+    """Upload a file of vectors, and return the page that shows it."""
+    app = page(LIBRARY)
+    app.file_uploader(key="vectors_0").set_value((name, data, "application/octet-stream"))
+    app = app.run()
+    assert not app.exception
+    return app
 
 
 def pressed(name: str, data: bytes, *, skip_bad: bool = False, collection: str = "mine") -> AppTest:
@@ -84,9 +96,58 @@ def test_bad_rows_are_left_out_by_the_checkbox():
     [(b"", "it is empty"), (jpeg(1), "neither Parquet nor NPZ"), (b"PAR1 no", "cannot be read")],
 )
 def test_what_is_no_file_of_vectors_is_refused_in_words(data, says):
-    app = give("x.parquet", data)
+    app = uploaded("x.parquet", data)
     [error] = app.error
-    assert says in error.value and "unexpected" not in words(app)
+    assert says in error.value and "unexpected" not in words(app) and app.button(key="import").disabled
+
+
+def box(app: AppTest, role: str) -> Selectbox:
+    [found] = [one for one in app.selectbox if (one.key or "").startswith(f"vectors_as_{role}_")]
+    return found
+
+
+def test_columns_are_shown_and_chosen_before_anything_is_stored():
+    given = vector_file(
+        id=None, modality=None, key=[f"k{n}" for n in range(6)], embedding=NAN, words=list("abcdef")
+    )
+    app = uploaded("x.npz", given.getvalue())
+    assert app.button(key="import").disabled and "could each be the vector" in app.warning[0].value
+    assert box(app, "id").value is None and box(app, "vector").value is None
+    box(app, "vector").set_value("vector")
+    box(app, "id").set_value("key")
+    box(app, "text").set_value("words")
+    box(app, "modality").set_value("no column: all are image")
+    app.run()
+    assert not app.warning and "6 rows of 8 numbers; shown are the first 6." in words(app)
+    shown = app.dataframe[0].value
+    assert list(shown) == ["vector: vector", "key: id", "embedding: left out", "words: text"]
+    assert shown["key: id"][1] == "k1" and shown["vector: vector"][0].endswith("… (8)")
+    app = settled(app.button(key="import").click().run())
+    assert not app.error and "Done: 6 items stored" in words(app)
+    assert "All rows are taken as image." in words(app) and "key as id, words as text" in words(app)
+
+
+def test_codes_of_a_quantisation_are_imported_only_as_somebody_says():
+    codes = np.random.default_rng(0).integers(-128, 128, size=(6, 48)).astype(np.int8)
+    app = uploaded("x.npz", vector_file(vector=codes).getvalue())
+    assert app.button(key="import").disabled and "codes of a quantisation" in app.warning[0].value
+    app.selectbox(key="vectors_unpack").set_value("binary").run()
+    assert not app.warning and "6 rows of 384 numbers" in words(app)
+    app = settled(app.button(key="import").click().run())
+    assert "Packed bits became 384 numbers a row, each 1 or -1." in words(app) and not app.error
+
+
+def test_an_array_is_imported_with_the_table_beside_it():
+    array = io.BytesIO()
+    np.save(array, unit_table(3).vectors)
+    app = uploaded("img_emb_0.npy", array.getvalue())
+    assert box(app, "modality").value == "no column: all are image" and not app.button(key="import").disabled
+    table = b"image_path,caption\na.jpg,one\nb.jpg,two\nc.jpg,three\n"
+    app.file_uploader(key="vectors_table_0").set_value(("metadata_0.csv", table, "text/csv")).run()
+    box(app, "id").set_value("image_path").run()
+    assert box(app, "text").value == "caption" and "3 rows of 8 numbers" in words(app)
+    app = settled(app.button(key="import").click().run())
+    assert not app.error and "Done: 3 items stored" in words(app)
 
 
 def test_a_name_that_cannot_be_is_refused_at_once():

@@ -157,6 +157,24 @@ def test_bad_rows_refuse_everything_or_are_listed(workspace, tmp_path):
     assert (again.stored, again.skipped, len(again.failed), again.cancelled) == (0, 7, 2, False)
 
 
+def test_bad_rows_are_counted_by_kind_and_the_first_hundred_kept(workspace, tmp_path):
+    rows = [VectorRow(f"row {n % 700}", "text") for n in range(1_000)]
+    table = vectors(1_000)
+    table[:250] = 0
+    path = write(tmp_path / "bad.parquet", rows, table)
+    heard = []
+    report = workspace.import_vectors("ours", path, skip_bad=True, on_progress=heard.append)
+    assert (report.stored, report.failed_count, len(report.failed)) == (700, 300, 100)
+    assert {(kind.count, kind.reason) for kind in report.failed_kinds} == {
+        (250, "row …, column vector: all its numbers are zero, so that it has no direction"),
+        (50, "row …, column id: row … has the same one"),
+    }
+    assert max(len(one.failed) for one in heard) == 100 and not report.notes
+    with pytest.raises(VectorFileError) as caught:
+        workspace.import_vectors("ours", path)
+    assert len(caught.value.faults) == 100 and "300 rows are bad of 1,000" in str(caught.value)
+
+
 def test_other_vectors_are_refused(imported, paired, tmp_path):
     with pytest.raises(CollectionModelError, match="imported: another"):
         imported.import_vectors("ours", paired, label="another")

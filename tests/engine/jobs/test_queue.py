@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.analysis.two_towers import TowerSettings
@@ -30,6 +31,7 @@ from engine.maps.projection import ProjectionSettings
 from engine.media.sources import Source, SourceList
 from engine.models.base import ModelChoice
 from engine.types import Provenance
+from engine.vector_files.reading import Reading
 from engine.workspace import Workspace
 from tests.helpers.data import (
     SAMPLES,
@@ -100,6 +102,37 @@ def test_failures_are_listed_and_cost_nothing_else(workspace: Workspace):
 def test_two_uploads_of_one_name_are_both_stored(workspace: Workspace):
     same = [("a.jpg", io.BytesIO(jpeg(1))), ("a.jpg", io.BytesIO(jpeg(2)))]
     assert ended(Jobs(workspace).upload("mine", same)).report.stored == 2
+
+
+def test_a_choice_of_columns_and_the_table_beside_an_array_are_kept_with_the_job(settings, pocket):
+    first = Workspace.open(settings)
+    array, table = io.BytesIO(), io.BytesIO(b"key,words\na,one\nb,two\n")
+    np.save(array, unit_table(2).vectors)
+    array.seek(0)
+    reading = Reading((("id", "key"), ("text", "words")), "image")
+    Stopped(first).import_vectors("mine", "x.npy", array, table=("x.csv", table), reading=reading)
+    first.close()
+    second = give_model(Workspace.open(settings), pocket)
+    [job] = Jobs(second).list()
+    assert job.spec.reading == reading and ended(job).report.stored == 2
+    found = {item.given_id: item.caption for item in second.store.all_items("mine", "image")}
+    assert found == {"a": "one", "b": "two"}
+    assert job.report.notes == (
+        "Columns were used under other names: key as id, words as text.",
+        "All rows are taken as image.",
+    )
+    second.close()
+
+
+def test_an_import_that_an_earlier_version_kept_has_no_choice_of_columns():
+    spec = {
+        "kind": "import-vectors",
+        "id": "1-a",
+        "title": "t",
+        "collection": "c",
+        "files": [["x", "000000"]],
+    }
+    assert from_json(json.dumps({**spec, "label": None, "skip_bad": True})).reading == Reading()
 
 
 def test_uploaded_vectors_are_imported_and_their_copy_removed(workspace: Workspace):

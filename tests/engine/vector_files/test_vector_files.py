@@ -42,7 +42,7 @@ def test_all_columns_are_read(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int8])
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int64])
 def test_whole_numbers_name_rows_and_other_floats_are_read(tmp_path, suffix, dtype):
     given = columns(id=[7, 8, 9], label=[0, 1, 0], vector=np.arange(1, 13).reshape(3, 4).astype(dtype))
     rows, found = rows_of(save(tmp_path / f"whole{suffix}", given))
@@ -147,7 +147,7 @@ def test_files_that_are_none(tmp_path):
     assert "this is not a file" in refused(tmp_path)
     for data, says in (
         (b"", "it is empty (0 bytes)"),
-        (b"id,vector\n", "neither Parquet nor NPZ"),
+        (b"id,vector\n", "neither Parquet nor NPZ nor NPY"),
         (b"PAR1 and no more", "the Parquet file cannot be read"),
         (b"PK\x03\x04 and no more", "the NPZ cannot be read"),
     ):
@@ -177,7 +177,6 @@ def test_arrays_that_cannot_be_read_are_refused(tmp_path):
         ({"vector": vectors(3, 16_385)}, "its vectors have 16,385 numbers; 1 to 16,384"),
         ({"text": np.array(["a" * 300_000, "", ""])}, "the array text takes 1,200,000 bytes a row"),
         ({"id": np.array("a")}, "a single value where an array is wanted"),
-        ({"id": np.array([b"a", b"b", b"c"])}, "the array id is |S1"),
         ({"id": np.array(["a", "\ud800", "c"])}, "row 2, column id: '\\ud800' is not valid Unicode"),
     ):
         np.savez(path, **{**columns(), **changed})
