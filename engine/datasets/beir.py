@@ -28,8 +28,10 @@ CORPUS, QUERIES, QRELS = "corpus.jsonl", "queries.jsonl", "qrels"
 MAX_PACKED_BYTES = 200_000_000
 _MAX_LINE_BYTES = 10_000_000
 _NAMED = 3
-_NOT_DOCUMENTS = "questions and judgements, which are taken on the Evaluate page or with `judgements --qrels`"
-_EMPTY = "documents without a word"
+_NOT_DOCUMENTS = (
+    "Questions and judgements are no documents: take them on the Evaluate page, or with `judgements --qrels`."
+)
+_EMPTY = "Documents without a word are not taken."
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 
+from engine.datasets.beir import read_beir
 from engine.datasets.columns import Choices, Said, Use
 from engine.datasets.entries import Entry, LeftOut, Listing
 from engine.datasets.finder import Finder
@@ -97,7 +98,8 @@ class _Understanding:
 
     def plan(self) -> Plan:
         """Return what was understood."""
-        entries = self._without_beside(list(self._listing.entries))
+        beir = read_beir(self._listing.entries)
+        entries = self._without_beside(list(beir.rest))
         entries = self._without_tables(entries)
         described = set(self._reading.said)
         for key, said in self._said.items():
@@ -109,15 +111,15 @@ class _Understanding:
         reading = self._reading
         reading.notes += self._unknown_columns()
         return Plan(
-            sources,
-            tuple(reading.layouts + self._layouts),
+            beir.sources + sources,
+            (*beir.layouts, *reading.layouts, *self._layouts),
             tuple(
                 Column(name, use, tuple(tables), reading.examples.get(name, ""))
                 for (name, use), tables in reading.uses.items()
             ),
-            self._listing.notes + tuple(reading.notes),
-            self._listing.left_out + reading.left.left_out,
-            tuple(reading.failed) + self._listing.failed,
+            self._listing.notes + beir.notes + tuple(reading.notes),
+            self._listing.left_out + beir.left_out + reading.left.left_out,
+            beir.failed + tuple(reading.failed) + self._listing.failed,
         )
 
     def _unknown_columns(self) -> list[str]:

@@ -11,9 +11,10 @@ import pytest
 from engine.datasets import beir
 from engine.datasets.beir import Beir, read_beir
 from engine.datasets.listing import list_paths
+from engine.datasets.plan import understand
 from engine.errors import UnreadableMediaError
 from engine.evaluation.judgements import Judgements
-from engine.media.sources import SourceList
+from tests.helpers.data import sources
 from tests.helpers.fake_embedder import OLD, opened
 
 DOCUMENTS = [
@@ -73,6 +74,17 @@ def test_what_is_empty_the_same_twice_or_no_document_is_counted_and_named(tmp_pa
     assert failure.name == "corpus.jsonl" and failure.reason.startswith("3 lines (7, 9, 10 …)")
 
 
+def test_what_else_lies_there_is_understood_as_ever(tmp_path):
+    root = folder(tmp_path / "set")
+    (root / "notes.txt").write_text("a note")
+    (root / "metadata.jsonl").write_text('{"file_name": "notes.txt", "label": "x"}\n')
+    [listing] = list_paths([root])
+    plan = understand(listing, max_file_bytes=1_000)
+    assert [source.name for source in plan.sources] == ["MED-10", "d 2.1.txt", "3", "notes.txt"]
+    assert plan.sources[-1].labels == ("x",) and plan.failed == ()
+    assert "is a corpus of BEIR" in plan.layouts[0]
+
+
 def test_other_tables_of_that_name_and_files_beside_are_left_to_others(tmp_path):
     root = folder(tmp_path / "set")
     (root / "picture.jpg").write_bytes(b"x")
@@ -104,7 +116,9 @@ def test_a_corpus_and_its_judgements_are_measured_together(tmp_path):
     root = folder(tmp_path / "set")
     workspace = opened(tmp_path / "data")
     try:
-        report = workspace.ingest("set", SourceList(found(root).sources), choice=OLD)
+        given = sources([root])
+        assert "is a corpus of BEIR" in given.notes[0] and given.left_out[0].count == 2
+        report = workspace.ingest("set", given, choice=OLD)
         assert (report.stored, report.failed) == (3, ())
         items = {item.given_id: item for item in workspace.store.all_items("set", "text")}
         assert set(items) == {"MED-10", "d 2.1", "3"} and items["MED-10"].caption.startswith("Statins")
