@@ -16,6 +16,8 @@ PLURAL: dict[Modality, str] = {"text": "texts", "image": "pictures", "audio": "s
 # How a mixed list is ordered: `search/balance.py`.
 Balance = Literal["raw", "centred", "standardised", "interleaved"]
 BALANCES: tuple[Balance, ...] = get_args(Balance)
+# How a column may be compared with a value; "~" is contains.
+Operator = Literal["=", "!=", ">=", "<=", ">", "<", "~"]
 # Names with their values, sorted by name; what is allowed in it: `media/metadata.py`.
 Metadata = tuple[tuple[str, str | int | float | bool], ...]
 # A kind of note (`media/notes.py`) with what it is about; nothing for some kinds.
@@ -303,16 +305,40 @@ def _same_part(one: str, other: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What a column of an item must say: its name, how it is compared, and with what, as it was written.
+
+    How it is read, and what a column allows: `storage/conditions.py`.
+    """
+
+    column: str
+    operator: Operator
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.column}{self.operator}{self.value}"
+
+
+@dataclass(frozen=True)
 class Filters:
-    """What a search or a listing is limited to; an empty filter lets everything through."""
+    """What a search is limited to; an empty filter lets everything through.
+
+    An item has any of the modalities and any of the labels, and fulfils all conditions; but several that
+    want one column to equal something are alternatives.
+    """
 
     modalities: tuple[Modality, ...] = ()
     labels: tuple[str, ...] = ()
-    equal: tuple[tuple[str, str], ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
     def allows(self, modality: Modality) -> bool:
         """Tell whether items of this modality may appear."""
         return not self.modalities or modality in self.modalities
+
+    @property
+    def of_columns(self) -> tuple[Condition, ...]:
+        """Return all that is asked of columns, labels among them."""
+        return (*(Condition("label", "=", label) for label in self.labels), *self.conditions)
 
 
 @dataclass(frozen=True)
@@ -385,9 +411,10 @@ class SearchTrace:
     `retrieved` holds one list per modality, best first (centred: of what is in the merged list);
     `retrieval` the list merged in the order that `balance` names, which is raw where another could not be
     had (`notes` say why); `results` what is shown, reranked where that was asked for; `searched` how many
-    items of each modality were searched; `crowding` is None where that was one modality, or nothing was
-    found; `timings_ms` the stages. `doubt` is the one of the notes that says why the answer may mean nothing,
-    or is empty.
+    items of each modality were searched, which are those that the filters let through; `crowding` is None
+    where that was one modality, or nothing was found; `timings_ms` the stages. `copies` has what was hidden
+    as a copy of a better hit, by the id of that hit, and is part of neither `retrieval` nor `results`;
+    `doubt` is the one of the notes that says why the answer may mean nothing, or is empty.
     """
 
     collection: str
@@ -403,6 +430,7 @@ class SearchTrace:
     balance: Balance = "raw"
     crowding: Crowding | None = None
     doubt: str = ""
+    copies: dict[str, tuple[Hit, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,7 @@ class Workspace:
         reranker: ModelChoice | None = None,
         rerank_top: int = 50,
         balance: Balance | None = None,
+        copies: float | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         on_wait: Callable[[], None] = lambda: None,
     ) -> SearchTrace:
@@ -153,13 +154,14 @@ class Workspace:
         return search(
             query,
             collection=collection,
-            store=self.store,
+            folder=self.folder,
             embedder=lambda: self.models.embedder(ModelChoice.of(self.store.made_by(collection))),
             k=k,
             filters=filters,
             reranking=reranking,
             balancing=Balancing(balance, partial(calibration, self.folder, collection)) if balance else None,
             unrelated=partial(self.unrelated.of, patience_seconds=patience_seconds, on_wait=on_wait),
+            copies=copies,
         )
 
     def rerank(self, query: Query, hits: Sequence[Hit], choice: ModelChoice, *, top: int = 50) -> Reranked:

@@ -6,9 +6,10 @@ import streamlit as st
 
 from engine.evaluation.judgements import question_key
 from engine.search.search import Query
-from engine.types import BALANCES, Filters, Modality, SearchTrace
+from engine.search.sorting import sort_hits
+from engine.types import BALANCES, Filters, Hit, Modality, SearchTrace
 from pages.ui import cards, frame, glossary, marks, resources
-from pages.ui.ask import picture, question, search
+from pages.ui.ask import filters, picture, question, search
 from pages.ui.wording import plain, plural
 
 SHOWN: dict[str, Modality | None] = {"Pictures": "image", "Texts": "text", "All by score": None}
@@ -18,21 +19,30 @@ workspace, jobs = resources.opened()
 
 
 @st.fragment
-def show_hits(trace: SearchTrace, asked_key: str, page_key: str) -> None:
+def show_hits(trace: SearchTrace, hits: tuple[Hit, ...], size: str, asked_key: str, page_key: str) -> None:
     """Draw the hits; a mark or another page of them draws this again, without asking again."""
     with frame.errors():
         marks.summary(workspace, trace.collection, asked_key)
-        rows = cards.pager(len(trace.results), key=page_key)
-        shown = [(hit.item, hit) for hit in trace.results[rows]]
-        cards.grid(workspace, trace.collection, shown, key="hit", question=asked_key)
+        rows = cards.pager(len(hits), key=page_key)
+        cards.grid(
+            workspace,
+            trace.collection,
+            [(hit.item, hit) for hit in hits[rows]],
+            key="hit",
+            question=asked_key,
+            within=[hit.item for hit in hits],
+            size=size,
+            copies=trace.copies,
+        )
+        cards.hidden_copies(workspace, trace, size=size)
 
 
 @st.fragment
-def show_orders(asked: Query, collection: str, filters: Filters) -> None:
+def show_orders(asked: Query, collection: str, limits: Filters, copies: float | None) -> None:
     """Draw the first hits of one question under every order of kinds, side by side."""
     with frame.errors():
         for column, order in zip(st.columns(len(BALANCES)), BALANCES, strict=True):
-            one = search.ask(workspace, asked, collection, COMPARED, filters, order)
+            one = search.ask(workspace, asked, collection, COMPARED, limits, order, copies)
             with column:
                 st.markdown(f"**{order}**")
                 question.notes(one, said=trace.notes)
@@ -58,13 +68,15 @@ with frame.errors():
         )
         with st.popover("Filters", icon=":material/tune:"):
             k = st.selectbox("Results (k)", [24, 48, 96, 240, 1000], key="k", bind="query-params")
-            labels = st.multiselect(
-                "With any of these labels",
-                resources.labels_of(workspace, collection, infos[collection].total),
-                key="labels",
-                bind="query-params",
-                placeholder="any",
-            )
+            labels = filters.fields(workspace, infos[collection])
+        kinds = workspace.folder.matching.kinds(collection)
+        warn = filters.order_warning(kinds)  # before the box takes what it does not know out of the address
+        with st.popover("View", icon=":material/sort:"):
+            column, descending = filters.sort_box(kinds)
+            size = cards.size_box()
+    if warn:
+        st.warning(warn)
+    conditions, copies = filters.conditions(workspace, collection), filters.copies()
 
     query = picture.current_query(workspace, words)
     if query is None:
@@ -73,8 +85,8 @@ with frame.errors():
 
     if query.like is None:
         search.need_model(workspace, infos[collection])
-    filters = Filters((modality,) if modality else (), tuple(labels))
-    trace = search.ask(workspace, query, collection, k, filters, mode)
+    limits = Filters((modality,) if modality else (), labels, conditions)
+    trace = search.ask(workspace, query, collection, k, limits, mode, copies)
     question.notes(trace)
     searched = " and ".join(f"{n:,} {plural(m)}" for m, n in trace.searched.items()) or "nothing"
     times = trace.timings_ms
@@ -90,10 +102,11 @@ with frame.errors():
         )
     if not trace.results:
         kind = plural(modality) if modality else "items"
-        st.info(f"No {kind} of this collection match. Choose another kind, or fewer labels.")
+        st.info(f"No {kind} of this collection match. Choose another kind, or fewer filters.")
         st.stop()
     if compare and modality is None:
-        show_orders(query, collection, filters)
+        show_orders(query, collection, limits, copies)
         st.stop()
-    page_key = f"page_{hash((trace.query, collection, show, k, mode, *labels))}"
-    show_hits(trace, question_key(query, st.query_params.get("picture")), page_key)
+    hits = sort_hits(trace.results, column, descending=descending) if column else trace.results
+    page_key = f"page_{hash((trace.query, collection, k, mode, limits, copies, column, descending))}"
+    show_hits(trace, hits, size, question_key(query, st.query_params.get("picture")), page_key)

@@ -8,8 +8,8 @@ import streamlit as st
 
 from engine.evaluation.judgements import question_key
 from engine.types import Filters, Modality
-from pages.ui import frame, resources
-from pages.ui.ask import picture, question, search
+from pages.ui import cards, frame, resources
+from pages.ui.ask import filters, picture, question, search
 from pages.ui.rerank import models, summary, wording
 from pages.ui.wording import plural
 
@@ -38,6 +38,9 @@ with frame.errors():
         mode = question.balance_box(mixed=modality is None)
         k = depth_box("Retrieve", "k", "How many hits are retrieved from the collection.")
         top = depth_box("Rerank top", "top", "How many of them, from the first on, the reranker scores.")
+        with st.popover("Filters", icon=":material/tune:"):
+            labels = filters.fields(workspace, infos[collection])
+    conditions, copies = filters.conditions(workspace, collection), filters.copies()
     chosen = models.choose(workspace)
 
     query = picture.current_query(workspace, words)
@@ -47,12 +50,15 @@ with frame.errors():
 
     search.need_model(workspace, infos[collection])
     asked_key = question_key(query, st.query_params.get("picture"))
-    filters = Filters((modality,) if modality else ())
-    trace = models.traced(workspace, query, asked_key, infos[collection], k, filters, mode)
+    limits = Filters((modality,) if modality else (), labels, conditions)
+    trace = models.traced(workspace, query, asked_key, infos[collection], k, limits, mode, copies)
     question.notes(trace, *wording.warnings(trace, chosen, k))
     question.crowding(trace)
     if not trace.retrieval:
-        st.info(f"This collection has no {plural(modality) if modality else 'items'}. Choose another kind.")
+        kind = plural(modality) if modality else "items"
+        only = " that match" if limits.of_columns else ""
+        st.info(f"This collection has no {kind}{only}. Choose another kind, or fewer filters.")
         st.stop()
     found = models.compared(workspace, query, trace.retrieval, chosen, min(top, k))
     summary.draw(workspace, summary.View(asked_key, trace, found, modality))
+    cards.hidden_copies(workspace, trace)

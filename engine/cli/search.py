@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 _BALANCE = "How modalities are merged, and the crowding meter: raw, centred, standardised or interleaved."
 # A process that answers one question and ends is all the time there is to measure in.
 _PATIENCE_SECONDS = 60.0
+_WHERE = (
+    "Only items whose column is so: width_px>=1000, split=train, taken>=2024-05, name~beach; repeatable, all "
+    "hold, and several = of one column are alternatives."
+)
+_COPIES = "Hide copies of better results: 'exact', or from a cosine on, as 0.95."
+_SORT = "Show the results in the order of a column; -COLUMN turns it round."
 _STAGES = ("embed", "balance", "retrieve", "rerank", "total")
 
 
@@ -39,23 +45,34 @@ def search(
     rerank: Annotated[str | None, typer.Option(help="A reranker for the first results.")] = None,
     rerank_top: Annotated[int, typer.Option(min=1, max=1000, help="How many to rerank.")] = 50,
     balance: Annotated[str | None, typer.Option(help=_BALANCE)] = None,
+    where: Annotated[list[str] | None, typer.Option(help=_WHERE)] = None,
+    hide_copies: Annotated[str | None, typer.Option(help=_COPIES)] = None,
+    sort: Annotated[str | None, typer.Option(help=_SORT)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the items nearest to a text, a picture or a stored item."""
     from engine.search.balance import check_balance, crowding_words
+    from engine.search.copies import copy_cosine
     from engine.search.search import Query
+    from engine.search.sorting import sort_hits
+    from engine.storage.conditions import check_column, read_conditions
 
     if sum(value is not None for value in (text, image, like)) != 1:
         raise typer.BadParameter("give exactly one of TEXT, --image and --like")
-    filters = Filters(_modalities(modality or []), tuple(label or ()))
+    modalities = _modalities(modality or [])
     try:
         mode = check_balance(balance) if balance is not None else None
+        copies = copy_cosine(hide_copies) if hide_copies is not None else None
     except QueryError as error:
         raise typer.BadParameter(str(error)) from error
     with open_workspace() as workspace:
         picture = _picture(image, workspace.settings) if image else None
         query = Query(text=text, image=picture, like=like, name=image.name if image else "")
         reranker = ModelChoice(rerank) if rerank else None
+        workspace.store.info(collection)  # or a collection there is not would be one without columns
+        kinds = workspace.folder.matching.kinds(collection) if where or sort else {}
+        filters = Filters(modalities, tuple(label or ()), read_conditions(where or (), kinds))
+        column = check_column(sort.removeprefix("-"), kinds) if sort else None
         trace = workspace.search(
             query,
             collection=collection,
@@ -66,8 +83,12 @@ def search(
             balance=mode,
             patience_seconds=_PATIENCE_SECONDS,
             on_wait=lambda: note("Measuring how unrelated questions score here, once after each change …"),
+            copies=copies,
         )
-        rows = [_result(hit, workspace) for hit in trace.results]
+        hits = trace.results
+        if sort and column:
+            hits = sort_hits(hits, column, descending=sort.startswith("-"))
+        rows = [_result(hit, trace, workspace) for hit in hits]
     for one in trace.notes:
         (note if as_json else say)(one)
     if as_json:
@@ -102,7 +123,7 @@ def _picture(path: Path, settings: Settings) -> Image.Image:
         raise QueryError(f"{path.name}: {error.reason}") from error
 
 
-def _result(hit: Hit, workspace: Workspace) -> dict[str, Any]:
+def _result(hit: Hit, trace: SearchTrace, workspace: Workspace) -> dict[str, Any]:
     item = hit.item
     return {
         "rank": hit.rank,
@@ -117,6 +138,7 @@ def _result(hit: Hit, workspace: Workspace) -> dict[str, Any]:
         "path": _path(item, workspace),
         "pair": item.pair,
         "start_seconds": item.start_seconds,
+        "copies": [copy.item.id for copy in trace.copies.get(item.id, ())],
     }
 
 

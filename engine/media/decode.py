@@ -15,6 +15,7 @@ from typing import Any
 from engine.errors import MediaError, UnreadableMediaError
 from engine.media.formats import format_of, sniff
 from engine.media.images import thumbnail
+from engine.media.metadata import metadata_of
 from engine.media.parts import Limits, Part
 from engine.media.plain_text import TEXT_MIME
 from engine.media.sources import Source
@@ -165,6 +166,6 @@ def _item(probed: Probe, part: Part) -> Item:
         height_px=part.height_px,
         start_seconds=part.start_seconds,
         added_at=int(time.time()),
-        metadata=source.metadata,
+        metadata=metadata_of((*source.metadata, *part.metadata)) if part.metadata else source.metadata,
         given_id=source.given_id,
     )

@@ -6,11 +6,13 @@ import io
 import math
 import struct
 import zlib
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from engine.errors import TooLargeError, UnreadableMediaError
 from engine.media.ends import end_of
+from engine.media.exif import exif_columns
 from engine.media.frames import check_frames, shown_frame
 from engine.media.mended import deep_colours, is_deep, rows_of_cut
 from engine.media.parts import Format, Limits, Part
@@ -249,7 +251,7 @@ def _recognise(data: bytes, suffix: str) -> str | None:
 
 
 def _decode(data: bytes, limits: Limits) -> list[Part]:
-    return [read_picture(data, limits)]
+    return [replace(read_picture(data, limits), metadata=exif_columns(data))]
 
 
 _NAMES = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "HEIC", "AVIF")

@@ -19,7 +19,7 @@ MAX_COLUMNS = 32
 MAX_NAME_CHARS = 60
 MAX_TEXT_CHARS = 200
 KINDS = ("text", "whole", "real", "truth")  # what an exported column may hold
-_PREFIX = "meta."  # with a dot no key is one of Item's fields, nor a name one of an import's columns
+PREFIX = "meta."  # with a dot no key is one of Item's fields, nor a name one of an import's columns
 _INT64 = 2**63
 _JSON_TYPES = {str: "text", int: "integer", float: "real", bool: "true"}  # as SQLite calls them
 _NOTHING = ("", "nan")
@@ -36,8 +36,8 @@ _NAMED = 8  # columns that a note names
 def column_name(given: str) -> str:
     """Return a column's name on one line, without our prefix; empty where nothing is left of it."""
     name = " ".join(clean_text(given).split())
-    while name.startswith(_PREFIX):
-        name = name.removeprefix(_PREFIX).strip()
+    while name.startswith(PREFIX):
+        name = name.removeprefix(PREFIX).strip()
     name = name[:MAX_NAME_CHARS].strip()
     return name if name.strip("\u200c\u200d ") else ""
 
@@ -141,18 +141,18 @@ def left_out(names: Iterable[str]) -> str:
 
 def to_keys(metadata: Metadata) -> dict[str, str | int | float | bool]:
     """Return metadata under keys that no field of Item has, for a flat store."""
-    return {f"{_PREFIX}{name}": value for name, value in metadata}
+    return {f"{PREFIX}{name}": value for name, value in metadata}
 
 
 def from_keys(keys: Mapping[str, Any]) -> Metadata:
     """Return the metadata among the keys of a flat store."""
-    found = ((key.removeprefix(_PREFIX), value) for key, value in keys.items() if key.startswith(_PREFIX))
+    found = ((key.removeprefix(PREFIX), value) for key, value in keys.items() if key.startswith(PREFIX))
     return tuple(sorted(found))
 
 
 def file_name(name: str, taken: Iterable[str]) -> str:
     """Return what a column is called in an exported file, whose own columns are `taken`."""
-    return f"{_PREFIX}{name}" if name in taken else name
+    return f"{PREFIX}{name}" if name in taken else name
 
 
 def kind_of(json_types: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engine.types import Modality, Noted
+from engine.types import Metadata, Modality, Noted
 
 if TYPE_CHECKING:
     from engine.settings import Settings
@@ -47,7 +47,8 @@ class Part:
     nothing can be read. `key` tells it from the other parts of its file: "page 3"; the item's id is made
     from it, and its name ends with it. The only part of a file that has no other needs none, and its item
     has the file's hash as its id. `text` is what a part of text says. Sizes are in pixels, `start_seconds`
-    from the start of the medium. `notes` are what must be said of it although it was taken (`notes`).
+    from the start of the medium. `notes` are what must be said of it although it was taken (`notes`);
+    `metadata` is what the file itself says, and gives way to its data set's.
     """
 
     content: Any = field(repr=False)
@@ -57,6 +58,7 @@ class Part:
     height_px: int | None = None
     start_seconds: float | None = None
     notes: tuple[Noted, ...] = ()
+    metadata: Metadata = ()
 
 
 def _whole(data: bytes, mime: str) -> int:

@@ -38,10 +38,9 @@ from engine.storage.chroma_rows import (
     similarity,
     to_item,
     to_metadata,
-    where_clause,
 )
 from engine.storage.staging import StagingName
-from engine.types import MODALITIES, Filters, Item, Modality, Provenance, VectorTable
+from engine.types import MODALITIES, Item, Modality, Provenance, VectorTable
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -232,9 +231,7 @@ class Store:
             pages = (wanted[start : start + _PAGE] for start in range(0, len(wanted), _PAGE))
             return {id_ for page in pages for id_ in collection.get(ids=page, include=[])["ids"]}
 
-    def query(
-        self, name: str, modality: Modality, vector: np.ndarray, k: int, filters: Filters
-    ) -> list[tuple[Item, float]]:
+    def query(self, name: str, modality: Modality, vector: np.ndarray, k: int) -> list[tuple[Item, float]]:
         """Return the k items nearest to a unit vector (dim,) float32, best first, with their cosine."""
         with self._errors():
             collection = self._part(name, modality)
@@ -243,18 +240,30 @@ class Store:
             found = collection.query(
                 query_embeddings=vector[None, :],
                 n_results=k,
-                where=where_clause(filters),
                 include=["metadatas", "distances"],
             )
         rows = zip(found["ids"][0], found["metadatas"][0], found["distances"][0], strict=True)
         return [(to_item(id_, metadata), similarity(distance)) for id_, metadata, distance in rows]
+
+    def nearest(
+        self, name: str, modality: Modality, vector: np.ndarray, count: int
+    ) -> list[tuple[str, float]]:
+        """Return the ids nearest to a unit vector (dim,) float32, best first, with their cosine.
+
+        What is known of the items takes longer to read than to find them.
+        """
+        with self._errors():
+            collection = self._part(name, modality)
+            if collection is None:
+                return []
+            found = collection.query(query_embeddings=vector[None, :], n_results=count, include=["distances"])
+        return list(zip(found["ids"][0], map(similarity, found["distances"][0]), strict=True))
 
     def best_of_nearest(
         self,
         name: str,
         vectors: Mapping[Modality, np.ndarray],
         pool: int,
-        filters: Filters,
         best: Callable[[dict[Modality, VectorTable]], Mapping[Modality, Sequence[str]]],
     ) -> dict[Modality, list[Item]]:
         """Return the items that `best` picks, in its order, of those nearest to a unit vector per modality.
@@ -266,7 +275,7 @@ class Store:
         with self._errors():
             found = {one: self._part(name, one) for one in vectors}
             parts = {one: part for one, part in found.items() if part is not None}
-            tables = {one: _nearest(part, vectors[one], pool, filters) for one, part in parts.items()}
+            tables = {one: _nearest(part, vectors[one], pool) for one, part in parts.items()}
             return {one: _items_of(parts[one], ids) for one, ids in best(tables).items()}
 
     def items_of(self, name: str, modality: Modality, ids: Sequence[str]) -> list[Item]:
@@ -306,23 +315,19 @@ class Store:
             found = collection.query(query_embeddings=vectors, n_results=1, include=["distances"])
         return np.array([similarity(row[0]) for row in found["distances"] if row], np.float32)
 
-    def items(
-        self, name: str, modality: Modality, filters: Filters, *, limit: int, offset: int = 0
-    ) -> list[Item]:
+    def items(self, name: str, modality: Modality, *, limit: int, offset: int = 0) -> list[Item]:
         """Return a page of items in the store's order (at most 5,000)."""
         with self._errors():
             collection = self._part(name, modality)
             if collection is None:
                 return []
-            found = collection.get(
-                where=where_clause(filters), limit=min(limit, _PAGE), offset=offset, include=["metadatas"]
-            )
+            found = collection.get(limit=min(limit, _PAGE), offset=offset, include=["metadatas"])
         return [to_item(*row) for row in zip(found["ids"], found["metadatas"], strict=True)]
 
     def all_items(self, name: str, modality: Modality) -> Iterator[Item]:
         """Yield every item of one modality, read in pages."""
         offset = 0
-        while page := self.items(name, modality, Filters(), limit=_PAGE, offset=offset):
+        while page := self.items(name, modality, limit=_PAGE, offset=offset):
             yield from page
             offset += len(page)
 
@@ -474,12 +479,11 @@ def _translated(where: str) -> Iterator[None]:
         raise folder_error(Path(where), error) from error
 
 
-def _nearest(part: Collection, vector: np.ndarray, count: int, filters: Filters) -> VectorTable:
+def _nearest(part: Collection, vector: np.ndarray, count: int) -> VectorTable:
     """Return the vectors (at most count, dim) float32 nearest to a unit vector (dim,) float32."""
     found = part.query(
         query_embeddings=vector[None, :],
         n_results=count,
-        where=where_clause(filters),
         include=["embeddings"],
     )
     rows = np.asarray(found["embeddings"][0], np.float32).reshape(-1, len(vector))

@@ -1,4 +1,4 @@
-"""What lies in Chroma: names and metadata of its collections, metadata of items, filters and distances.
+"""What lies in Chroma: names and metadata of its collections, metadata of items, and distances.
 
 Pure; knows Chroma's forms but not its client, which is for `chroma.py`.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.media.metadata import from_keys, to_keys
 from engine.storage.staging import StagingName
-from engine.types import Filters, Item, Modality, Provenance
+from engine.types import Item, Modality, Provenance
 
 # Recall@10 and @100 of 1.000 at 100,000 x 512 where Chroma's defaults reach 0.983.
 HNSW = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 200}
@@ -79,17 +79,6 @@ def to_item(id_: str, metadata: Any) -> Item:
     values["labels"] = tuple(values.get("labels") or ())
     values["metadata"] = from_keys(given)
     return Item(id=id_, **{"pair": id_, "name": "", "mime": "", **values})
-
-
-def where_clause(filters: Filters) -> dict[str, Any] | None:
-    """Return filters as Chroma's `where`: all that must be equal, any of the labels; None for none."""
-    clauses: list[dict[str, Any]] = [{key: value} for key, value in filters.equal]
-    labels = [{"labels": {"$contains": label}} for label in filters.labels]
-    if labels:
-        clauses.append(labels[0] if len(labels) == 1 else {"$or": labels})
-    if not clauses:
-        return None
-    return clauses[0] if len(clauses) == 1 else {"$and": clauses}
 
 
 def similarity(distance: float) -> float:

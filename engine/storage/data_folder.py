@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from engine.settings import Settings
 from engine.storage.chroma import Store
 from engine.storage.ledger import Ledger
 from engine.storage.library import Library
+from engine.storage.matching import Matching
 from engine.storage.repair import drop_staging, finish_swaps, repair
 from engine.storage.staging import Stagings
 from engine.text import clean_text
@@ -40,6 +41,10 @@ class DataFolder:
     store: Store
     ledger: Ledger
     library: Library
+    matching: Matching = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.matching = Matching(self.store, self.ledger)
 
     @classmethod
     def open(cls, settings: Settings, on_stage: Callable[[str], None] = lambda stage: None) -> DataFolder:

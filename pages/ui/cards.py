@@ -1,26 +1,27 @@
-"""The grid of items: thumbnail, rank, score, caption; and the dialog that shows one item large.
+"""The grid of items: thumbnail, rank, score, caption, and a button that opens one large.
 
 Text of strangers reaches HTML only through `escape`, and never a widget's label (labels are Markdown).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui import marks
-from pages.ui.frame import SEARCH, errors
+from pages.ui import large, marks
 from pages.ui.resources import thumbnail_uri
 
 if TYPE_CHECKING:
-    from engine.types import Hit, Item
+    from engine.types import Hit, Item, SearchTrace
     from engine.workspace import Workspace
 
 PAGE_SIZE = 24
 CARD_PX = 218
+SIZES = ("Small", "Medium", "Large")
+_SIZE = "thumbnail_size"
 
 
 def grid(
@@ -31,22 +32,58 @@ def grid(
     key: str,
     question: str | None = None,
     extra: Callable[[Item], None] = lambda item: None,
+    within: Sequence[Item] = (),
+    size: str = SIZES[1],
+    copies: Mapping[str, Sequence[Hit]] | None = None,
 ) -> None:
     """Draw items as cards that wrap to the width; a hit also shows its rank and score.
 
     question: the key of what was asked, for which the items can be marked right or wrong. extra draws a
-    further button of a card.
+    further button of a card. within: the list that an item opened large is one of, by default the rows. size:
+    one of SIZES; small cards have one button, and the others where it opens. copies: what was hidden behind
+    an item, by its id.
     """
     best = max((hit.score for _, hit in rows if hit), default=1.0)
-    with st.container(horizontal=True, gap="small", key=f"grid_{key}"):
+    items = within or [item for item, _ in rows]
+    place = {item.id: at for at, item in enumerate(items)}
+    small = size == SIZES[0]
+
+    def more(item: Item, key: str) -> None:
+        extra(item)
+        if question is not None:
+            marks.buttons(workspace, collection, question, item.id, key=key)
+
+    with st.container(horizontal=True, gap="small", key=f"grid_{key}_{size.lower()}"):
         for item, hit in rows:
             with st.container(border=True, width=CARD_PX, gap="xxsmall", key=f"{key}_{item.id}"):
-                st.html(_card(workspace, item, hit, best))
+                st.html(_card(workspace, item, hit, best, len((copies or {}).get(item.id, ()))))
                 with st.container(horizontal=True, gap="small", key=f"acts_{key}_{item.id}"):
-                    _buttons(workspace, collection, item, key)
-                    extra(item)
-                    if question is not None:
-                        marks.buttons(workspace, collection, question, item.id, key=key)
+                    if not small:
+                        large.similar(collection, item, key=key)
+                    if st.button("Open", key=f"open_{key}_{item.id}", type="tertiary"):
+                        large.show(
+                            workspace,
+                            collection,
+                            items,
+                            place[item.id],
+                            extra=lambda one: more(one, f"large_{key}"),
+                        )
+                    if not small:
+                        more(item, key)
+
+
+def hidden_copies(workspace: Workspace, trace: SearchTrace, *, size: str = SIZES[1]) -> None:
+    """Offer to look at the hits that were hidden as copies; each has the rank of the one that it repeats."""
+    hidden = [hit for copies in trace.copies.values() for hit in copies]
+    if not hidden:
+        return
+    label = f"The {len(hidden):,} hidden {'copy' if len(hidden) == 1 else 'copies'}"
+    with st.expander(label, icon=":material/content_copy:", key="copies_shown", on_change="rerun") as part:
+        if part.open:
+            rows = pager(len(hidden), key=f"copies_page_{hash(trace.query)}")
+            shown = [(hit.item, hit) for hit in hidden[rows]]
+            within = [hit.item for hit in hidden]
+            grid(workspace, trace.collection, shown, key="copy", within=within, size=size)
 
 
 def pager(total: int, *, key: str) -> slice:
@@ -58,31 +95,21 @@ def pager(total: int, *, key: str) -> slice:
     return slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE)
 
 
-def _buttons(workspace: Workspace, collection: str, item: Item, key: str) -> None:
-    if _here() == "Map":  # where switch_page refuses the collection: it is bound to a widget there too
-        st.page_link(SEARCH, label="Similar", query_params={"collection": collection, "like": item.id})
-    elif st.button("Similar", key=f"like_{key}_{item.id}", type="tertiary"):
-        _ask_for_more(collection, item)
-    if st.button("Open", key=f"open_{key}_{item.id}", type="tertiary"):
-        show(workspace, collection, item)
+def size_box() -> str:
+    """Draw the choice of how large the thumbnails are, kept for the visit and in the address."""
+    if "size" not in st.session_state and "size" not in st.query_params and _SIZE in st.session_state:
+        st.session_state.size = st.session_state[_SIZE]
+    chosen = st.segmented_control(
+        "Thumbnails", SIZES, default=SIZES[1], required=True, key="size", bind="query-params"
+    )
+    st.session_state[_SIZE] = chosen
+    return chosen
 
 
-def _here() -> str:
-    """Return the name of this page in the address; empty for Home."""
-    return (st.context.url or "").rpartition("/")[2].partition("?")[0]
-
-
-def _ask_for_more(collection: str, item: Item) -> None:
-    """Ask "more like this" on the Search page, keeping its collection and what it shows."""
-    if _here() == "Search" and st.session_state.get("collection") == collection:
-        st.query_params.pop("picture", None)  # its widgets own the address
-        st.query_params["like"] = item.id
-        st.rerun()
-    st.switch_page(SEARCH, query_params={"collection": collection, "like": item.id})
-
-
-def _card(workspace: Workspace, item: Item, hit: Hit | None, best: float) -> str:
+def _card(workspace: Workspace, item: Item, hit: Hit | None, best: float, copies: int) -> str:
     score = score_html(hit, best) if hit else ""
+    if copies:
+        score += f'<div class="gs-copies">+ {copies:,} {"copy" if copies == 1 else "copies"} hidden</div>'
     name = escape(name_of(item)[:300])
     return (
         f'<div class="gs-card"><figure><div class="gs-pic">{picture_html(workspace, item)}</div><figcaption>'
@@ -112,49 +139,3 @@ def score_html(hit: Hit, best: float) -> str:
         f'<div class="gs-rank"><b>{hit.rank}</b><div class="gs-bar"><i style="width:{share:.0%}"></i></div>'
         f"<span>{hit.score:.2f}</span></div>"
     )
-
-
-@st.dialog("Item", width="large")
-def show(workspace: Workspace, collection: str, item: Item) -> None:
-    """Show one item large, with what is known of it, and a way to delete it."""
-    with errors():
-        _details(workspace, collection, item)
-
-
-def _details(workspace: Workspace, collection: str, item: Item) -> None:
-    if item.media:
-        st.image(_large(workspace, item), width="stretch")
-    st.text(item.caption or item.name)
-    st.dataframe(_facts(item), hide_index=True, width="stretch")
-    st.caption("Deleting removes it from this collection; its file is deleted once no collection uses it.")
-    if st.button("Delete this item", key=f"delete_{item.id}", icon=":material/delete:"):
-        workspace.delete_items(collection, [item.id])
-        st.rerun()
-
-
-def _large(workspace: Workspace, item: Item) -> bytes:
-    """Return the picture as the browser can show it, whatever it was stored as."""
-    import io
-
-    from engine.media.decoder import open_picture
-    from engine.media.parts import Limits
-
-    data = workspace.library.media_path(item.media or "", item.mime).read_bytes()
-    picture = open_picture(data, Limits.of(workspace.settings, 1280))
-    picture.thumbnail((1280, 1280))
-    out = io.BytesIO()
-    picture.save(out, "WEBP", quality=85, method=1)
-    return out.getvalue()
-
-
-def _facts(item: Item) -> list[dict[str, str]]:
-    facts = {
-        "name": item.name,
-        "labels": ", ".join(item.labels),
-        "media type": item.mime,
-        "size": f"{item.size_bytes:,} bytes" if item.size_bytes else "",
-        "pixels": f"{item.width_px:,} × {item.height_px:,}" if item.width_px and item.height_px else "",
-        "id": item.id,
-    }
-    said = [(key, value) for key, value in facts.items() if value]
-    return [{"": key, "value": str(value)} for key, value in (*said, *item.metadata)]

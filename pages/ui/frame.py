@@ -48,6 +48,15 @@ _STYLE = """
   align-items: center; justify-content: center;
   background: color-mix(in srgb, currentColor 7%, transparent);}
 .gs-card .gs-pic img {width: 100%; height: 100%; object-fit: cover;}
+[class*="st-key-grid_"][class*="_small"] {gap: .6rem !important;
+  grid-template-columns: repeat(auto-fill, minmax(min(128px, 30%), 1fr));}
+[class*="st-key-grid_"][class*="_small"] .gs-pic {height: 96px;}
+[class*="st-key-grid_"][class*="_small"] .gs-cap {-webkit-line-clamp: 1; min-height: 1.35em;}
+[class*="st-key-grid_"][class*="_large"] {
+  grid-template-columns: repeat(auto-fill, minmax(min(340px, 100%), 1fr));}
+[class*="st-key-grid_"][class*="_large"] .gs-pic {height: 300px;}
+[class*="st-key-grid_"][class*="_large"] .gs-quote {max-height: 300px;}
+.gs-copies {opacity: .75; font-size: .8rem;}
 .gs-card .gs-quote {padding: .75rem; font-size: .95rem; line-height: 1.4; overflow: hidden;
   max-height: 160px; overflow-wrap: anywhere;}
 .gs-card figcaption {padding: .45rem .1rem 0; font-size: .85rem; line-height: 1.35;}
@@ -70,7 +79,11 @@ _STYLE = """
   [class*="st-key-marks_"] button {min-width: 1.5rem;} [class*="st-key-marks_"] {gap: 0 !important;}}
 .gs-strip {display: grid; grid-template-columns: repeat(auto-fill, minmax(min(140px, 30%), 1fr)); gap: .5rem;}
 .gs-strip img {width: 100%; aspect-ratio: 4/3; object-fit: cover; border-radius: .5rem; display: block;}
-[data-testid="stDialog"] img {max-height: 60vh; object-fit: contain;}
+[data-testid="stDialog"] img {max-height: 74vh; object-fit: contain;}
+.gs-known {display: grid; grid-template-columns: max-content 1fr; gap: .25rem .9rem; padding: 0 !important;
+  margin: 0 0 .6rem !important;
+  font-size: .9rem; line-height: 1.4;}
+.gs-known dt {opacity: .7;} .gs-known :is(dt, dd) {margin: 0; overflow-wrap: anywhere;}
 .gs-facts {display: flex; flex-wrap: wrap; gap: .4rem 2.4rem; padding: .6rem 0 .2rem; font-size: .9rem;}
 .gs-facts div {opacity: .85;} .gs-facts b {display: block; font-size: 1.7rem; font-weight: 600;
   line-height: 1.2; font-variant-numeric: tabular-nums;}

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 NEW = "New collection …"
 FILES, FOLDER = "Files", "A whole folder"
 IN_PLACE, BESIDE = "Replace this collection", "Make a new collection"
-MOST = 5_000  # the longest filtered list that is counted
 
 
 def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
@@ -167,6 +166,8 @@ def reembed(workspace: Workspace, jobs: Jobs, info: CollectionInfo) -> None:
 
 def browse(workspace: Workspace, info: CollectionInfo) -> None:
     """Draw the stored items of one modality, filtered by label, a page at a time."""
+    import numpy as np
+
     from engine.types import Filters
 
     present: list[Modality] = [modality for modality, count in info.counts.items() if count]
@@ -190,15 +191,20 @@ def browse(workspace: Workspace, info: CollectionInfo) -> None:
             placeholder="any",
             width=320,
         )
-    filters = Filters(labels=tuple(labels))
-    total = info.counts[modality]
+        size = cards.size_box()
+    total, kept, matching = info.counts[modality], None, np.zeros(0, np.int64)
     if labels:
-        total = len(workspace.store.items(info.name, modality, filters, limit=MOST))
+        kept, found = workspace.folder.matching.rows(info.name, Filters((modality,), tuple(labels)))
+        matching = found.get(modality, matching)
+        total = len(matching)
     rows = cards.pager(total, key=f"browse_page_{info.name}_{modality}_{hash(tuple(labels))}")
-    page = workspace.store.items(info.name, modality, filters, limit=cards.PAGE_SIZE, offset=rows.start)
-    more = " (the first ones with these labels; there are more)" if labels and total == MOST else ""
-    st.caption(f"Showing {rows.start + 1:,} to {rows.start + len(page):,} of {total:,}{more}")
-    cards.grid(workspace, info.name, [(item, None) for item in page], key="item")
+    if kept is None:
+        page = workspace.store.items(info.name, modality, limit=cards.PAGE_SIZE, offset=rows.start)
+    else:
+        part = kept.parts[modality]
+        page = part.items(part.ids_of(matching[rows]))
+    st.caption(f"Showing {rows.start + 1:,} to {rows.start + len(page):,} of {total:,}")
+    cards.grid(workspace, info.name, [(item, None) for item in page], key="item", size=size)
 
 
 def danger(info: CollectionInfo, jobs: Jobs) -> None:

@@ -18,7 +18,6 @@ from engine.errors import (
 )
 from engine.search.search import Query
 from engine.settings import load_settings
-from engine.types import Filters
 from engine.workspace import Workspace
 from tests.helpers.command_line import run_apart
 from tests.helpers.data import MADE_BY, generated_photos, plain_items, sources, unit_table
@@ -116,7 +115,7 @@ def test_a_damaged_index_is_made_again_from_the_ledger(settings, pocket, tmp_pat
         (settings.data_dir / "store.opening").touch()
     opened = Workspace.open(settings)
     for id_, vector in zip(before.ids, before.vectors, strict=True):
-        assert opened.store.query("photos", "image", vector, 1, Filters())[0][0].id == id_
+        assert opened.store.query("photos", "image", vector, 1)[0][0].id == id_
     assert opened.store.info("photos").counts == {"text": 6, "image": 6}
     opened.close()
     assert len(list(settings.data_dir.glob("chroma.damaged-*"))) == 1

@@ -16,7 +16,7 @@ from engine.jobs.queue import Jobs
 from engine.models.base import ModelChoice
 from engine.models.hub.batches import Batches
 from engine.search.search import Query
-from engine.types import Filters, to_fingerprint
+from engine.types import to_fingerprint
 from engine.workspace import Workspace
 from tests.helpers.data import generated_photos, real_photos, sources
 
@@ -36,7 +36,7 @@ def test_a_collection_is_made_and_searched_by_the_model_that_was_chosen(workspac
     assert (again.stored, again.skipped) == (0, 16)
     trace = workspace.search(Query(text="a bird"), collection="mine", k=5)
     assert trace.model == choice.id and len(trace.results) == 5
-    item = workspace.store.items("mine", "image", Filters(), limit=1)[0]
+    item = workspace.store.items("mine", "image", limit=1)[0]
     picture = workspace.folder.open_item(item)
     found = workspace.search(Query(image=picture), collection="mine", k=8)
     assert item.id in {hit.item.id for hit in found.results}
@@ -97,7 +97,7 @@ def test_a_folder_that_changed_is_refused_and_what_worked_before_still_works(
     with pytest.raises(CollectionModelError, match=r"revision 'local-\w+', not 'local-\w+'"):
         workspace.search(Query(text="a bird"), collection="mine")
     assert workspace.search(Query(text="a bird"), collection="pockets").results
-    like = workspace.store.items("mine", "image", Filters(), limit=1)[0]
+    like = workspace.store.items("mine", "image", limit=1)[0]
     assert workspace.search(Query(like=like.id), collection="mine").results  # needs no model
 
 

@@ -16,7 +16,10 @@ FLOORS = (
     ("engine.jobs", "engine.cli"),
     ("engine.__main__", "pages.ui.wording", "pages.ui.glossary", "pages.ui.server"),
     ("pages.ui.frame", "pages.ui.resources", "pages.ui.figure", "pages.ui.counted"),
-    ("pages.ui.jobs", "pages.ui.marks", "pages.ui.models", "pages.ui.preview", "pages.ui.vectors"),
+    (
+        *("pages.ui.jobs", "pages.ui.large", "pages.ui.marks"),
+        *("pages.ui.models", "pages.ui.preview", "pages.ui.vectors"),
+    ),
     ("pages.ui.cards", "pages.ui.ask", "pages.ui.waiting", "pages.ui.exports"),
     ("pages.ui.evaluate", "pages.ui.gap", "pages.ui.map", "pages.ui.home", "pages.ui.library"),
     ("pages.ui.rerank",),

@@ -8,7 +8,6 @@ from io import BytesIO
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.types import Filters
 from tests.helpers.data import jpeg
 from tests.helpers.pages import page, words
 from tests.pages.test_library import LIBRARY, settled
@@ -36,7 +35,7 @@ def stored(collection: str):
     from pages.ui import resources
 
     workspace = resources.boot().workspace
-    return workspace.store.items(collection, "image", Filters(), limit=10)
+    return workspace.store.items(collection, "image", limit=10)
 
 
 def chooser(app: AppTest, kind: str, label: str):

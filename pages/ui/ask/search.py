@@ -58,12 +58,15 @@ def ask(
     k: int,
     filters: Filters,
     balance: Balance | None,
+    copies: float | None = None,
 ) -> SearchTrace:
     """Search, or stop the page with what is wrong with the model and the ways out."""
     measured = "how the kinds crowd each other" if balance else "how unrelated questions score here"
     try:
         with st.spinner(f"Asking; the first question after a change also measures {measured} …"):
-            return workspace.search(query, collection=collection, k=k, filters=filters, balance=balance)
+            return workspace.search(
+                query, collection=collection, k=k, filters=filters, balance=balance, copies=copies
+            )
     except (ModelError, CollectionModelError) as error:
         say_error(str(error))
         _ways_out(collection, error)

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from engine.storage.columns import read_items
-from pages.ui import cards, resources
+from pages.ui import large, resources
 from pages.ui.figure import file_stem
 from pages.ui.frame import errors
 from pages.ui.map import paint, plain_plot
@@ -143,7 +143,7 @@ def _open(workspace: Workspace, drawn: DrawnMap, row: int) -> None:
     if item is None:
         st.toast("This item is gone; the map is redrawn with the next change.")
         return
-    cards.show(workspace, drawn.map.collection, item)
+    large.show(workspace, drawn.map.collection, [item])
 
 
 def say_shared(one: Sequence[str], other: Sequence[str]) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from engine.types import Hit
-from pages.ui import cards, marks
+from pages.ui import cards, large, marks
+from pages.ui.wording import plain
 
 if TYPE_CHECKING:
     from engine.evaluation.rank_changes import Comparison, Move
@@ -90,6 +91,7 @@ def draw(
     """
     shown = _shown(retrieved, found.values(), rows, right)
     st.html(_STYLE + _twins(shown))
+    _large(workspace, collection, retrieved, found)
     with st.container(key="rr_lists"):
         columns = st.columns(1 + len(found))
         with columns[0]:
@@ -97,6 +99,25 @@ def draw(
         for number, (name, one) in enumerate(found.items()):
             with columns[number + 1]:
                 _reranked(workspace, collection, question, name, one, shown, right, key=f"rr{number}")
+
+
+def _large(
+    workspace: Workspace, collection: str, retrieved: Sequence[Hit], found: Mapping[str, Comparison]
+) -> None:
+    """Draw a button for every list that opens its first item large, from which arrow keys go on."""
+    orders = {"Retrieved": [hit.item for hit in retrieved]}
+    orders |= {name: [move.item for move in one.moves] for name, one in found.items()}
+    with st.container(horizontal=True, gap="small", key="rr_large"):
+        for number, (name, items) in enumerate(orders.items()):
+            pressed = st.button(
+                f"{plain(name)}, large",
+                key=f"rr_large_{number}",
+                type="tertiary",
+                icon=":material/open_in_full:",
+                help="One after the other, with the arrow keys",
+            )
+            if pressed:
+                large.show(workspace, collection, items)
 
 
 def _shown(

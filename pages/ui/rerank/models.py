@@ -97,14 +97,16 @@ def traced(
     k: int,
     filters: Filters,
     balance: Balance | None,
+    copies: float | None,
 ) -> SearchTrace:
     """Return what is retrieved for a question, asked again only where something changed."""
     version = workspace.ledger.version(info.name)  # one deleted and one added leave the total as it was
-    key = (question, info.name, info.total, version, info.created_at, info.made_by, filters, k, balance)
+    made = (info.name, info.total, version, info.created_at, info.made_by)
+    key = (question, made, filters, k, balance, copies)
     kept = st.session_state.get(_TRACE)
     if kept and kept[0] == key:
         return kept[1]
-    trace = search.ask(workspace, query, info.name, k, filters, balance)
+    trace = search.ask(workspace, query, info.name, k, filters, balance, copies)
     if MEASURING not in trace.notes:  # the next time it is known
         st.session_state[_TRACE] = key, trace
     st.session_state[_RANKED] = {}

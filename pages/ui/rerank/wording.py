@@ -115,7 +115,8 @@ def warnings(trace: SearchTrace, rerankers: Sequence[str], k: int) -> Iterator[s
     searched = " and ".join(f"{n:,} {plural(one)}" for one, n in trace.searched.items())
     found = len(trace.retrieval)
     if found and found < k:
-        yield f"All {found:,} there are ({searched}) were retrieved, fewer than the {k:,} asked for."
+        less = ", without copies" if trace.copies else ""
+        yield f"All {found:,} there are ({searched}{less}) were retrieved, fewer than the {k:,} asked for."
     if len(trace.searched) > 1 and trace.balance == "raw":
         yield (
             "Cosine similarities of two modalities are not on one scale: one kind can crowd out the other in "

@@ -32,6 +32,7 @@ RESULT = {
     "path",
     "pair",
     "start_seconds",
+    "copies",
 }
 
 
@@ -98,6 +99,41 @@ def test_a_treatment_that_is_none_or_cannot_be_had_is_said(data_dir, cli):
     )
     done = cli(data_dir, *asked, "--modality", "image", "--balance", "centred", "--json")
     assert "only pictures can be found" in done.stderr and json.loads(done.stdout)["balance"] == "raw"
+
+
+def test_conditions_on_columns_and_the_order_of_one(data_dir, cli):
+    asked = ("search", "an animal", "--collection", "photos", "-k", 100, "--json")
+    every = {row["id"]: row for row in document(cli(data_dir, *asked))["results"]}
+    pictures = {id_ for id_, row in every.items() if row["modality"] == "image"}
+    name = next(row["name"] for row in every.values())
+
+    def found(*more: str) -> list[str]:
+        return [row["id"] for row in document(cli(data_dir, *asked, *more))["results"]]
+
+    assert set(found("--where", "width_px>0")) == pictures
+    assert set(found("--where", "width_px>=100000")) == set()
+    one = found("--where", f"name={name}", "--where", "mime!=text/plain")
+    assert one == [id_ for id_ in every if id_ in pictures and every[id_]["name"] == name]
+    names = [every[id_]["name"] for id_ in found("--sort", "-name")]
+    assert names == sorted(names, key=str.casefold, reverse=True) and len(names) == len(every)
+    rows = document(cli(data_dir, *asked, "--hide-copies", "exact"))["results"]
+    assert all(row["copies"] == [] for row in rows)
+
+
+def test_conditions_that_are_wrong_are_said(data_dir, cli):
+    asked = ("search", "an animal", "--collection", "photos")
+    for wrong, said in (
+        (("--where", "nothing>3"), "There are: name, caption, mime, label, width_px"),
+        (("--where", "width_px>=wide"), "'wide' is none"),
+        (("--where", "name>=b"), "compared by = != ~"),
+        (("--sort", "nothing"), "no item here has the column 'nothing'"),
+    ):
+        done = cli(data_dir, *asked, *wrong)
+        assert done.returncode == 1 and said.lower() in done.stderr.lower() and done.stdout == ""
+    done = cli(data_dir, *asked, "--hide-copies", "2")
+    assert done.returncode == 2 and "0.95" in done.stderr
+    done = cli(data_dir, "search", "an animal", "--collection", "nothing", "--where", "name=a")
+    assert done.returncode == 1 and "photos" in done.stderr
 
 
 def test_search_by_picture_and_by_item(data_dir, cli, tmp_path):

@@ -16,7 +16,7 @@ from engine.evaluation.questions import Direction, known_answers, survey
 from engine.evaluation.results import Answer, Plan, difference, final, summarise
 from engine.evaluation.run import ranks_after
 from engine.models.base import ModelChoice, ModelSpec
-from engine.types import Filters, Provenance
+from engine.types import Provenance
 from tests.helpers.data import generated_photos, sources, write_captions
 
 TEXT_IMAGE, IMAGE_TEXT = Direction("text", "image"), Direction("image", "text")
@@ -339,7 +339,7 @@ def test_several_captions_ask_several_questions_and_the_same_words_one(workspace
     rows = [{"file_name": "0000.jpg", "caption": caption} for caption in ("one", "two", "three")]
     write_captions(folder, [*rows, {"file_name": "0001.jpg", "caption": "one"}])
     workspace.ingest("many", sources([folder]))
-    assert len(workspace.store.items("many", "text", Filters(), limit=100)) == 4
+    assert len(workspace.store.items("many", "text", limit=100)) == 4
     result = workspace.evaluate(Plan("many"))
     assert (result.summary.queries, result.documents) == (3, 3)
     assert [len(one.gains) for one in result.answers if one.key == "one"] == [2]

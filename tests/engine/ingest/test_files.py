@@ -23,7 +23,7 @@ from engine.media.images import open_image
 from engine.media.sources import Source, SourceList
 from engine.progress import Hooks, Progress
 from engine.storage.repair import rebuild, restore
-from engine.types import Failure, Filters
+from engine.types import Failure
 from engine.workspace import Workspace
 from tests.helpers.data import ROOT, generated_photos, jpeg, mixed_sources, source, sources, write_captions
 from tests.helpers.workspaces import cli_env, listed, make_settings
@@ -276,7 +276,7 @@ def test_rows_the_index_lost_are_noticed_and_mended(workspace, monkeypatch):
     assert workspace.store.info("photos").counts == {"text": 6, "image": 6}
     for item in listed(workspace, "image"):
         vector = workspace.store.vectors("photos", "image", [item.id]).vectors[0]
-        found = workspace.store.query("photos", "image", vector, 1, Filters())
+        found = workspace.store.query("photos", "image", vector, 1)
         assert found[0][1] > 0.999
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from engine.media.decode import caption_id, probe
-from engine.types import Filters
 from engine.workspace import Workspace
 from tests.helpers.data import ROOT, generated_photos, sources
 from tests.helpers.killed import child, ingest
@@ -64,7 +63,7 @@ def check(workspace: Workspace, expected: dict[str, set[str]]) -> None:
         _, kept = workspace.ledger.get("photos", modality, ids)
         assert set(kept.ids) == ids
         for id_, vector in zip(kept.ids, kept.vectors, strict=True):
-            rows = workspace.store.query("photos", modality, vector, 3, Filters())
+            rows = workspace.store.query("photos", modality, vector, 3)
             assert rows[0][1] > 0.999 and id_ in {item.id for item, _ in rows}
     for item in workspace.store.all_items("photos", "image"):
         assert workspace.library.media_path(item.media, item.mime).stat().st_size == item.size_bytes

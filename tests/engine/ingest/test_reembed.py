@@ -26,7 +26,7 @@ from engine.models.base import ModelChoice
 from engine.progress import Progress
 from engine.search.search import Query
 from engine.storage.staging import StagingName, Stagings
-from engine.types import Filters, Item, Provenance
+from engine.types import Item, Provenance
 from engine.workspace import Workspace
 from tests.helpers.chroma_server import Server
 from tests.helpers.data import generated_photos, plain_items, real_photos, sources, unit_table
@@ -78,7 +78,7 @@ def check(workspace: Workspace, by: Fake, items: dict[str, Item], name: str = "p
         assert np.allclose(by.encode_query(modality, contents), table.vectors, atol=0.02)
         assert workspace.store.unfound(name, modality, table) == []  # all of them, at one call
         for id_, vector in zip(table.ids[::8], table.vectors[::8], strict=True):
-            found = workspace.store.query(name, modality, vector, 3, Filters())
+            found = workspace.store.query(name, modality, vector, 3)
             assert found[0][1] > 0.999 and id_ in {item.id for item, _ in found}
     for item in items.values():
         if item.media:

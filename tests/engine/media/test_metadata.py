@@ -35,7 +35,7 @@ from engine.media.metadata import (
 )
 from engine.storage.chroma_rows import to_item, to_metadata
 from engine.storage.ledger import Ledger, item_from_json, item_to_json
-from engine.types import Filters, Item, Metadata, Projection
+from engine.types import Item, Metadata, Projection
 from engine.vector_files.rows import TAKEN, VectorRow
 from engine.vector_files.table import VectorFile, writing
 from engine.workspace import Workspace
@@ -407,9 +407,7 @@ def test_both_items_of_a_captioned_picture_have_what_the_list_says(workspace, tm
     for modality in ("text", "image"):
         found = {item.name: item.metadata for item in workspace.store.all_items("mine", modality)}
         assert found["0002.jpg"] == (("author", "C"), ("year", 2002))
-    nearest = workspace.store.query(
-        "mine", "image", workspace.store.vectors("mine", "image").vectors[0], 3, Filters()
-    )
+    nearest = workspace.store.query("mine", "image", workspace.store.vectors("mine", "image").vectors[0], 3)
     assert all(len(item.metadata) == 2 for item, _ in nearest)
 
 

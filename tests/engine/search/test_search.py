@@ -13,7 +13,7 @@ from PIL import Image
 
 from engine.errors import CollectionModelError, CollectionNotFoundError, QueryError
 from engine.search.search import MAX_QUERY_CHARS, Query, search
-from engine.types import Filters, Provenance, SearchTrace
+from engine.types import Condition, Filters, Provenance, SearchTrace
 from tests.helpers.data import SAMPLES, generated_photos, sources, write_captions
 
 
@@ -69,7 +69,7 @@ def test_like_embeds_nothing(shared):
         raise AssertionError("nothing need be embedded")
 
     id_ = pictures(shared)[0].id
-    trace = search(Query(like=id_), collection="photos", store=shared.store, embedder=refuse)
+    trace = search(Query(like=id_), collection="photos", folder=shared.folder, embedder=refuse)
     assert len(trace.results) == 10
 
 
@@ -101,7 +101,7 @@ def test_filters_limit_what_is_found(shared):
     trace = ask(shared, text="a dog", k=100, filters=Filters(labels=(label,)))
     assert trace.results and all(label in hit.item.labels for hit in trace.results)
     name = pictures(shared)[5].name
-    trace = ask(shared, text="a dog", k=100, filters=Filters(equal=(("name", name),)))
+    trace = ask(shared, text="a dog", k=100, filters=Filters(conditions=(Condition("name", "=", name),)))
     assert {(hit.item.name, hit.item.modality) for hit in trace.results} == {(name, "image"), (name, "text")}
 
 
@@ -181,7 +181,10 @@ def test_a_collection_of_another_model_is_refused(shared, pocket):
 
     with pytest.raises(CollectionModelError, match="other 9"):
         search(
-            Query(text="a dog"), collection="photos", store=shared.store, embedder=lambda: nullcontext(Other)
+            Query(text="a dog"),
+            collection="photos",
+            folder=shared.folder,
+            embedder=lambda: nullcontext(Other),
         )
 
 

@@ -123,7 +123,7 @@ def test_a_collection_of_another_width_by_now_is_said(gapped):
         search(
             Query(like=ASKS),
             collection="gapped",
-            store=gapped.store,
+            folder=gapped.folder,
             embedder=lambda: None,
             balancing=Balancing("centred", lambda info: narrow),
         )

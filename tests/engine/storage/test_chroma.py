@@ -21,7 +21,7 @@ from engine.errors import (
 from engine.storage import chroma as store_module
 from engine.storage.chroma import Store, check_name
 from engine.storage.staging import StagingName
-from engine.types import Filters, Item, Provenance, VectorTable
+from engine.types import Item, Provenance, VectorTable
 from tests.helpers.data import MADE_BY, plain_items, unit_table
 
 
@@ -46,14 +46,14 @@ def fill(store: Store, count: int, *, name: str = "photos", seed: int = 0, dim: 
 def test_every_vector_finds_its_own_id(store: Store):
     table = fill(store, 300)
     for id_, vector in zip(table.ids, table.vectors, strict=True):
-        [(item, score)] = store.query("photos", "image", vector, 1, Filters())
+        [(item, score)] = store.query("photos", "image", vector, 1)
         assert item.id == id_ and score == pytest.approx(1, abs=1e-5)
 
 
 def test_query_agrees_with_brute_force(store: Store):
     table = fill(store, 400)
     for question in unit_table(20, seed=9).vectors:
-        rows = store.query("photos", "image", question, 10, Filters())
+        rows = store.query("photos", "image", question, 10)
         cosines = table.vectors @ question
         best = np.argsort(-cosines)[:10]
         assert [item.id for item, _ in rows] == [table.ids[row] for row in best]
@@ -63,7 +63,7 @@ def test_query_agrees_with_brute_force(store: Store):
 def test_opposite_vectors_have_similarity_minus_one(store: Store):
     table = VectorTable(("a" * 64, "b" * 64), np.array([[1] + [0] * 7, [-1] + [0] * 7], np.float32))
     store.upsert("photos", MADE_BY, "image", plain_items(table), table)
-    rows = store.query("photos", "image", table.vectors[0], 2, Filters())
+    rows = store.query("photos", "image", table.vectors[0], 2)
     assert [score for _, score in rows] == pytest.approx([1, -1], abs=1e-6)
 
 
@@ -111,7 +111,7 @@ def test_upsert_replaces_the_vector_and_the_item(store: Store):
     item = Item(new.ids[0], "image", "new.jpg", "image/jpeg", new.ids[0], caption="new")
     store.upsert("photos", MADE_BY, "image", [item], new)
     assert store.info("photos").counts == {"image": 10}
-    [(found, score)] = store.query("photos", "image", new.vectors[0], 1, Filters())
+    [(found, score)] = store.query("photos", "image", new.vectors[0], 1)
     assert found == item and score > 0.9999
 
 
@@ -130,7 +130,7 @@ def test_delete_items_everywhere(store: Store):
     store.delete_items("photos", [*table.ids[:400], "f" * 64])
     assert store.info("photos").counts == {"text": 0, "image": 200}
     assert store.existing("photos", "image", table.ids) == set(table.ids[400:])
-    assert store.query("photos", "image", table.vectors[0], 1, Filters())[0][0].id in table.ids[400:]
+    assert store.query("photos", "image", table.vectors[0], 1)[0][0].id in table.ids[400:]
 
 
 def test_counts_are_right_after_every_write(store: Store):
@@ -225,7 +225,7 @@ def test_paging_across_many_pages(store: Store, monkeypatch: pytest.MonkeyPatch)
     got = store.vectors("photos", "image")
     assert got.ids == table.ids and np.allclose(got.vectors, table.vectors, atol=1e-6)
     assert store.vectors("photos", "image", table.ids[::-1]).ids == table.ids[::-1]
-    page = store.items("photos", "image", Filters(), limit=1000, offset=290)
+    page = store.items("photos", "image", limit=1000, offset=290)
     assert [item.id for item in page] == list(table.ids[290:])
 
 
@@ -260,42 +260,19 @@ def test_no_more_than_a_page_of_rows_is_read_at_once(store: Store, monkeypatch):
         assert np.allclose(found.take(table.ids).vectors, table.vectors, atol=1e-6)
 
 
-def test_filters_by_label_any_of_and_by_equality(store: Store):
-    table = unit_table(6)
-    labels = [("cat",), ("dog",), ("cat", "dog"), (), ("catalogue",), ("bird",)]
-    items = [
-        Item(id_, "image", f"{row}.jpg", "image/png" if row % 2 else "image/jpeg", id_, labels=labels[row])
-        for row, id_ in enumerate(table.ids)
-    ]
-    store.upsert("photos", MADE_BY, "image", items, table)
-
-    def names(filters: Filters) -> list[str]:
-        listed = store.items("photos", "image", filters, limit=100)
-        found = store.query("photos", "image", table.vectors[0], 100, filters)
-        assert {item.id for item, _ in found} == {item.id for item in listed}
-        return [item.name for item in listed]
-
-    assert names(Filters(labels=("cat",))) == ["0.jpg", "2.jpg"]
-    assert names(Filters(labels=("cat", "bird"))) == ["0.jpg", "2.jpg", "5.jpg"]
-    assert names(Filters(equal=(("mime", "image/png"),))) == ["1.jpg", "3.jpg", "5.jpg"]
-    assert names(Filters(labels=("dog",), equal=(("mime", "image/png"),))) == ["1.jpg"]
-    assert names(Filters(equal=(("name", "4.jpg"), ("mime", "image/jpeg")))) == ["4.jpg"]
-    assert names(Filters(labels=("no such",))) == []
-
-
 @pytest.mark.parametrize("k", [1, 10, 1000])
 def test_k_may_exceed_what_is_there(store: Store, k: int):
     vector = unit_table(1).vectors[0]
-    assert store.query("photos", "image", vector, k, Filters()) == []
+    assert store.query("photos", "image", vector, k) == []
     fill(store, 1)
-    assert len(store.query("photos", "image", vector, k, Filters())) == 1
+    assert len(store.query("photos", "image", vector, k)) == 1
     store.delete_items("photos", [f"{0:064x}"])
-    assert store.query("photos", "image", vector, k, Filters()) == []
+    assert store.query("photos", "image", vector, k) == []
 
 
 def test_k_of_a_thousand_gives_a_thousand(store: Store):
     table = fill(store, 2500)
-    rows = store.query("photos", "image", table.vectors[7], 1000, Filters())
+    rows = store.query("photos", "image", table.vectors[7], 1000)
     assert len({item.id for item, _ in rows}) == 1000
 
 
@@ -309,7 +286,7 @@ def test_deleted_collections_leave_no_vectors_behind(tmp_path: Path):
     segments = [path for path in (tmp_path / "chroma").iterdir() if path.is_dir()]
     assert len(segments) == 1
     assert [info.name for info in store.collections()] == ["kept"]
-    assert store.query("kept", "image", kept.vectors[3], 1, Filters())[0][0].id == kept.ids[3]
+    assert store.query("kept", "image", kept.vectors[3], 1)[0][0].id == kept.ids[3]
     store.close()
 
 
@@ -368,7 +345,7 @@ def test_a_damaged_index_is_put_aside(tmp_path: Path, damage):
     store = Store.open_embedded(tmp_path)
     assert store.collections() == []
     table = fill(store, 3)
-    assert store.query("photos", "image", table.vectors[1], 1, Filters())[0][0].id == table.ids[1]
+    assert store.query("photos", "image", table.vectors[1], 1)[0][0].id == table.ids[1]
     store.close()
     assert len(list(tmp_path.glob("chroma.damaged-*"))) == 1
 
@@ -426,7 +403,7 @@ def test_a_swap_replaces_every_part_also_when_run_again(store: Store, times: int
     assert [one.name for one in store.collections()] == ["photos"] and store.staged() == set()
     assert names(store) == ["gapscope.photos.image"]
     for id_, vector in zip(table.ids, table.vectors, strict=True):
-        assert store.query("photos", "image", vector, 1, Filters())[0][0].id == id_
+        assert store.query("photos", "image", vector, 1)[0][0].id == id_
     metadata = store._part("photos", "image").metadata
     assert (metadata["gapscope"], metadata["collection"], metadata["model"]) == (1, "photos", "newer")
     more = unit_table(2, 6, seed=2, start=5000)

@@ -16,10 +16,9 @@ from engine.storage.chroma_rows import (
     similarity,
     to_item,
     to_metadata,
-    where_clause,
 )
 from engine.storage.staging import StagingName
-from engine.types import Filters, Item, Provenance
+from engine.types import Item, Provenance
 from tests.helpers.data import MADE_BY
 
 PROMPTED = Provenance("hub/model", "abc", 8, "bfloat16", "query: ", "", None, 4096, "torch 2")
@@ -55,26 +54,6 @@ def test_a_row_of_another_version_is_still_an_item():
     item = to_item("b", {"modality": "image", "name": "b.jpg", "of a later version": 1})
     assert item == Item("b", "image", "b.jpg", "", "b")
     assert to_item("b", {"modality": "text"}).pair == "b"
-
-
-@pytest.mark.parametrize(
-    ("filters", "clause"),
-    [
-        (Filters(), None),
-        (Filters(equal=(("mime", "image/png"),)), {"mime": "image/png"}),
-        (Filters(labels=("red",)), {"labels": {"$contains": "red"}}),
-        (
-            Filters(labels=("red", "blue")),
-            {"$or": [{"labels": {"$contains": "red"}}, {"labels": {"$contains": "blue"}}]},
-        ),
-        (
-            Filters(equal=(("mime", "image/png"), ("name", "a")), labels=("red",)),
-            {"$and": [{"mime": "image/png"}, {"name": "a"}, {"labels": {"$contains": "red"}}]},
-        ),
-    ],
-)
-def test_filters_ask_for_all_that_is_equal_and_any_label(filters, clause):
-    assert where_clause(filters) == clause
 
 
 @pytest.mark.parametrize("made_by", [MADE_BY, PROMPTED])

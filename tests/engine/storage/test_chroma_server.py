@@ -15,7 +15,6 @@ import pytest
 from engine.errors import StoreLockedError, StoreUnreachableError
 from engine.search.search import Query
 from engine.storage.chroma import Store
-from engine.types import Filters
 from tests.helpers.chroma_server import Server, free_port, open_on
 from tests.helpers.data import MADE_BY, ROOT, generated_photos, plain_items, sources, unit_table
 from tests.helpers.workspaces import cli_env, make_settings
@@ -46,7 +45,7 @@ def test_ingest_search_and_delete(shared_server, tmp_path, models_dir, pocket):
     assert opened.ingest("whole", found).skipped == 40
     table = opened.store.vectors("whole", "image")
     for id_, vector in zip(table.ids, table.vectors, strict=True):
-        assert opened.store.query("whole", "image", vector, 1, Filters())[0][0].id == id_
+        assert opened.store.query("whole", "image", vector, 1)[0][0].id == id_
     trace = opened.search(Query(text="picture number 7"), collection="whole", k=5)
     assert trace.results[0].item.caption == "picture number 7" and trace.searched == {"text": 20, "image": 20}
     opened.delete_items("whole", table.ids[:5])
@@ -132,7 +131,7 @@ def test_two_processes_may_use_one_server(shared_server, tmp_path, models_dir, p
     assert opened.store.info("both").counts == {"text": 40, "image": 40}
     table = opened.store.vectors("both", "image")
     for id_, vector in zip(table.ids, table.vectors, strict=True):
-        assert opened.store.query("both", "image", vector, 1, Filters())[0][0].id == id_
+        assert opened.store.query("both", "image", vector, 1)[0][0].id == id_
     opened.close()
 
 
