@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from engine.ingest.failures import with_failed
 from engine.ingest.pipeline import Batch, Pipeline
 from engine.media.decode import Probe, captions_of, thumbnail_of
 from engine.media.decoder import Decoder
-from engine.media.metadata import disagreement
+from engine.media.metadata import disagreement, metadata_of
 from engine.media.sources import Source, SourceList
 from engine.models.base import DocumentEmbedder, ModelChoice
 from engine.models.lender import Models
@@ -45,7 +46,7 @@ class FileIngest(Pipeline):
         self._seen: set[str] = set()
         self._refused: dict[str, str] = {}
         self._parts: dict[str, int] = {}  # of the files of this run: how many are stored, by hash
-        self._saved: set[str] = set()
+        self._saved: list[str] = []  # media that are pinned, once for every item that waits to be stored
         self._cut: list[Sequence[Source]] = []
         self._first: dict[str, Source] = {}  # by the hash of its bytes, of this run
         self._copies: dict[str, list[Source]] = {}  # others with the same bytes, which say more
@@ -183,19 +184,21 @@ class FileIngest(Pipeline):
             self._copies.setdefault(probed.sha256, []).append(source)
 
     def _complete(self) -> None:
-        """Add to stored items the labels and columns of files with the same bytes."""
-        said = {
-            sha256: (
-                tuple(label for one in copies for label in one.labels),
-                tuple(pair for one in copies for pair in one.metadata),
-            )
-            for sha256, copies in self._copies.items()
-        }
-        changed = self._folder.complete_items(self.collection, said) if said else set()
+        """Add to stored items the labels and columns of files with the same bytes; the first column stays."""
+        said = {}
         for sha256, copies in self._copies.items():
+            first, *others = copies
+            for other in others:
+                first = _merged(first, other)
+            said[sha256] = first.labels, first.metadata
+            columns = _merged(self._first[sha256], first).metadata
             for one in copies:
-                kind = "copy" if sha256 in changed else "known"
-                self._tally.add(one.name, [(kind, self._first[sha256].name)])
+                if disagreement(one.metadata, columns):
+                    self._tally.add(one.name, [("known", self._first[sha256].name)])
+        for sha256 in self._folder.complete_items(self.collection, said) if said else ():
+            for one in self._copies[sha256]:
+                if _says_more(one, self._first[sha256]):
+                    self._tally.add(one.name, [("copy", self._first[sha256].name)])
 
     def _add_captions(self, probed: Probe, known: set[str], batch: Batch) -> None:
         for caption in captions_of(probed):
@@ -228,7 +231,7 @@ class FileIngest(Pipeline):
     def _save(self, item: Item, data: bytes, small: bytes) -> None:
         """Save a medium and its thumbnail, and keep others from deleting it until it is stored."""
         media = item.media or ""
-        self._saved.add(media)
+        self._saved.append(media)
         self._library.pin(media)
         self._library.save(media, item.mime, data, small)
 
@@ -245,16 +248,26 @@ class FileIngest(Pipeline):
         self._release(item.media)
 
     def _release(self, media: str | None) -> None:
-        if media in self._saved:
-            self._saved.discard(media)
-            self._library.release(media)
+        with suppress(ValueError):  # of a file of several parts it is released with the first
+            self._saved.remove(media or "")
+            self._library.release(media or "")
 
 
 def _says_other(source: Source, other: Source | Item) -> bool:
     """Tell whether a file has labels or columns that another one with the same bytes has not, or not so."""
-    missing = dict(source.metadata).keys() - dict(other.metadata).keys()
-    differs = disagreement(source.metadata, other.metadata)
-    return bool(set(source.labels) - set(other.labels) or missing or differs)
+    return _says_more(source, other) or disagreement(source.metadata, other.metadata)
+
+
+def _says_more(source: Source, other: Source | Item) -> bool:
+    """Tell whether a file has labels or columns that another one with the same bytes has not."""
+    columns = dict(source.metadata).keys() - dict(other.metadata).keys()
+    return bool(set(source.labels) - set(other.labels) or columns)
+
+
+def _merged(one: Source, other: Source) -> Source:
+    """Return a file with the labels and columns of both; the first of two columns with one name."""
+    labels = tuple(dict.fromkeys((*one.labels, *other.labels)))
+    return replace(one, labels=labels, metadata=metadata_of((*one.metadata, *other.metadata)))
 
 
 def ingest_files(

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def shown_frame(
-    picture: Image, first: Image, read: Callable[[], Image], *, max_pixels: int, errors: tuple[type, ...]
+    picture: Image,
+    first: Image,
+    read: Callable[[], Image],
+    *,
+    max_pixels: int,
+    errors: tuple[type[Exception], ...],
 ) -> tuple[Image, int]:
     """Return the frame that is shown of an opened file, and its number from 1.
 

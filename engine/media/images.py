@@ -99,7 +99,7 @@ def read_picture(data: bytes, limits: Limits) -> Part:
     from PIL import Image
 
     _pillow()
-    formats = _FORMATS
+    formats: tuple[str, ...] = _FORMATS
     if _recognise(data, "") == "image/heic":
         _heif()
         formats = ("HEIF", "AVIF")

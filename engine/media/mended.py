@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from engine.media.ends import jpeg_ends
-from engine.media.pixels import full_scale, scaled, to_rgb
+from engine.media.pixels import extremes, full_scale, scaled, to_rgb
 from engine.types import Noted
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def deep_colours(picture: ImageFile, data: bytes) -> tuple[Image, tuple[Noted, .
     import numpy as np
     from PIL import Image
 
-    if max(high for _, high in picture.getextrema()[:3]) > _HIDDEN:
+    if max(high for _, high in extremes(picture)[:3]) > _HIDDEN:
         return None
     with Image.open(io.BytesIO(data), formats=[picture.format or ""]) as other:
         # Told that the bytes are in the other order, Pillow keeps the lower ones.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.types import Noted
 
@@ -37,7 +37,7 @@ def to_rgb(picture: Image) -> tuple[Image, tuple[Noted, ...]]:
 
 def _drawn_in_white(rgba: Image) -> bool:
     """Tell whether a picture has a transparent ground on which nearly all that can be seen is white."""
-    if rgba.getextrema()[3][0] >= _OPAQUE:
+    if extremes(rgba)[3][0] >= _OPAQUE:
         return False
     step = max(1, max(rgba.size) // _SAMPLED_PX)
     small = rgba.reduce(step) if step > 1 else rgba
@@ -83,9 +83,15 @@ def scaled(values: np.ndarray, low: float, high: float) -> Image:
     return Image.fromarray(small)
 
 
+def extremes(picture: Image) -> tuple[tuple[int, int], ...]:
+    """Return the least and the greatest value of every band of a picture that has several, of 8 bits each."""
+    found: Any = picture.getextrema()
+    return found
+
+
 def is_flat(picture: Image) -> bool:
     """Tell whether an RGB picture is one colour."""
-    return all(high - low <= _FLAT_LEVELS for low, high in picture.getextrema())
+    return all(high - low <= _FLAT_LEVELS for low, high in extremes(picture))
 
 
 def within_aspect(picture: Image) -> Image:

@@ -18,6 +18,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from engine.errors import MediaError, ModalityError, ModelError, ModelOptionError, UnreadableMediaError
+from engine.media.pixels import MAX_ASPECT
 from engine.models.base import ModelChoice
 from engine.models.device import cpu, release
 from engine.models.hub import embedder as module
@@ -560,6 +561,14 @@ def test_a_picture_too_long_and_thin_for_the_model_is_refused_alone(view):
         view("qwen_embedder").encode_query("image", [picture(1, 2, 800)])
     assert ours(view("qwen_embedder"), "query", "image", [picture(1, 199, 1)]).shape == (1, WIDTH)
     assert ours(view("clip"), "query", "image", [picture(1, 800, 2)]).shape == (1, WIDTH)
+
+
+def test_a_strip_is_bounded_before_a_processor_that_would_make_gigabytes_of_it(view, library):
+    strip = picture(3, 4_000, 1)
+    assert max(view("clip").prepare("image", strip).size) <= MAX_ASPECT
+    found = ours(view("clip"), "document", "image", [strip])
+    wanted = directly(library("clip"), "document", "image", [strip])
+    assert float(found[0] @ wanted[0]) > 0.999  # such a processor cuts out the middle itself
 
 
 @pytest.mark.slow
