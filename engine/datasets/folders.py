@@ -52,6 +52,7 @@ _CAMERA = re.compile(r"\d{3}[A-Z0-9_]{5}", re.IGNORECASE)  # as DCF calls the fo
 _SHARD = re.compile(r"\d{3,}|[0-9a-f]{1,3}")  # 00012 of img2dataset, or the first digits of a hash
 _MANY_FOLDERS = 20  # from here on, folders of one picture each are no classes
 _SHOWN = 8
+_TARS = (".tar", ".tar.gz", ".tgz")
 Key = tuple[str, str]  # an entry's archive and path
 
 
@@ -72,6 +73,16 @@ def split_of(folder: str) -> str:
     """Return the split that a folder or an archive is called after ("train2017": "train"), "" for none."""
     found = _SPLIT.fullmatch(folder)
     return found[1].lower() if found else ""
+
+
+def together(entry: Entry) -> str:
+    """Return what pictures share whose folders are looked at together: an archive, if it is no part of a set.
+
+    Shards of WebDataset are parts of one, and so are `train.zip` and `test.zip`.
+    """
+    archive = posixpath.basename(entry.within).lower()
+    is_part = archive.endswith(_TARS) or split_of(archive.split(".", 1)[0])
+    return "/" if is_part else entry.within
 
 
 def read_folders(pictures: Sequence[Entry], *, wanted: bool | None, described: bool) -> Folders:
@@ -100,11 +111,11 @@ def read_folders(pictures: Sequence[Entry], *, wanted: bool | None, described: b
 
 
 def _folders(entry: Entry) -> tuple[str, ...]:
-    """Return the folders of a file; an archive that is called `train.zip` is one."""
-    archive = posixpath.basename(entry.within).split(".", 1)[0]
-    outer = (archive,) if split_of(archive) else ()
-    parts = posixpath.dirname(entry.path).split("/")
-    return outer + tuple(part for part in parts if part not in ("", ".", ".."))
+    """Return the folders of a file, with those of its archive; one that is called `train.zip` is one too."""
+    place, archive = posixpath.split(entry.within)
+    named = archive.split(".", 1)[0]
+    parts = (*place.split("/"), named if split_of(named) else "", *posixpath.dirname(entry.path).split("/"))
+    return tuple(part for part in parts if part not in ("", ".", ".."))
 
 
 def _without_splits(paths: Sequence[tuple[str, ...]]) -> tuple[list[str], list[tuple[str, ...]]]:

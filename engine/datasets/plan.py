@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +10,7 @@ from engine.datasets.beir import read_beir
 from engine.datasets.columns import Choices, Said, Use
 from engine.datasets.entries import Entry, LeftOut, Listing
 from engine.datasets.finder import Finder
-from engine.datasets.folders import Key, read_folders, split_of
+from engine.datasets.folders import Key, read_folders, together
 from engine.datasets.same_names import BesideReader, beside_pictures, is_picture
 from engine.datasets.table_formats import may_be_table
 from engine.datasets.table_reading import Reading, may_be_list
@@ -183,8 +182,7 @@ class _Understanding:
         """Add what folders say; returns the pictures that are to be shown with their folders."""
         groups: dict[str, list[Entry]] = {}
         for one in pictures:
-            archive = posixpath.basename(one.within).split(".", 1)[0]
-            groups.setdefault("/" if split_of(archive) else one.within, []).append(one)
+            groups.setdefault(together(one), []).append(one)
         shown: set[Key] = set()
         for group in groups.values():
             found = read_folders(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -17,7 +17,7 @@ from engine.datasets.json_tables import BY_NAME
 from engine.datasets.names import Ambiguous
 from engine.datasets.problems import Problems
 from engine.datasets.table_formats import open_table
-from engine.datasets.tables import MAX_TABLE_BYTES, Inside, Row, Table
+from engine.datasets.tables import MAX_TABLE_BYTES, Inside, Table
 from engine.errors import MediaError, TooLargeError
 from engine.media.metadata import left_out
 from engine.text import clean_name, clean_text
@@ -52,32 +52,15 @@ class Reading:
         shown = clean_name(entry.path)
         try:
             table = open_table(entry)
+            if table is None:
+                self.left.add(NO_TABLE, shown)
+            else:
+                self._read_table(finder.with_header(table), finder, choices)
         except TooLargeError as error:
             limit = f"tables of at most {MAX_TABLE_BYTES / 1e6:,.0f} MB are read"
             self.failed.append(Failure(shown, f"The table has {error.found:,.4g} MB; {limit}."))
-            return
         except MediaError as error:
             self.failed.append(Failure(shown, error.reason))
-            return
-        if table is None:
-            self.left.add(NO_TABLE, clean_name(entry.path))
-            return
-        table = finder.with_header(table)
-        file = finder.file_column(table, choices)
-        if file and (table.kind != BY_NAME or finder.names_files(table, file)):
-            uses = recognised(table.columns, choices, file)
-            if table.classes and not uses.labels and choices.labels is None:
-                uses = replace(uses, labels=(table.classes,))
-            self._read_rows(table, uses, finder)
-        elif table.kind == BY_NAME:
-            self.left.add(NO_TABLE, clean_name(entry.path))
-        else:
-            self.failed.append(Failure(shown, _no_file_column(table)))
-            for _, row in islice(table.rows(), _EXAMPLE_ROWS):
-                if not isinstance(row, str):
-                    self._note_columns(row)
-            for column in table.columns:  # a person may choose among them by hand
-                self.uses.setdefault((clean_text(column), "left out"), []).append(shown)
 
     def read_text(self, entry: Entry, finder: Finder, choices: Choices) -> bool:
         """Read a text if it is a list of files with captions, and tell whether it was."""
@@ -86,69 +69,89 @@ class Reading:
         except MediaError:
             return False  # it will say why as an item
         file = finder.file_column(table, choices)
-        uses = recognised(table.columns, choices, file)
         if not file or len(table.columns) < 2 or not finder.names_files(table, file):
             return False
-        self._read_rows(table, uses, finder)
+        self._read_rows(table, recognised(table.columns, choices, file), finder)
         return True
 
+    def _read_table(self, table: Table, finder: Finder, choices: Choices) -> None:
+        shown, file = clean_name(table.entry.path), finder.file_column(table, choices)
+        if file and (table.kind != BY_NAME or finder.names_files(table, file)):
+            uses = recognised(table.columns, choices, file)
+            if table.classes and not uses.labels and choices.labels is None:
+                uses = replace(uses, labels=(table.classes,))
+            self._read_rows(table, uses, finder)
+        elif table.kind == BY_NAME:
+            self.left.add(NO_TABLE, shown)
+        else:
+            self.failed.append(Failure(shown, _no_file_column(table)))
+            self._note_columns(table, dict.fromkeys(table.columns, "left out"))  # to choose among by hand
+
     def _read_rows(self, table: Table, uses: Uses, finder: Finder) -> None:
-        shown = clean_name(table.entry.path)
-        problems = Problems("Line" if table.kind in ("CSV", "JSON lines") else "Row")
-        reader = RowReader(uses, table.value)
-        before = len(self.inside)
-        found: set[Key] = set()
-        for number, (line, row) in enumerate(table.rows()):
-            if isinstance(row, str):
-                problems.add(row, line)
-                continue
-            if number < _EXAMPLE_ROWS:
-                self._note_columns(row)
-            self._read_row(line, row, table, reader, finder, problems, found)
-        self.failed += problems.failures(shown)
-        self.notes += problems.notes(shown)
-        if words := left_out(reader.choice.left):
+        shown, rows = clean_name(table.entry.path), _Rows(table, uses, finder)
+        try:
+            for owner, said in rows.read():
+                if isinstance(owner, Inside):
+                    self.inside.append((owner, said))
+                else:
+                    key = (owner.within, owner.path)
+                    self.said[key] = self.said[key] + said if key in self.said else said
+        except MediaError as error:  # what was read until then is kept
+            self.failed.append(Failure(shown, error.reason))
+        self.failed += rows.problems.failures(shown)
+        self.notes += rows.problems.notes(shown)
+        left = set(rows.reader.choice.left)
+        if words := left_out(rows.reader.choice.left):
             self.notes.append(f"{shown}: {words}")
-        left = set(reader.choice.left)
-        for column in table.columns:
-            use = "left out" if column in left else uses.use_of(column)
-            self.uses.setdefault((clean_text(column), use), []).append(shown)
-        self.layouts.append(_told(table, uses, len(found) + len(self.inside) - before))
+        self._note_columns(
+            table, {name: "left out" if name in left else uses.use_of(name) for name in table.columns}
+        )
+        self.layouts.append(_told(table, uses, len(rows.found)))
 
-    def _read_row(
-        self,
-        line: int,
-        row: Row,
-        table: Table,
-        reader: RowReader,
-        finder: Finder,
-        problems: Problems,
-        found: set[Key],
-    ) -> None:
-        given = list(files_in(row.get(reader.uses.file)))
-        if not given:
-            problems.add(NO_FILE, line)
-            return
-        said, faults = reader.read(row)
-        for one in given:
-            if isinstance(one, Inside):
-                self.inside.append((one, said))
-                continue
-            entry = finder.find(one, table)
-            if isinstance(entry, Entry):
-                key = (entry.within, entry.path)
-                found.add(key)
-                self.said[key] = self.said[key] + said if key in self.said else said
+    def _note_columns(self, table: Table, uses: Mapping[str, Use]) -> None:
+        """Keep what each column is used as, with something that it holds."""
+        for column, use in uses.items():
+            self.uses.setdefault((clean_text(column), use), []).append(clean_name(table.entry.path))
+        for _, row in islice(table.rows(), _EXAMPLE_ROWS):
+            for name, value in {} if isinstance(row, str) else row.items():
+                if not is_nothing(value) and not isinstance(value, Inside):
+                    self.examples.setdefault(clean_text(name), clean_text(str(value)[:_MAX_EXAMPLE_CHARS]))
+
+
+class _Rows:
+    """The rows of one table while they are read: `found` are the files that they speak of."""
+
+    def __init__(self, table: Table, uses: Uses, finder: Finder) -> None:
+        self._table, self._finder = table, finder
+        self.reader = RowReader(uses, table.value)
+        self.problems = Problems("Line" if table.kind in ("CSV", "JSON lines") else "Row")
+        self.found: set[Key | int] = set()
+
+    def read(self) -> Iterator[tuple[Entry | Inside, Said]]:
+        """Yield each file or picture that a row is about, with what the row says of it. Raises MediaError."""
+        for line, row in self._table.rows():
+            if isinstance(row, str):
+                self.problems.add(row, line)
+            elif given := list(files_in(row.get(self.reader.uses.file))):
+                said, faults = self.reader.read(row)
+                for owner in self._owners(given, line):
+                    yield owner, said
+                for fault in faults:
+                    self.problems.add(fault, line, next((one for one in given if isinstance(one, str)), ""))
             else:
-                problems.add(SEVERAL if isinstance(entry, Ambiguous) else MISSING, line, one)
-        for fault in faults:
-            problems.add(fault, line, next((one for one in given if isinstance(one, str)), ""))
+                self.problems.add(NO_FILE, line)
 
-    def _note_columns(self, row: Row) -> None:
-        """Keep something that each column holds, to be shown beside its name."""
-        for name, value in row.items():
-            if not is_nothing(value) and not isinstance(value, Inside):
-                self.examples.setdefault(clean_text(name), clean_text(str(value)[:_MAX_EXAMPLE_CHARS]))
+    def _owners(self, given: Iterable[str | Inside], line: int) -> Iterator[Entry | Inside]:
+        for one in given:
+            found = one if isinstance(one, Inside) else self._finder.find(one, self._table)
+            if isinstance(found, Inside):
+                self.found.add(line)
+                yield found
+            elif isinstance(found, Entry):
+                self.found.add((found.within, found.path))
+                yield found
+            else:
+                self.problems.add(SEVERAL if isinstance(found, Ambiguous) else MISSING, line, str(one))
 
 
 def may_be_list(texts: Iterable[Entry]) -> list[Entry]:

@@ -302,9 +302,10 @@ def shard(path: Path, samples: range) -> None:
 
 def test_shards_of_webdataset(tmp_path):
     shard(tmp_path / "train" / "000.tar", range(5))
-    shard(tmp_path / "train" / "001.tar", range(5, COUNT))
+    shard(tmp_path / "val" / "000.tar", range(5, COUNT))
     plan = of_folder(tmp_path)
     assert_whole(plan, labelled=True)
+    assert plan.layouts[1:] == ("Folders are splits, kept as column split: train (5), val (5).",)
     assert [(one.count, one.reason) for one in plan.left_out] == [
         (COUNT, "Arrays and other data called like a picture beside them are not taken.")
     ]

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from engine.datasets import table_formats
 from engine.datasets.cells import MAX_CAPTION_CHARS
 from engine.datasets.columns import Choices
+from engine.datasets.entries import Entry
 from engine.datasets.listing import list_folder
 from engine.datasets.plan import Plan, understand
+from engine.datasets.tables import Table
+from engine.errors import UnreadableMediaError
 
 Files = dict[str, str | bytes]
 
@@ -378,6 +382,21 @@ def test_a_table_that_is_too_large_is_named_with_the_limit_of_tables(tmp_path, m
     monkeypatch.setattr("engine.datasets.csv_tables.MAX_TABLE_BYTES", 1000)
     plan = plan_of(tmp_path, TWO | {"t.csv": "image,text\n" + "a.jpg,x\n" * 1000})
     assert reasons(plan) == ["The table has 0.008011 MB; tables of at most 100 MB are read."]
+
+
+def test_a_table_that_breaks_off_keeps_what_was_read(tmp_path, monkeypatch):
+    def rows():
+        for number in range(1, 201):
+            yield number, {"image": "a.jpg", "text": "words"}
+        raise UnreadableMediaError("It breaks off here.")
+
+    def breaking(entry: Entry) -> Table:
+        return Table(entry, "CSV", ("image", "text"), rows)
+
+    monkeypatch.setitem(table_formats._READERS, ".csv", breaking)
+    plan = plan_of(tmp_path, TWO | {"t.csv": "x"})
+    assert captions(plan)["a.jpg"] == ("words",)
+    assert reasons(plan) == ["It breaks off here."]
 
 
 def test_broken_json_is_named(tmp_path):
