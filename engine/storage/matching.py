@@ -1,8 +1,8 @@
 """Which items of a collection fulfil conditions, from columns that are kept until something is written.
 
-Chroma's own `where` costs ten times an unfiltered query at 100,000 items. Here the columns asked for are read
-from the ledger once, and so are the vectors where many must be scored; the ledger's version of the collection
-tells when they are of the past. How a filtered search uses them is for `search/filtered.py`.
+Chroma's own `where` costs more than ten times an unfiltered query at 100,000 items. Here the columns asked
+for are read from the ledger once, and so are the vectors where many must be scored; the ledger's version of
+the collection tells when they are of the past. How a filtered search uses them is for `search/filtered.py`.
 """
 
 from __future__ import annotations
