@@ -111,7 +111,7 @@ def _import_vectors(spec: ImportVectors, job: Job, place: Place) -> None:
         spec.collection,
         place.folder.file(spec.id, stored),
         name=name,
-        table=next(((table, place.folder.file(spec, kept)) for table, kept in tables), None),
+        table=next(((table, place.folder.file(spec.id, kept)) for table, kept in tables), None),
         reading=spec.reading,
         label=spec.label,
         skip_bad=spec.skip_bad,

@@ -5,7 +5,6 @@ Text of strangers reaches HTML only through `escape`, and never a widget's label
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.ui.frame import SEARCH, errors
+from pages.ui.resources import readable_picture
 
 if TYPE_CHECKING:
     from engine.types import Item
@@ -90,7 +90,7 @@ def _picture(workspace: Workspace, item: Item) -> None:
     """Draw the picture of an item, of a caption that of its picture, or the words of a text."""
     if item.media:
         path = workspace.library.media_path(item.media, item.mime)
-        st.image(_readable(workspace, str(path)), width="stretch")
+        st.image(readable_picture(workspace, str(path), _SIDE_PX), width="stretch")
     elif item.modality != "text":
         st.info("Imported without its file.")
     if item.caption:
@@ -129,19 +129,6 @@ def _save(workspace: Workspace, item: Item) -> None:
         icon=":material/download:",
         on_click="ignore",
     )
-
-
-@st.cache_data(show_spinner=False, max_entries=24)
-def _readable(_workspace: Workspace, path: str) -> bytes:
-    """Return a picture as the browser can show it, whatever it was stored as. Raises MediaError, OSError."""
-    from engine.media.decoder import open_picture
-    from engine.media.parts import Limits
-
-    picture = open_picture(Path(path).read_bytes(), Limits.of(_workspace.settings, _SIDE_PX))
-    picture.thumbnail((_SIDE_PX, _SIDE_PX))
-    out = io.BytesIO()
-    picture.save(out, "WEBP", quality=85, method=1)
-    return out.getvalue()
 
 
 def _facts(item: Item) -> str:

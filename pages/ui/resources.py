@@ -80,6 +80,22 @@ def thumbnail_uri(workspace: Workspace, item: Item) -> str | None:
     return data_uri(str(path)) if path and path.exists() else None
 
 
+@st.cache_data(show_spinner=False, max_entries=24)
+def readable_picture(_workspace: Workspace, path: str, side_px: int) -> bytes:
+    """Return a picture as WebP, with no side longer than so many pixels, whatever it was stored as.
+
+    Raises MediaError, OSError.
+    """
+    from engine.media.decoder import open_picture
+    from engine.media.parts import Limits
+
+    picture = open_picture(Path(path).read_bytes(), Limits.of(_workspace.settings, side_px))
+    picture.thumbnail((side_px, side_px))
+    out = io.BytesIO()
+    picture.save(out, "WEBP", quality=85, method=1)
+    return out.getvalue()
+
+
 @st.cache_data(show_spinner=False, max_entries=300)
 def sample_uri(path: str) -> str:
     """Return a bundled photograph as a small WebP data URI."""

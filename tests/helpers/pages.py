@@ -22,6 +22,7 @@ PAGES = [
     "pages/6_Library.py",
     "pages/7_Models.py",
 ]
+LIBRARY = "pages/6_Library.py"
 
 
 def page(path: str, **query: str) -> AppTest:
@@ -62,6 +63,18 @@ def resources_closed() -> None:
     workspace = resources.boot().workspace
     for model in workspace.models.loaded.list():
         workspace.models.loaded.unload(model.choice)
+
+
+def settled(app: AppTest) -> AppTest:
+    """Run the page again once no job is active, as its own fragment does."""
+    from pages.ui import resources
+
+    jobs, ends = resources.boot().jobs, time.monotonic() + 240
+    while jobs and jobs.active() and time.monotonic() < ends:
+        time.sleep(0.05)
+    app.run()
+    assert not app.exception
+    return app
 
 
 def marks() -> Judgements:

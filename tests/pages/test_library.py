@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from html import unescape
 
 import numpy as np
@@ -13,12 +12,11 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Selectbox
 
 from tests.helpers.data import jpeg, real_photos, unit_table
-from tests.helpers.pages import page, words
+from tests.helpers.pages import LIBRARY, page, settled, words
 from tests.helpers.vector_files import NAN, TWICE, vector_file
 from tests.helpers.workspaces import fill
 
 pytestmark = pytest.mark.usefixtures("app_folder")
-LIBRARY = "pages/6_Library.py"
 
 
 def uploaded(name: str, data: bytes) -> AppTest:
@@ -44,18 +42,6 @@ def pressed(name: str, data: bytes, *, skip_bad: bool = False, collection: str =
 def give(name: str, data: bytes, **options: bool) -> AppTest:
     """Upload a file of vectors, and return the page once its job has ended."""
     return settled(pressed(name, data, **options))
-
-
-def settled(app: AppTest) -> AppTest:
-    """Run the page again once no job is active, as its own fragment does."""
-    from pages.ui import resources
-
-    jobs, ends = resources.boot().jobs, time.monotonic() + 240
-    while jobs and jobs.active() and time.monotonic() < ends:
-        time.sleep(0.05)
-    app.run()
-    assert not app.exception
-    return app
 
 
 def links(app: AppTest) -> list[tuple[str, str]]:

@@ -9,8 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.helpers.data import jpeg
-from tests.helpers.pages import page, words
-from tests.pages.test_library import LIBRARY, settled
+from tests.helpers.pages import LIBRARY, page, settled, words
 
 pytestmark = pytest.mark.usefixtures("app_folder")
 TABLE = b"bild;satz;art;menge\na.jpg;ein Hund;dog;train\nb.jpg;eine Katze;cat;test\n"
