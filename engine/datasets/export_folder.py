@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 from engine.datasets.columns import NAME_COLUMN
 from engine.datasets.export_rows import DatasetRow, Tally, cells, column_names, path_of
@@ -31,7 +31,7 @@ class Place(Protocol):
         """Put a file there. Raises OSError."""
         ...
 
-    def write(self, name: str, stream: BinaryIO) -> None:
+    def write(self, name: str, stream: IO[bytes]) -> None:
         """Put the rest of a stream there. Raises OSError."""
         ...
 
@@ -47,7 +47,7 @@ class FolderPlace:
         """Copy a file into the folder. Raises OSError."""
         shutil.copyfile(file, self._at(name))
 
-    def write(self, name: str, stream: BinaryIO) -> None:
+    def write(self, name: str, stream: IO[bytes]) -> None:
         """Write a file of the folder. Raises OSError."""
         with self._at(name).open("wb") as target:
             shutil.copyfileobj(stream, target, 1 << 20)
@@ -73,7 +73,7 @@ class ZipPlace:
         with file.open("rb") as source, self._archive.open(info, "w", force_zip64=True) as target:
             shutil.copyfileobj(source, target, 1 << 20)
 
-    def write(self, name: str, stream: BinaryIO) -> None:
+    def write(self, name: str, stream: IO[bytes]) -> None:
         """Write a member of the zip, compressed. Raises OSError."""
         info = zipfile.ZipInfo(name)
         info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
