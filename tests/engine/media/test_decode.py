@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine.errors import EmptyFileError, MediaError, UnknownFormatError, UnreadableMediaError
+from engine.media import plain_text
 from engine.media.decode import caption_id, captions_of, content_of, decode, part_id, probe, thumbnail_of
 from engine.media.formats import DECODERS
 from engine.media.images import thumbnail
@@ -105,6 +106,26 @@ def test_long_text_is_cut_and_empty_text_refused():
     for nothing in (b" \n\t ", b"\xef\xbb\xbf"):
         with pytest.raises(UnreadableMediaError, match="no readable character"):
             decoded(nothing, "a.txt")
+
+
+def test_only_the_beginning_of_a_long_text_is_cleaned_and_it_is_said(monkeypatch):
+    seen = []
+    monkeypatch.setattr(plain_text, "clean_text", lambda text: seen.append(len(text)) or text)
+    data = ("\x7fé" + "word " * 1_000_000).encode()
+    probed = probe(source(data, "a.txt"))
+    (media,) = decode(probed, Limits(1_000_000))
+    assert sum(seen) <= 40 * MAX_CHARS >= len(probed.data)
+    assert media.item.id == hashlib.sha256(data).hexdigest() and media.item.size_bytes == len(data)
+    assert len(media.content) == MAX_CHARS and dict(media.notes) == {"long": "10,000 characters"}
+    assert decoded(b"word " * 200, "a.txt").notes == ()
+
+
+@pytest.mark.parametrize("end", [b"\xff", b"\xc3", b"\x00"])
+def test_a_long_file_that_is_no_text_to_its_end_is_none(end):
+    text = "é".encode() * 600_000  # characters lie across the pieces in which it is looked at
+    assert probe(source(b"a" + text, "a.txt")).mime == "text/plain"
+    with pytest.raises(UnknownFormatError):
+        probe(source(b"a" + text + end, "a.txt"))
 
 
 def test_each_caption_of_a_picture_becomes_an_item_of_the_same_pair():
