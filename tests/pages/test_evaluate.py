@@ -41,6 +41,10 @@ def test_one_captioned_picture_can_be_measured(app_folder):
     app = page(EVALUATE)
     assert not app.exception and not app.error
     assert "1 questions against 1 pictures" in words(app)
+    table = next(one.value for one in app.dataframe if "metric" in one.value.columns)
+    shown = dict(zip(table["metric"], table["retrieved"], strict=True))
+    assert {"hit@1", "recall@5", "precision@5", "MAP@10", "MRR", "nDCG@10"} <= set(shown)
+    assert shown["MAP@10"].startswith("1.000") and shown["precision@5"].startswith("0.200")
 
 
 @pytest.mark.parametrize("query", [{"e": "../../etc/passwd"}, {"e": "x" * 5000}, {"e": "<script>"}])

@@ -130,7 +130,7 @@ def test_a_malformed_file_is_one_sentence_and_no_markup(photos):
     app = app.button(key="qrels_import").click().run()
     assert not app.exception
     [error] = app.error
-    assert "line 1: the relevance “src=x>” is not an integer" in error.value.replace("\\", "")
+    assert "line 1: the relevance “src=x>” is not a number" in error.value.replace("\\", "")
     assert "line 2" not in error.value  # an unknown id is another matter than a line that cannot be read
     app.file_uploader[0].set_value(("qrels.txt", b"[link](http://x) 0 d 1\n", "text/plain")).run()
     app = app.button(key="qrels_import").click().run()

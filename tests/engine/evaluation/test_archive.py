@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import ir_measures
 import pytest
-from ir_measures import RR, R, nDCG
+from ir_measures import AP, RR, P, R, nDCG
 
 from engine.errors import EvaluationError, FolderError
 from engine.evaluation.archive import Evaluations, document, export, to_csv
@@ -96,8 +96,10 @@ def test_the_files_say_the_same_to_ir_measures(made, tmp_path):
     qrels = list(ir_measures.read_trec_qrels(str(tmp_path / "qrels.txt")))
     for name, ours in (("retrieval", made.summary.before), ("reranked", made.summary.after)):
         run = list(ir_measures.read_trec_run(str(tmp_path / f"{name}.run")))
-        theirs = ir_measures.calc_aggregate([R @ 1, R @ 5, RR, nDCG @ 10], qrels, run)
-        for metric, value in (("recall@1", R @ 1), ("recall@5", R @ 5), ("mrr", RR), ("ndcg@10", nDCG @ 10)):
+        named = {"recall@1": R @ 1, "recall@5": R @ 5, "precision@5": P @ 5, "map@5": AP @ 5, "mrr": RR}
+        named["ndcg@10"] = nDCG @ 10
+        theirs = ir_measures.calc_aggregate(list(named.values()), qrels, run)
+        for metric, value in named.items():
             assert ours[metric].mean == pytest.approx(theirs[value], abs=1e-9), (name, metric)
     topics = dict(line.split("\t") for line in (tmp_path / "topics.tsv").read_text().splitlines())
     assert topics == {one.qid: one.key for one in made.answers}
