@@ -26,7 +26,7 @@ from engine.types import MODALITIES, Filters, Modality
 if TYPE_CHECKING:
     from engine.storage.chroma import Store
 
-_COLLECTIONS = 3  # that are kept
+_COLLECTIONS = 2  # that are kept, each with up to 512 MB of vectors of a modality
 _MIRROR_SECONDS = 30.0
 _TRIES = 4
 _SUMMARY = """SELECT one.key, one.type, MIN(one.value), MAX(one.value)
