@@ -85,7 +85,7 @@ class Reading:
             self.left.add(NO_TABLE, shown)
         else:
             self.failed.append(Failure(shown, _no_file_column(table)))
-            self._note_columns(table, dict.fromkeys(table.columns, "left out"))  # to choose among by hand
+            self._note_columns(table, {name: "left out" for name in table.columns})  # to choose among by hand
 
     def _read_rows(self, table: Table, uses: Uses, finder: Finder) -> None:
         shown, rows = clean_name(table.entry.path), _Rows(table, uses, finder)
