@@ -13,7 +13,7 @@ from engine.ingest.samples import COLLECTION as SAMPLES
 from engine.ingest.samples import TOWERS
 from pages.ui import cards, vectors
 from pages.ui.models import picker
-from pages.ui.preview import preview
+from pages.ui.preview import look_again, preview
 from pages.ui.resources import labels_of
 from pages.ui.wording import plain, plural, say_error
 
@@ -105,10 +105,10 @@ def _server_folder(workspace: Workspace, jobs: Jobs, name: str, choice: ModelCho
         return
     with st.expander("Add a folder on the server", icon=":material/folder:"):
         sub = st.text_input("Folder inside the one that the operator allows", key="server_folder")
-        looked = st.session_state.get("looked_at") == sub
-        if st.button("Look at it", key="look_at_folder", disabled=looked):
+        if st.button("Look at it", key="look_at_folder"):
+            look_again("folder_preview")
             st.session_state.looked_at = sub
-            st.rerun()
+        looked = st.session_state.get("looked_at") == sub
         try:
             columns = preview(jobs, _below(allowed, sub or ""), key="folder_preview") if looked else None
             if st.button("Add the folder", key="add_folder"):

@@ -16,6 +16,8 @@ from pages.ui.wording import plain
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from streamlit.delta_generator import DeltaGenerator
+
     from engine.datasets.plan import Plan
     from engine.jobs.queue import Jobs
 
@@ -26,7 +28,7 @@ _FOLDER_LABELS = {RECOGNISED: None, "labels": True, "no labels": False}
 def preview(jobs: Jobs, given: Upload | Path, *, key: str) -> Choices:
     """Show what is understood of an upload or of a folder; returns what was chosen by hand of its columns.
 
-    What was understood is kept in the visitor's session while it is the same files.
+    What was understood is kept in the visitor's session while it is the same files, until `look_again`.
     """
     kept = st.session_state.setdefault(f"{key}_plans", {})
     if kept.get("of") != given:
@@ -34,10 +36,12 @@ def preview(jobs: Jobs, given: Upload | Path, *, key: str) -> Choices:
         kept["of"] = given
     recognised = _plan(jobs, given, Choices(), kept)
     head, table = st.container(), st.container(key=f"{key}_sample")
-    choices = _choose(recognised, key=f"{key}_{given.id if isinstance(given, Upload) else given}")
+    choices, columns = _choose(recognised, key=f"{key}_{given.id if isinstance(given, Upload) else given}")
     plan = _plan(jobs, given, choices, kept)
     with head:
         _say(plan)
+    with columns:
+        _say_columns(plan)
     with table:
         st.dataframe(sample_rows(plan), hide_index=True, width="stretch")
     say_left_out(plan.left_out)
@@ -45,8 +49,15 @@ def preview(jobs: Jobs, given: Upload | Path, *, key: str) -> Choices:
     return choices
 
 
+def look_again(key: str) -> None:
+    """Forget what was understood under this key: the files may be others by now."""
+    st.session_state.pop(f"{key}_plans", None)
+
+
 def _plan(jobs: Jobs, given: Upload | Path, choices: Choices, kept: dict[object, Plan]) -> Plan:
     if choices not in kept:
+        for other in set(kept) - {"of", Choices()}:  # a plan holds every caption
+            del kept[other]
         with st.spinner("Looking at the files …"):
             kept[choices] = jobs.plan(given, choices)
     return kept[choices]
@@ -61,22 +72,27 @@ def _say(plan: Plan) -> None:
         st.caption(f":material/info: {plain(note)}")
 
 
-def _choose(plan: Plan, *, key: str) -> Choices:
-    """Draw the choice of columns, by what was recognised of them."""
+def _say_columns(plan: Plan) -> None:
+    if plan.columns:
+        rows = [
+            {"column": one.name, "used as": one.use, "of": ", ".join(one.tables), "such as": one.example}
+            for one in plan.columns
+        ]
+        st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def _choose(plan: Plan, *, key: str) -> tuple[Choices, DeltaGenerator]:
+    """Draw the choice of columns, by what was recognised of them; returns the place for all columns too."""
     names = list(dict.fromkeys(column.name for column in plan.columns))
     used = {
         use: [column.name for column in plan.columns if column.use == use] for use in ("caption", "label")
     }
     unread = bool(plan.failed) and not any(column.use == "file" for column in plan.columns)
     with st.expander("Choose the columns by hand", icon=":material/tune:", expanded=unread):
+        place = st.container()
         file = captions = labels = split = None
         left: list[str] = []
         if names:
-            rows = [
-                {"column": one.name, "used as": one.use, "of": ", ".join(one.tables), "such as": one.example}
-                for one in plan.columns
-            ]
-            st.dataframe(rows, hide_index=True, width="stretch")
             with st.container(horizontal=True, vertical_alignment="bottom"):
                 file = _one("File", names, "names the picture or text", key=f"{key}_file")
                 split = _one("Split", names, "train, validation or test", key=f"{key}_split")
@@ -90,7 +106,7 @@ def _choose(plan: Plan, *, key: str) -> Choices:
             required=True,
             key=f"{key}_folders",
         )
-    return Choices(
+    choices = Choices(
         file=file or "",
         captions=captions,
         labels=labels,
@@ -98,6 +114,7 @@ def _choose(plan: Plan, *, key: str) -> Choices:
         split=split or "",
         folder_labels=_FOLDER_LABELS[chosen or RECOGNISED],
     )
+    return choices, place
 
 
 def _one(label: str, names: list[str], what: str, *, key: str) -> str | None:

@@ -65,18 +65,6 @@ def resources_closed() -> None:
         workspace.models.loaded.unload(model.choice)
 
 
-def settled(app: AppTest) -> AppTest:
-    """Run the page again once no job is active, as its own fragment does."""
-    from pages.ui import resources
-
-    jobs, ends = resources.boot().jobs, time.monotonic() + 240
-    while jobs and jobs.active() and time.monotonic() < ends:
-        time.sleep(0.05)
-    app.run()
-    assert not app.exception
-    return app
-
-
 def marks() -> Judgements:
     return Judgements(workspace().ledger)
 
@@ -142,3 +130,15 @@ def until_computed(app):
     for work in list(resources.works()._works.values()):
         assert work.ended.wait(120)
     return app.run()
+
+
+def settled(app: AppTest) -> AppTest:
+    """Run the page again once no job is active, as its own fragment does."""
+    from pages.ui import resources
+
+    jobs, ends = resources.boot().jobs, time.monotonic() + 240
+    while jobs and jobs.active() and time.monotonic() < ends:
+        time.sleep(0.05)
+    app.run()
+    assert not app.exception
+    return app

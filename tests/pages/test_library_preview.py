@@ -99,3 +99,39 @@ def test_another_upload_takes_the_place_of_one_that_was_not_added():
     app.run()
     assert "Understood: 2 files" in words(app)
     assert len(list(folder.iterdir())) == 1
+
+
+def test_a_folder_of_the_server_is_looked_at_and_added_with_the_columns_chosen(tmp_path, monkeypatch):
+    folder = tmp_path / "allowed" / "set"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(jpeg(8))
+    (folder / "b.jpg").write_bytes(jpeg(9))
+    (folder / "t.csv").write_bytes(TABLE)
+    (folder / "lost.jpg").symlink_to("/nowhere")
+    monkeypatch.setenv("GAPSCOPE_INGEST_DIR", str(tmp_path / "allowed"))
+    app = page(LIBRARY)
+    app.text_input(key="server_folder").set_value("set")
+    app.button(key="look_at_folder").click().run()
+    assert "Understood: 2 files, 0 captions" in words(app)
+    assert shown(app, "count")[0]["such as"] == "lost.jpg"
+    chooser(app, "multiselect", "Captions").set_value(["satz"])
+    assert "Understood: 2 files, 2 captions" in words(app.run())
+    app.text_input(key="new_name").set_value("server")
+    app = settled(app.button(key="add_folder").click().run())
+    assert "Done: 4 items stored" in words(app) and "1 left out" in words(app)
+    assert sorted(one.caption for one in stored("server")) == ["ein Hund", "eine Katze"]
+
+
+def test_many_failures_are_a_few_lines():
+    def draw() -> None:
+        from engine.types import Failure, LeftOut
+        from pages.ui.counted import say_failed
+
+        first = tuple(Failure("t.csv", f"Line {number}: this is no row.") for number in range(100))
+        say_failed(first, (LeftOut("this is no row.", 134_469, ("t.csv",)),))
+
+    app = AppTest.from_function(draw).run()
+    assert [one.label for one in app.expander] == ["134,469 failed"]
+    kinds, one_by_one = (one.value for one in app.dataframe)
+    assert kinds.to_dict("records") == [{"count": 134_469, "reason": "this is no row.", "such as": "t.csv"}]
+    assert len(one_by_one) == 100
