@@ -19,15 +19,18 @@ from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any
 
 from engine.datasets.entries import Entry
+from engine.datasets.parquet_types import is_bytes, is_readable, is_vector, plain_values
 from engine.errors import MediaError, UnknownFormatError, UnreadableMediaError
 from engine.media.formats import format_of, sniff
-from engine.media.metadata import iso
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
 _ROWS = 1_024  # whose cells, but no pictures, are in memory at once
+_CELLS_BYTES = 256_000_000  # and no more than this of them, where 16 rows are not more
+_BOMB = 100  # times: neither pictures nor dictionaries of words shrink like that
+_BOMB_BYTES = 100_000_000
 # Without both, a whole column of a row group is in memory.
 _STREAMED: dict[str, Any] = {"buffer_size": 1 << 20, "pre_buffer": False}
 _FEW = 16  # whose pictures are
@@ -61,13 +64,14 @@ class ParquetFile:
             groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             self._starts = list(accumulate(groups, initial=0))
             self.total, self._metadata = self._starts[-1], file.metadata
+            _check_sizes(file.metadata)
             self._means: dict[tuple[str, int], int] = {}
             self.schema: pa.Schema = file.schema_arrow
             self._features = _features(self.schema)
             self.pictures = tuple(one.name for one in self.schema if self._has_pictures(file, one))
         rest = [one for one in self.schema if one.name not in self.pictures]
-        self.vectors = tuple(one.name for one in rest if _is_vector(one.type))
-        self.columns = tuple(one.name for one in rest if _is_readable(one.type) and not _is_vector(one.type))
+        self.vectors = tuple(one.name for one in rest if is_vector(one.type))
+        self.columns = tuple(one.name for one in rest if is_readable(one.type) and not is_vector(one.type))
         known = {*self.pictures, *self.vectors, *self.columns}
         self.others = tuple(one.name for one in rest if one.name not in known)
 
@@ -86,9 +90,8 @@ class ParquetFile:
         number = 0
         with opened(self.entry) as file:
             inside = {name: self._inside(file, name) for name in self.pictures}
-            for batch in file.iter_batches(
-                _ROWS, columns=[*self.columns, *paths.values()], use_threads=False
-            ):
+            wanted = [*self.columns, *paths.values()]
+            for batch in file.iter_batches(self._at_once, columns=wanted, use_threads=False):
                 columns = {name: self._values(name, batch.column(name)) for name in self.columns}
                 called = {name: _field(batch.column(name), "path").to_pylist() for name in paths}
                 for row in range(len(batch)):
@@ -106,6 +109,18 @@ class ParquetFile:
         """Return what the leaf of a column of pictures is called that holds their bytes."""
         return picture if self._is_plain_bytes(picture) else f"{picture}.bytes"
 
+    @property
+    def _at_once(self) -> int:
+        """Return of how many rows the cells are read at a time: each may be all of a dictionary's words."""
+        worst = 1
+        for group in range(self._metadata.num_row_groups):
+            rows = self._metadata.row_group(group)
+            chunks = [rows.column(i) for i in range(rows.num_columns)]
+            leaves = {self.bytes_column(name) for name in self.pictures}
+            words = [one for one in chunks if one.has_dictionary_page and one.path_in_schema not in leaves]
+            worst = max(worst, sum(one.total_uncompressed_size for one in words))
+        return max(_FEW, min(_ROWS, _CELLS_BYTES // worst))
+
     def mean_bytes(self, picture: str, group: int) -> int:
         """Return how many bytes a picture of a row group has in the mean."""
         if (picture, group) not in self._means:
@@ -114,7 +129,7 @@ class ParquetFile:
         return self._means[picture, group]
 
     def _is_plain_bytes(self, name: str) -> bool:
-        return _is_bytes(self.schema.field(name).type)
+        return is_bytes(self.schema.field(name).type)
 
     def _has_pictures(self, file: pq.ParquetFile, field: pa.Field) -> bool:
         """Tell whether a column holds pictures: by its feature, else by its type and first bytes."""
@@ -123,7 +138,7 @@ class ParquetFile:
         kind = self._features.get(field.name)
         kind = kind.get("_type") if isinstance(kind, dict) else None
         is_struct = types.is_struct(field.type) and {one.name for one in field.type} >= _FIELDS
-        if not is_struct and not _is_bytes(field.type):
+        if not is_struct and not is_bytes(field.type):
             return False
         if kind is not None and kind != "Value":
             return bool(kind == "Image")
@@ -148,7 +163,7 @@ class ParquetFile:
 
     def _values(self, name: str, array: pa.Array) -> list[Any]:
         names = self.classes.get(name)
-        values = _plain(array)
+        values = plain_values(array)
         if not names:
             return values
         return [
@@ -171,6 +186,19 @@ def opened(entry: Entry) -> Iterator[pq.ParquetFile]:
     except (*faults, zlib.error, zipfile.BadZipFile) as error:
         reason = " ".join((str(error) or type(error).__name__).split())[:200].rstrip(".")
         raise UnreadableMediaError(f"The Parquet file cannot be read: {reason}.") from error
+
+
+def _check_sizes(metadata: pq.FileMetaData) -> None:
+    """Refuse a file that unpacks to what it can only have been made for. Raises UnreadableMediaError."""
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group)
+        for one in map(rows.column, range(rows.num_columns)):
+            packed, unpacked = max(1, one.total_compressed_size), one.total_uncompressed_size
+            if unpacked > max(_BOMB_BYTES, _BOMB * packed):
+                raise UnreadableMediaError(
+                    f"Its column {one.path_in_schema} unpacks from {packed / 1e6:,.1f} to "
+                    f"{unpacked / 1e6:,.0f} MB, which no pictures and texts do."
+                )
 
 
 def chunk_of(metadata: pq.FileMetaData, group: int, leaf: str) -> pq.ColumnChunkMetaData:
@@ -242,78 +270,3 @@ def _is_picture(data: bytes | None, otherwise: bool) -> bool:
         return format_of(sniff(data, "")).modality == "image"
     except (MediaError, UnknownFormatError):
         return False
-
-
-def _is_bytes(found: pa.DataType) -> bool:
-    from pyarrow import types
-
-    return types.is_binary(found) or types.is_large_binary(found) or types.is_binary_view(found)
-
-
-def _inner(found: pa.DataType) -> pa.DataType | None:
-    from pyarrow import types
-
-    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view)
-    return found.value_type if any(is_kind(found) for is_kind in lists) else None
-
-
-def _is_vector(found: pa.DataType) -> bool:
-    from pyarrow import types
-
-    if type(found).__name__ == "FixedShapeTensorType":
-        return True
-    inner = _inner(found)
-    return inner is not None and types.is_floating(inner)
-
-
-def _is_readable(found: pa.DataType) -> bool:
-    """Tell what can be a caption, a label or metadata: plain values, lists of them, and structs of texts."""
-    from pyarrow import types
-
-    if (inner := _inner(found)) is not None:
-        return _is_value(inner) or (types.is_struct(inner) and _has_text(inner))
-    return _is_value(found)
-
-
-def _has_text(found: pa.DataType) -> bool:
-    return any(_is_text(one.type) for one in found)
-
-
-def _is_value(found: pa.DataType) -> bool:
-    from pyarrow import types
-
-    if types.is_dictionary(found):
-        return _is_value(found.value_type)
-    kinds = (types.is_boolean, types.is_integer, types.is_floating, types.is_decimal, _is_text, _is_dated)
-    return any(is_kind(found) for is_kind in kinds)
-
-
-def _is_text(found: pa.DataType) -> bool:
-    from pyarrow import types
-
-    kinds = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
-    return any(is_kind(found) for is_kind in kinds)
-
-
-def _is_dated(found: pa.DataType) -> bool:
-    from pyarrow import types
-
-    return types.is_date(found) or types.is_timestamp(found) or types.is_time(found)
-
-
-def _plain(array: pa.Array) -> list[Any]:
-    """Return values of Python; Arrow's own words for a date, as Python has none for a year of 20,000."""
-    import pyarrow as pa
-    from pyarrow import types
-
-    if types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if types.is_decimal(array.type):
-        array = array.cast(pa.float64())
-    if not _is_dated(array.type):
-        return array.to_pylist()
-    try:
-        words = array.cast(pa.string()).to_pylist()
-    except pa.ArrowInvalid:  # a time zone that nobody knows
-        return [None] * len(array)
-    return [None if one is None or one.startswith("<value") else iso(one) for one in words]

@@ -113,6 +113,9 @@ class _Group:
 def _stretches(entry: Entry, leaf: str, group: int) -> Generator[pa.Array]:
     with opened(entry) as file:
         chunk, rows = chunk_of(file.metadata, group, leaf), file.metadata.row_group(group).num_rows
-        at_once = max(1, min(rows, _STRETCH_BYTES * rows // max(1, chunk.total_uncompressed_size)))
+        size = max(1, chunk.total_uncompressed_size)
+        # Of a dictionary, all rows may hold the one picture that is in it.
+        largest = size if chunk.has_dictionary_page else size / rows
+        at_once = max(1, min(rows, int(_STRETCH_BYTES / largest)))
         for batch in file.iter_batches(at_once, [group], [leaf], use_threads=False):
             yield leaf_of(batch.column(0))

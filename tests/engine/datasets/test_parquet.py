@@ -245,6 +245,31 @@ def test_few_stretches_are_in_memory_and_none_when_nobody_asks_any_more(tmp_path
     assert not kept._groups
 
 
+def test_a_picture_that_all_rows_share_is_not_in_memory_once_a_row(tmp_path, monkeypatch):
+    kept = parquet_bytes.Stretches()
+    monkeypatch.setattr(parquet_tables, "_STRETCHES", kept)
+    monkeypatch.setattr(parquet_bytes, "_STRETCH_BYTES", 100_000)
+    same = png(0) + random.Random(1).randbytes(20_000)
+    written(tmp_path / "a.parquet", PICTURE, image=pa.array([{"bytes": same}] * 600, STRUCT), rows=600)
+    assert (tmp_path / "a.parquet").stat().st_size < 100_000
+    for source in plan_of(tmp_path).sources[::50]:
+        assert source.read() == same
+        held = sum(array.nbytes for group in kept._groups.values() for _, array in group._kept)
+        assert held < 250_000
+
+
+def test_a_file_made_to_fill_the_memory_is_refused_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.datasets.parquet._BOMB_BYTES", 1_000_000)
+    for name, cells in (
+        ("image", {"image": [png(0) + bytes(4_000_000)]}),
+        ("words", {"words": ["a" * 4_000_000]}),
+    ):
+        table = pa.table({"file_name": ["a.png"], **cells})
+        parquet.write_table(table, tmp_path / "a.parquet", compression="zstd")
+        [failure] = plan_of(tmp_path).failed
+        assert f"Its column {name} unpacks from" in failure.reason
+
+
 def test_a_zip_of_shards(tmp_path):
     import zipfile
 
