@@ -755,7 +755,8 @@ def test_the_command(shared_cli_folder, cli):
     document = json.loads(done.stdout)
     assert (document["collection"], document["model"], document["stored"]) == ("again", "pocket", 6)
     assert set(document) == {
-        "collection", "model", "stored", "skipped", "failed", "seconds", "per_second",
+        "collection", "model", "stored", "skipped", "failed", "failed_count", "failed_kinds", "left_out",
+        "notes", "seconds", "per_second",
     }  # fmt: skip
     done = cli(data_dir, "remake", "--collection", "photos", "--model", "pocket")
     assert done.returncode == 0 and done.stdout.startswith("6 items stored, 0 were there, 0 failed")
