@@ -116,8 +116,8 @@ def search(
         timings_ms=timings if reranking else {**timings, "rerank": 0.0},
         doubt=said,
         notes=(
-            *([said] if said else []),
             *question.notes,
+            *([said] if said else []),
             *plan.notes,
             *found.notes,
             *(reordered.notes if reordered else ()),
