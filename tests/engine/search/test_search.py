@@ -125,7 +125,8 @@ def test_empty_questions_are_refused(shared, text):
 def test_a_very_long_text_is_searched_with_a_note(shared):
     text = "a horse in the snow " * 5000
     trace = ask(shared, text=text)
-    assert len(trace.query) == MAX_QUERY_CHARS and "4,096 of 99,999 characters" in trace.notes[0]
+    assert len(trace.query) == MAX_QUERY_CHARS
+    assert any("4,096 of 99,999 characters" in note for note in trace.notes)  # beside a doubt, it may be
     assert trace.results
 
 
