@@ -214,6 +214,12 @@ class Ledger:
         """Tell whether any collection refers to a medium."""
         return bool(self.rows("SELECT 1 FROM items WHERE media = ? LIMIT 1", (media,)))
 
+    def media_of(self, id_: str) -> str | None:
+        """Return the medium of a picture, by its id in whatever collection."""
+        query = """SELECT media FROM items WHERE collection IN (SELECT name FROM collections)
+        AND modality = 'image' AND id = ? LIMIT 1"""
+        return next((media for (media,) in self.rows(query, (id_,))), None)
+
     def get_state(self, key: str) -> str | None:
         """Return a remembered value."""
         rows = self.rows("SELECT value FROM state WHERE key = ?", (key,))

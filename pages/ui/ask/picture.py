@@ -90,11 +90,9 @@ def _path(workspace: Workspace, name: str) -> Path | None:
 
 
 def _stored_uri(workspace: Workspace, id_: str) -> str | None:
-    try:
-        path = workspace.library.thumbnail_path(id_)
-    except GapscopeError:
-        return None
-    return data_uri(str(path)) if path.exists() else None
+    media = workspace.ledger.media_of(id_)
+    path = workspace.library.thumbnail_path(media) if media else None
+    return data_uri(str(path)) if path and path.exists() else None
 
 
 def _banner(uri: str | None, text: str, parameter: str) -> None:

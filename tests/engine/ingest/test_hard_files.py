@@ -117,6 +117,7 @@ def test_nothing_is_kept_beyond_the_end_of_a_picture(workspace):
     assert first.media == second.media == second.id and first.size_bytes == len(data)
     assert workspace.library.media_path(first.media, first.mime).read_bytes() == data
     assert workspace.library.thumbnail_path(first.media).exists()
+    assert workspace.ledger.media_of(first.id) == first.media and workspace.ledger.media_of("no such") is None
     assert report.notes == (
         "1 file goes on after the end of its picture: what follows is not kept: a.jpg (3 MB).",
     )
