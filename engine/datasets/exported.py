@@ -36,6 +36,8 @@ class Exports:
         check_space(settings.data_dir, min_free_bytes=int(settings.min_free_disk_mb * 1e6))
         try:
             self._path.mkdir(parents=True, exist_ok=True)
+            for draft in self._path.glob(f".{collection}{form}.*"):  # of a process that was killed
+                draft.unlink(missing_ok=True)
         except OSError as error:
             raise folder_error(settings.data_dir, error) from error
         return export_media(self._folder, collection, self._at(collection, form), **hooks)

@@ -21,10 +21,14 @@ def photos(workspace: Workspace, tmp_path) -> Workspace:
 
 def test_it_is_written_in_the_background_and_goes_with_the_collection(photos: Workspace):
     jobs = Jobs(photos)
+    folder = photos.settings.data_dir / "exports"
+    folder.mkdir()
+    (folder / ".photos.zip.1").write_bytes(b"half of one, when the process was killed")
     job = jobs.export_media("photos", ".zip")
     assert job.ended.wait(60) and job.state == "done"
     assert (job.exported.files, job.exported.captions) == (3, 3)
     [one] = photos.exports.of("photos")
+    assert list(folder.iterdir()) == [one.path]
     assert one.path == job.exported.path and one.size_bytes == one.path.stat().st_size
     with zipfile.ZipFile(one.path) as archive:
         assert "metadata.jsonl" in archive.namelist()
