@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from engine.types import MODALITIES, Modality
-from engine.vector_files.rows import COLUMNS, REQUIRED
+from engine.vector_files.rows import COLUMNS, REQUIRED, is_ours
 
 Unpack = Literal["", "none", "binary", "int8"]
 # In any case, and with blanks around them. Of the optional ones the first name goes before the others.
@@ -77,7 +77,7 @@ def used(
     """Return which of a file's columns are used as what; fits tells whether a column can be (role, name).
 
     Where the usual names fit several columns it is nobody's guess: the problem names them. A file of our own
-    (it has a column `item`) is read by the exact names alone, as its other columns may be called anything.
+    (see `rows.is_ours`) is read by the exact names alone, as its other columns may be called anything.
     Only a file with vectors must have ids: what lies beside an array may be told by its place.
     """
     chosen, found, problems = dict(reading.columns), {}, []
@@ -112,7 +112,7 @@ def used(
 
 
 def _candidates(role: str, names: Sequence[str], fits: Callable[[str, str], bool]) -> list[str]:
-    if "item" in names or (role not in REQUIRED and role in names):
+    if is_ours(names) or (role not in REQUIRED and role in names):
         return [role] if role in names else []
     usual = [name for name in names if name.strip().lower() in USUAL[role]]
     return [name for name in usual if fits(role, name)] or usual[:1]

@@ -150,10 +150,16 @@ class Fault:
         return f"row {self.row:,}, column {self.column}: {self.problem}"
 
 
+def is_ours(columns: Collection[str]) -> bool:
+    """Tell whether a file of these columns is an export of ours."""
+    return {"item", *REQUIRED} <= set(columns)
+
+
 def is_other(column: str, columns: Collection[str], used: Collection[str]) -> bool:
     """Tell whether one of the columns of a file is metadata: not used, and no place on a map of ours."""
-    of_map = "item" in columns and "placed" in columns and column in PLACES
-    return column not in used and column != "item" and not of_map
+    if column in used:
+        return False
+    return not is_ours(columns) or not (column == "item" or ("placed" in columns and column in PLACES))
 
 
 def checked(raw: RawRows, dim: int) -> tuple[VectorRows, list[Fault]]:

@@ -113,6 +113,9 @@ def test_a_file_of_our_own_is_read_by_the_exact_names(tmp_path):
     given = columns(item=["a" * 64, "b" * 64, "c" * 64], embedding=["x", "y", "z"], caption=["1", "2", "3"])
     rows, _ = read(save(tmp_path / "x.parquet", given))
     assert rows[0].text == "" and dict(rows[0].metadata) == {"embedding": "x", "caption": "1"}
+    others = named({"vector": "emb"}, item=["pen", "cup", "hat"], caption=["1", "2", "3"])
+    rows, _ = read(save(tmp_path / "y.parquet", others))
+    assert rows[0].text == "1" and rows[0].metadata == (("item", "pen"),)
 
 
 KEYS = [uuid.UUID(int=one) for one in (7, 2**100, 3)]
