@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from engine.datasets.archives import is_archive, list_archive
 from engine.datasets.entries import Entry, Listing, Tally, joined
 from engine.datasets.links import Links, is_hub_cache
+from engine.datasets.table_formats import may_be_table
 from engine.datasets.unwanted import why_path_unwanted, why_unwanted
 from engine.media.sources import open_file, read_file
 from engine.text import clean_name
@@ -22,9 +24,11 @@ HUB_CACHE = "This is a cache of the Hugging Face hub: its files are read under t
 def list_paths(paths: Iterable[Path]) -> list[Listing]:
     """List these paths: every folder by itself with all below it, then files by the folder they lie in.
 
-    Files of one folder may hold each other's captions. A path that does not exist becomes a Failure.
+    Files of one folder may hold each other's captions, and a table among them those of the folders beside
+    it. A path that does not exist becomes a Failure.
     """
     found: list[Listing] = []
+    folders: list[Path] = []
     beside: dict[Path, dict[str, Path]] = {}
     for path in paths:
         try:
@@ -33,10 +37,28 @@ def list_paths(paths: Iterable[Path]) -> list[Listing]:
             found.append(Listing(failed=(Failure(clean_name(str(path)), _no_file(error)),)))
             continue
         if stat.S_ISDIR(mode):
-            found.append(list_folder(path))
+            folders.append(path)
         else:
             beside.setdefault(path.parent, {})[path.name] = path
-    return found + [list_files(files) for files in beside.values()]
+    with_tables = {parent for parent, files in beside.items() if any(map(may_be_table, files))}
+    joining = [one for one in folders if one.parent in with_tables and one.name not in ("", "..")]
+    found += [list_folder(one) for one in folders if one not in joining]
+    for parent, files in beside.items():
+        below = (_below(one) for one in joining if one.parent == parent)
+        found.append(joined((list_files(files), *below)))
+    return found
+
+
+def _below(folder: Path) -> Listing:
+    """List a folder as one that lies beside other files, which know it by its name."""
+    listed = list_folder(folder)
+    entries = (
+        replace(one, within=f"{folder.name}/{one.within}")
+        if one.within
+        else replace(one, path=f"{folder.name}/{one.path}")
+        for one in listed.entries
+    )
+    return replace(listed, entries=tuple(entries))
 
 
 def list_folder(folder: Path) -> Listing:

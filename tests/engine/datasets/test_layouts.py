@@ -253,6 +253,16 @@ def test_a_table_in_one_zip_and_pictures_in_another(tmp_path):
     assert_whole(plan, labelled=True)
 
 
+def test_a_table_given_beside_the_folder_of_its_pictures(tmp_path):
+    """As a shell gives them for `ingest data/*`, the pictures in a zip in the folder or not."""
+    for number, files in enumerate((pictures("photos/"), {})):
+        folder = written(tmp_path / str(number), files | {"list.csv": export_of_excel()["My list.csv"]})
+        if not files:
+            zipped(folder / "photos" / "all.zip", pictures("deep/"))
+        [listing] = list_paths(sorted(folder.iterdir()))
+        assert_whole(understand(listing, max_file_bytes=LIMIT), labelled=True)
+
+
 def test_a_zip_for_each_split(tmp_path):
     for split in ("train", "test"):
         mine = [n for n in range(COUNT) if SPLITS[n] == split]
