@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -22,10 +23,11 @@ HUB_CACHE = "This is a cache of the Hugging Face hub: its files are read under t
 
 
 def list_paths(paths: Iterable[Path]) -> list[Listing]:
-    """List these paths: every folder by itself with all below it, then files by the folder they lie in.
+    """List these paths: a folder with all below it, then files by the folder they lie in.
 
     Files of one folder may hold each other's captions, and a table among them those of the folders beside
-    it. A path that does not exist becomes a Failure.
+    it; of several folders of one folder the names may be labels. So what is one data set is listed as one.
+    A path that does not exist becomes a Failure.
     """
     found: list[Listing] = []
     folders: list[Path] = []
@@ -41,11 +43,16 @@ def list_paths(paths: Iterable[Path]) -> list[Listing]:
         else:
             beside.setdefault(path.parent, {})[path.name] = path
     with_tables = {parent for parent, files in beside.items() if any(map(may_be_table, files))}
-    joining = [one for one in folders if one.parent in with_tables and one.name not in ("", "..")]
+    siblings = Counter(one.parent for one in folders)
+    joining = [
+        one
+        for one in folders
+        if (one.parent in with_tables or siblings[one.parent] > 1) and one.name not in ("", "..")
+    ]
     found += [list_folder(one) for one in folders if one not in joining]
-    for parent, files in beside.items():
+    for parent in dict.fromkeys([*(one.parent for one in joining), *beside]):
         below = (_below(one) for one in joining if one.parent == parent)
-        found.append(joined((list_files(files), *below)))
+        found.append(joined((list_files(beside.get(parent, {})), *below)))
     return found
 
 

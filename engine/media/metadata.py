@@ -21,6 +21,7 @@ MAX_TEXT_CHARS = 200
 KINDS = ("text", "whole", "real", "truth")  # what an exported column may hold
 PREFIX = "meta."  # with a dot no key is one of Item's fields, nor a name one of an import's columns
 _INT64 = 2**63
+LARGEST_EXACT = 2**53  # up to which every whole number has a float of its own
 _JSON_TYPES = {str: "text", int: "integer", float: "real", bool: "true"}  # as SQLite calls them
 _NOTHING = ("", "nan")
 _WRITTEN = {
@@ -158,7 +159,7 @@ def file_name(name: str, taken: Iterable[str]) -> str:
 def kind_of(json_types: Iterable[str]) -> str:
     """Return of which of KINDS a column is, from the JSON types of its values; text where they differ."""
     types = set(json_types)
-    fitting = {"truth": {"true", "false"}, "whole": {"integer"}, "real": {"real", "integer"}}
+    fitting = {"truth": {"true", "false"}, "whole": {"integer", "long"}, "real": {"real", "integer"}}
     return next((kind for kind, known in fitting.items() if types <= known), "text")
 
 
@@ -166,8 +167,13 @@ def kinds_of(items: Iterable[Metadata]) -> dict[str, str]:
     """Return the names in the metadata of some items, sorted, each with which of KINDS its column is."""
     types: dict[str, set[str]] = {}
     for name, value in (pair for metadata in items for pair in metadata):
-        types.setdefault(name, set()).add(_JSON_TYPES[type(value)])
+        types.setdefault(name, set()).add(_json_type(value))
     return {name: kind_of(found) for name, found in sorted(types.items())}
+
+
+def _json_type(value: str | float | bool) -> str:
+    is_long = type(value) is int and abs(value) > LARGEST_EXACT
+    return "long" if is_long else _JSON_TYPES[type(value)]
 
 
 def as_kind(value: Any, kind: str) -> Any:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import FolderError
+from engine.media.metadata import LARGEST_EXACT
 from engine.text import question_words
 from engine.types import Item, Modality, Provenance, VectorTable
 
@@ -185,12 +186,13 @@ class Ledger:
     def metadata_types(self, collection: str) -> dict[str, set[str]]:
         """Return the names in the metadata of a collection, sorted, each with the JSON types it has.
 
-        Types are SQLite's: text, integer, real, true, false.
+        Types are SQLite's: text, integer, real, true, false; and long, of integers that no float holds.
         """
-        query = """SELECT DISTINCT one.key, one.type FROM items, json_each(item, '$.metadata') AS one
-        WHERE collection = ? ORDER BY one.key"""
+        query = """SELECT DISTINCT one.key, CASE
+        WHEN one.type = 'integer' AND one.value NOT BETWEEN -?1 AND ?1 THEN 'long' ELSE one.type END
+        FROM items, json_each(item, '$.metadata') AS one WHERE collection = ?2 ORDER BY one.key"""
         found: dict[str, set[str]] = {}
-        for name, kind in self.rows(query, (collection,)):
+        for name, kind in self.rows(query, (LARGEST_EXACT, collection)):
             found.setdefault(name, set()).add(kind)
         return found
 

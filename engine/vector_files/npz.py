@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import VectorFileError
-from engine.media.metadata import MAX_COLUMNS, ColumnChoice, as_kind, file_name
+from engine.media.metadata import LARGEST_EXACT, MAX_COLUMNS, ColumnChoice, as_kind, file_name
 from engine.vector_files.arrays import ERRORS, Array, as_floats, reading_arrays, values_of
 from engine.vector_files.reading import Reading, used
 from engine.vector_files.rows import TAKEN, RawRows, VectorRow, is_other
@@ -27,7 +27,6 @@ MAGIC = b"PK"
 _MAX_ROW_BYTES = 1 << 20  # of one array: NumPy gives every text the room of the longest
 _MAX_OTHER_ROW_BYTES = 1 << 14  # of an array of metadata: with 32 of them, half a GB a page
 _MAX_TEXT_BYTES = 1 << 30  # of one written array
-_WHOLE_FLOATS = 2**53  # up to here every whole number is a float64
 _COPIED_BYTES = 1 << 20
 _WANTED = {
     "vector": "numbers of shape (n, d)",
@@ -230,7 +229,7 @@ def _array_of(values: list[Any], kind: str) -> list[Any]:
 
     Whole numbers that a float would round are text, where a gap would make floats of them.
     """
-    rounded = kind == "whole" and None in values and any(abs(value or 0) > _WHOLE_FLOATS for value in values)
+    rounded = kind == "whole" and None in values and any(abs(value or 0) > LARGEST_EXACT for value in values)
     if kind == "text" or rounded:
         return ["" if value is None else str(value) for value in values]
     return [math.nan if value is None else value for value in values]

@@ -163,7 +163,8 @@ def test_kinds():
     assert kind_of(["true", "false"]) == "truth" and kind_of(["real", "integer"]) == "real"
     assert (
         kind_of(["integer"]) == "whole"
-        and kind_of(["text", "integer"]) == kind_of(["true", "real"]) == "text"
+        and kind_of(["integer", "long"]) == "whole"
+        and kind_of(["text", "integer"]) == kind_of(["true", "real"]) == kind_of(["long", "real"]) == "text"
     )
     assert kinds_of([(("b", 1), ("a", True)), (("b", 2.0),)]) == {"a": "truth", "b": "real"}
 
@@ -288,6 +289,22 @@ def test_a_large_number_beside_a_gap_keeps_its_last_digit(tmp_path):
         writer.write([VectorRow(f"{n}", "text", metadata=one) for n, one in enumerate(said)], vectors(3))
     found, _ = rows_of(tmp_path / "x.npz")
     assert [dict(row.metadata) for row in found] == [{}, {"id": "9007199254740993"}, {"id": "-1"}]
+
+
+def test_a_large_number_beside_a_fraction_keeps_its_last_digit(tmp_path):
+    said = [(("n", 2**53 + 1),), (("n", 0.5),), (("n", -(2**63)),)]
+    assert kinds_of(said) == {"n": "text"}
+    assert kinds_of([said[0], said[2]]) == {"n": "whole"} and kinds_of([(("n", 2**53),), said[1]]) == {
+        "n": "real"
+    }
+    table, ledger = unit_table(3), Ledger(tmp_path / "ledger.sqlite3")
+    items = [
+        Item(id=id_, modality="text", name="", mime="text/plain", pair=id_, metadata=one)
+        for id_, one in zip(table.ids, said, strict=True)
+    ]
+    ledger.put("mine", items, table)
+    assert ledger.metadata_types("mine") == {"n": {"long", "real"}}
+    ledger.close()
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
