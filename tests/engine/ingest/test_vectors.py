@@ -25,6 +25,7 @@ from engine.evaluation.results import Plan
 from engine.models.base import ModelChoice
 from engine.search.search import Query
 from engine.types import Failure, Provenance
+from engine.vector_files.reading import Reading
 from engine.vector_files.rows import VectorRow, item_id
 from engine.vector_files.table import VectorFile
 from tests.helpers.data import generated_photos, jpeg, sources
@@ -173,6 +174,21 @@ def test_bad_rows_are_counted_by_kind_and_the_first_hundred_kept(workspace, tmp_
     with pytest.raises(VectorFileError) as caught:
         workspace.import_vectors("ours", path)
     assert len(caught.value.faults) == 100 and "300 rows are bad of 1,000" in str(caught.value)
+
+
+def test_arrays_of_pictures_and_captions_over_one_table_are_pairs(workspace, tmp_path):
+    save(tmp_path / "metadata_0.parquet", {"image_path": ["a.jpg", "b.jpg"], "caption": ["one", "two"]})
+    table = ("metadata_0.parquet", tmp_path / "metadata_0.parquet")
+    reading = Reading((("id", ""), ("pair", "image_path")))
+    for seed, name in enumerate(("img_emb_0", "text_emb_0")):
+        np.save(tmp_path / f"{name}.npy", vectors(2, seed=seed).astype(np.float16))
+        report = workspace.import_vectors("ours", tmp_path / f"{name}.npy", reading=reading, table=table)
+        assert report.stored == 2 and report.model == "imported: img_emb_0"
+    pictures, captions = (dict(sorted(items(workspace, kind).items())) for kind in ("image", "text"))
+    assert list(pictures) == ["img_emb_0 row 1", "img_emb_0 row 2"] and len(captions) == 2
+    assert [one.pair for one in pictures.values()] == [one.pair for one in captions.values()]
+    assert [one.caption for one in captions.values()] == ["one", "two"]
+    assert survey(workspace.store, workspace.ledger, "ours")["pairs", TEXT_IMAGE] == 2
 
 
 def test_other_vectors_are_refused(imported, paired, tmp_path):
