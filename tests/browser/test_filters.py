@@ -61,6 +61,15 @@ def test_a_filter_by_a_number(page, server, browser):
         assert "where=" not in other.url
 
 
+def test_a_question_that_means_nothing_carries_one_note(page, server):
+    page.goto(f"{server}/Search?q=%3F%3F%3F&collection=photos")
+    becomes(page, lambda: widths(page), WIDTHS)
+    expect(page.get_by_text("There is no word here that Pocket knows")).to_have_count(1)
+    page.goto(f"{server}/Search?q=a+red+car+without+a+roof&collection=photos")
+    becomes(page, lambda: widths(page), WIDTHS)
+    expect(page.get_by_text("“without”")).to_have_count(1)
+
+
 def test_the_large_view_by_keyboard(page, server):
     page.goto(f"{server}/Search?q=blue&collection=photos&sort=taken+%E2%86%91")
     becomes(page, lambda: [re.search(r"wide-(\d+)", one)[1] for one in cards(page)], [str(w) for w in WIDTHS])

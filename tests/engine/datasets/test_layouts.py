@@ -263,6 +263,19 @@ def test_a_table_given_beside_the_folder_of_its_pictures(tmp_path):
         assert_whole(understand(listing, max_file_bytes=LIMIT), labelled=True)
 
 
+def test_folders_of_one_folder_given_each_by_itself(tmp_path):
+    """As a shell gives them for `ingest data/*`; folders of other places stay what they are."""
+    files = {f"{LABELS[n]}/{NAMES[n]}": PICTURES[n] for n in range(COUNT)}
+    folder = written(tmp_path / "data", files)
+    [listing] = list_paths(sorted(folder.iterdir()))
+    plan = understand(listing, max_file_bytes=LIMIT)
+    assert {one.read(): one.labels for one in plan.sources} == {
+        PICTURES[n]: (LABELS[n],) for n in range(COUNT)
+    }
+    elsewhere = written(tmp_path / "other", {"one/a.jpg": b"A", "b.jpg": b"B"})
+    assert len(list_paths([folder / LABELS[0], elsewhere / "one"])) == 2
+
+
 def test_a_zip_for_each_split(tmp_path):
     for split in ("train", "test"):
         mine = [n for n in range(COUNT) if SPLITS[n] == split]
