@@ -10,8 +10,7 @@ import streamlit as st
 
 from engine.errors import GapscopeError, QueryError
 from engine.ingest.samples import COLLECTION as SAMPLES
-from engine.ingest.samples import TOWERS
-from pages.ui import cards, vectors
+from pages.ui import cards, target, vectors
 from pages.ui.models import picker
 from pages.ui.preview import look_again, preview
 from pages.ui.resources import labels_of
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from engine.types import Modality, Provenance
     from engine.workspace import Workspace
 
-NEW = "New collection …"
 FILES, FOLDER = "Files", "A whole folder"
 IN_PLACE, BESIDE = "Replace this collection", "Make a new collection"
 
@@ -37,16 +35,8 @@ def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
         upload = _uploaded(jobs)
         columns = preview(jobs, upload, key="upload_preview") if upload else None
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            own = [name for name in names if name not in (SAMPLES, TOWERS)]
-            target = st.selectbox("Add to", [*own, NEW], key="target", width=240)
-            name = (
-                st.text_input(
-                    "Name of the new collection", value="my-photos", key="new_name", max_chars=400, width=240
-                )
-                if target == NEW
-                else target
-            )
-        new = target == NEW
+            given = [name for name, _ in upload.files] if upload else _looked_at(workspace)
+            name, new = target.target_boxes(names, given, _taken(workspace, jobs))
         items = len(upload.files) if upload else 1_000
         choice = picker.pick(workspace, key="add", items=items) if new else None
         ready = upload is not None and (choice is not None or not new)
@@ -54,9 +44,21 @@ def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
             "Add to the collection", type="primary", key="add", disabled=not ready, icon=":material/add:"
         )
         if pressed and upload:
-            _submit(jobs, name or "", upload, choice, columns)
+            _submit(jobs, name, upload, choice, columns)
     vectors.add_vectors(jobs)
-    _server_folder(workspace, jobs, name or "", choice)
+    _server_folder(workspace, jobs, name, choice)
+
+
+def _taken(workspace: Workspace, jobs: Jobs) -> set[str]:
+    """Return the names of collections that are there, or on their way."""
+    there = {info.name for info in workspace.store.collections()}
+    return there | {job.spec.target for job in jobs.list() if job.active}
+
+
+def _looked_at(workspace: Workspace) -> list[str]:
+    """Return the folder of the server that is asked for, as a file in it would name it."""
+    sub = (st.session_state.get("server_folder") or "").strip("/") if workspace.settings.ingest_dir else ""
+    return [f"{Path(sub).name}/"] if sub else []
 
 
 def _uploaded(jobs: Jobs) -> Upload | None:
@@ -92,6 +94,7 @@ def _submit(
     except GapscopeError as error:
         say_error(str(error))
         return
+    target.used()
     # A new key drops the uploaded bytes from the server's memory; they are on disk by now.
     st.session_state.uploaded = None
     st.session_state.upload_round += 1
@@ -113,6 +116,7 @@ def _server_folder(workspace: Workspace, jobs: Jobs, name: str, choice: ModelCho
             columns = preview(jobs, _below(allowed, sub or ""), key="folder_preview") if looked else None
             if st.button("Add the folder", key="add_folder"):
                 jobs.ingest_folder(name, _below(allowed, sub or ""), choice, columns)
+                target.used()
                 st.rerun()
         except GapscopeError as error:
             say_error(str(error))
