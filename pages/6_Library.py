@@ -14,14 +14,12 @@ with frame.errors():
     infos = {info.name: info for info in workspace.store.collections()}
     own = [name for name, info in infos.items() if not info.made_by.imported]  # others take no files
     library.add_files(workspace, jobs, own)
-    show_jobs(jobs)
+    show_jobs(jobs, opens=infos)
     st.subheader("Collections", anchor=False)
     if not infos:
         st.info("No collection yet: drop some pictures above, or wait for the samples to be indexed.")
         st.stop()
-    names = list(infos)
-    first = names.index("samples") if "samples" in names else 0
-    chosen = st.selectbox("Collection", names, index=first, key="browse", bind="query-params")
+    chosen = library.browse_box(jobs, list(infos))
     library.describe(infos[chosen])
     library.browse(workspace, infos[chosen])
     library.reembed(workspace, jobs, infos[chosen])

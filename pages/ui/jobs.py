@@ -6,24 +6,28 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from engine.jobs.spec import FitMap
+from engine.jobs.spec import Evaluate, ExportMedia, FitMap
 from engine.maps import umap_kernels
 from pages.ui.counted import say_failed, say_left_out
-from pages.ui.frame import MAP, errors
+from pages.ui.frame import MAP, SEARCH, errors
 from pages.ui.wording import duration, plain, say_error
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from engine.datasets.export import MediaExport
     from engine.jobs.queue import Jobs
     from engine.jobs.run import Job
 
 POLL_SECONDS = 0.7
+BEGUN = "begun_here"
 
 
-def show_jobs(jobs: Jobs, *, evaluations: bool = False) -> None:
+def show_jobs(jobs: Jobs, *, evaluations: bool = False, opens: Collection[str] = ()) -> None:
     """Draw all jobs of this run, or the evaluations and what they wait for.
 
-    Polls only while one is active, then redraws the page once.
+    Polls only while one is active, then redraws the page once. opens: the collections that the page can show
+    under the key "browse"; a job that has filled one offers to open it.
     """
     busy = jobs.active() is not None
 
@@ -32,7 +36,7 @@ def show_jobs(jobs: Jobs, *, evaluations: bool = False) -> None:
         with errors():
             for job in jobs.list():
                 if not evaluations or job.active or job.spec.kind == "evaluate":
-                    _draw(jobs, job)
+                    _draw(jobs, job, opens)
         if busy and jobs.active() is None:
             st.rerun()
 
@@ -55,12 +59,22 @@ def progress_line(job: Job) -> str:
     return " · ".join(parts)
 
 
-def _draw(jobs: Jobs, job: Job) -> None:
+def begun(job: Job) -> None:
+    """Keep in mind that this visitor began a job: the page shows what it has filled, once it is done."""
+    st.session_state[BEGUN] = job.spec.id
+
+
+def fills(job: Job) -> bool:
+    """Tell whether a job has put items into a collection, and is done."""
+    return job.state == "done" and not isinstance(job.spec, Evaluate | ExportMedia | FitMap)
+
+
+def _draw(jobs: Jobs, job: Job, opens: Collection[str]) -> None:
     id_ = job.spec.id
     with st.container(border=True, key=f"job_{id_}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.text(f"{job.spec.title} → {job.spec.target}")
-            _actions(jobs, job, id_)
+            _actions(jobs, job, id_, opens)
         if job.active:
             text = "Stopping after this batch …" if job.stop.is_set() else plain(progress_line(job))
             st.progress(job.progress.share, text=text)
@@ -76,13 +90,15 @@ def _draw(jobs: Jobs, job: Job) -> None:
             say_left_out(job.report.left_out)
 
 
-def _actions(jobs: Jobs, job: Job, id_: str) -> None:
+def _actions(jobs: Jobs, job: Job, id_: str, opens: Collection[str]) -> None:
     with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
         if job.active:
             if st.button("Cancel", key=f"cancel_{id_}", type="tertiary", disabled=job.stop.is_set()):
                 jobs.cancel(id_)
                 st.rerun(scope="app")
             return
+        if fills(job) and job.spec.target in opens:
+            _open(job.spec.target, id_)
         if job.spec.kind == "import-vectors" and job.state == "done":
             st.page_link(
                 MAP,
@@ -97,6 +113,19 @@ def _actions(jobs: Jobs, job: Job, id_: str) -> None:
         if st.button("Dismiss", key=f"dismiss_{id_}", type="tertiary"):
             jobs.discard(id_)
             st.rerun(scope="app")
+
+
+def _open(name: str, id_: str) -> None:
+    """Offer to browse a collection on this page, and to search it."""
+    pressed = st.button(
+        f"Open {plain(name)}",
+        key=f"open_made_{id_}",
+        type="tertiary",
+        on_click=lambda: st.session_state.update({"browse": name}),
+    )
+    if pressed:
+        st.rerun(scope="app")
+    st.page_link(SEARCH, label="Search it", icon=":material/search:", query_params={"collection": name})
 
 
 def _summary(job: Job) -> str:

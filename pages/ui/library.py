@@ -11,6 +11,7 @@ import streamlit as st
 from engine.errors import GapscopeError, QueryError
 from engine.ingest.samples import COLLECTION as SAMPLES
 from pages.ui import cards, target, vectors
+from pages.ui.jobs import BEGUN, begun, fills
 from pages.ui.models import picker
 from pages.ui.preview import look_again, preview
 from pages.ui.resources import labels_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from engine.workspace import Workspace
 
 FILES, FOLDER = "Files", "A whole folder"
+_CHOSEN = "browse_chosen"
 IN_PLACE, BESIDE = "Replace this collection", "Make a new collection"
 
 
@@ -90,7 +92,7 @@ def _submit(
     jobs: Jobs, name: str, upload: Upload, choice: ModelChoice | None, columns: Choices | None
 ) -> None:
     try:
-        jobs.take(name, upload, choice, columns)
+        begun(jobs.take(name, upload, choice, columns))
     except GapscopeError as error:
         say_error(str(error))
         return
@@ -115,7 +117,7 @@ def _server_folder(workspace: Workspace, jobs: Jobs, name: str, choice: ModelCho
         try:
             columns = preview(jobs, _below(allowed, sub or ""), key="folder_preview") if looked else None
             if st.button("Add the folder", key="add_folder"):
-                jobs.ingest_folder(name, _below(allowed, sub or ""), choice, columns)
+                begun(jobs.ingest_folder(name, _below(allowed, sub or ""), choice, columns))
                 target.used()
                 st.rerun()
         except GapscopeError as error:
@@ -127,6 +129,26 @@ def _below(allowed: Path, sub: str) -> Path:
     if not folder.is_relative_to(allowed.resolve()) or not folder.is_dir():
         raise QueryError("There is no such folder inside the one that the operator allows.")
     return folder
+
+
+def browse_box(jobs: Jobs, names: list[str]) -> str:
+    """Draw the choice of a collection: what this visitor has added, as long as they chose no other."""
+    state = st.session_state
+    if "browse" not in state and "browse" in st.query_params:
+        state[_CHOSEN] = True
+    made = [job.spec.target for job in jobs.list() if job.spec.id == state.get(BEGUN) and fills(job)]
+    if made and made[0] in names:
+        del state[BEGUN]
+        if not state.get(_CHOSEN):
+            state.browse = made[0]
+    return st.selectbox(
+        "Collection",
+        names,
+        index=names.index(SAMPLES) if SAMPLES in names else 0,
+        key="browse",
+        bind="query-params",
+        on_change=lambda: state.update({_CHOSEN: True}),
+    )
 
 
 def describe(info: CollectionInfo) -> None:

@@ -11,6 +11,7 @@ from engine.errors import GapscopeError, VectorFileError
 from engine.types import MODALITIES, Modality
 from engine.vector_files.look import look
 from engine.vector_files.reading import Reading, Unpack
+from pages.ui.jobs import begun
 from pages.ui.wording import plain, say_error
 
 if TYPE_CHECKING:
@@ -167,12 +168,13 @@ def _import(
     if table:
         table.seek(0)
     try:
-        jobs.import_vectors(
+        job = jobs.import_vectors(
             name, file.name, file, table=beside, reading=reading, label=label, skip_bad=skip_bad
         )
     except GapscopeError as error:
         say_error(str(error))
         return
+    begun(job)
     # A new key drops the uploaded bytes from the server's memory; they are on disk by now.
     st.session_state.vectors_round += 1
     st.rerun()

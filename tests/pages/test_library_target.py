@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.ui.target import NEW, suggested
 from tests.helpers.data import jpeg, real_photos
-from tests.helpers.pages import LIBRARY, page
+from tests.helpers.pages import LIBRARY, page, settled
 from tests.helpers.workspaces import fill
 
 
@@ -75,3 +75,20 @@ def test_a_name_that_is_on_its_way_is_not_suggested_again():
     app = app.button(key="add").click().run()
     assert app.text_input(key="new_name").value == "my-photos"
     assert give(app, "birds.zip", zipped(), 1).text_input(key="new_name").value == "birds-2"
+
+
+@pytest.mark.usefixtures("app_folder")
+def test_what_was_added_is_shown_below_and_one_click_away(app_folder, tmp_path_factory):
+    fill(app_folder, real_photos(tmp_path_factory.mktemp("given"), 1), "a-first")
+    app = page(LIBRARY)
+    assert app.selectbox(key="browse").value == "a-first"
+    app = settled(give(app, "my_birds.zip", zipped()).button(key="add").click().run())
+    assert app.selectbox(key="browse").value == "my_birds"
+    links = [(link.proto.label, link.proto.query_string) for link in app.get("page_link")]
+    assert ("Search it", "collection=my_birds") in links
+    app.selectbox(key="browse").select("a-first").run()
+    app = settled(give(app, "more.zip", zipped(), 1).button(key="add").click().run())
+    assert app.selectbox(key="browse").value == "a-first"  # chosen by hand
+    [opens] = [button for button in app.button if button.label.replace("\\", "") == "Open my_birds"]
+    app = opens.click().run()
+    assert app.selectbox(key="browse").value == "my_birds" and not app.exception
