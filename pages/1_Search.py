@@ -69,7 +69,7 @@ with frame.errors():
         with st.popover("Filters", icon=":material/tune:"):
             k = st.selectbox("Results (k)", [24, 48, 96, 240, 1000], key="k", bind="query-params")
             labels = filters.fields(workspace, infos[collection])
-        kinds = workspace.folder.matching.kinds(collection)
+        kinds = filters.offered(workspace, collection)
         warn = filters.order_warning(kinds)  # before the box takes what it does not know out of the address
         with st.popover("View", icon=":material/sort:"):
             column, descending = filters.sort_box(kinds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,41 @@ def test_a_condition_that_is_wrong_is_said_and_can_be_cleared(mine, query, said)
     assert not shown(app)
     app = app.button(key="where_clear").click().run()
     assert len(shown(app)) == 11
+
+
+def test_values_are_offered_as_they_are_written(app_folder):
+    for row, (group, start) in enumerate([("Gebäude", None), ("Gebäude", None), ("_a_ [b]", None)]):
+        put(VECTORS[row][None, :], start=row, metadata=(("art", group),), paired=False, start_seconds=start)
+    app = search()
+    assert "start_seconds" not in app.selectbox(key="where_column").options
+    app = app.selectbox(key="where_column").select("art").run()
+    values = next(box for box in app.multiselect if (box.key or "").endswith("art_values"))
+    assert sorted(values.options) == ["Gebäude (2)", "_a_ [b] (1)"]
+
+
+def test_seconds_are_offered_where_they_differ(app_folder):
+    for row in range(3):
+        put(VECTORS[row][None, :], start=row, paired=False, start_seconds=float(row))
+    assert "start_seconds" in search().selectbox(key="where_column").options
+
+
+@pytest.mark.parametrize(
+    ("column", "low", "high"), [("width_px", 900, 400), ("taken", "2024-05-01", "2024-02-01")]
+)
+def test_a_range_that_ends_before_it_begins_is_said_and_not_added(mine, column, low, high):
+    app = search()
+    app = app.selectbox(key="where_column").select(column).run()
+    kind = app.number_input if column == "width_px" else app.date_input
+    boxes = {(box.key or "").rpartition("_")[2]: box for box in kind}
+    as_typed = (lambda one: one) if column == "width_px" else date.fromisoformat
+    boxes["from"].set_value(as_typed(low))
+    boxes["to"].set_value(as_typed(high))
+    app = app.run()
+    assert "From is beyond To" in words(app) and app.button(key="where_add").disabled
+    kind = app.number_input if column == "width_px" else app.date_input
+    next(box for box in kind if (box.key or "").endswith("_to")).set_value(as_typed(low))
+    app = app.run()
+    assert "From is beyond To" not in words(app) and not app.button(key="where_add").disabled
 
 
 def test_copies_are_hidden_counted_and_can_be_seen(mine):

@@ -26,6 +26,7 @@ SHOWN, RELEVANCE = "off", "relevance"
 COPIES = (SHOWN, "exact", "0.99", "0.97", "0.95", "0.9")
 _LISTED = 500  # different values up to which they are listed; of more a part is typed
 _ROUND = "where_round"
+_SECONDS = "start_seconds"
 
 
 def fields(workspace: Workspace, info: CollectionInfo) -> tuple[str, ...]:
@@ -46,13 +47,22 @@ def fields(workspace: Workspace, info: CollectionInfo) -> tuple[str, ...]:
         help="exact hides what has the same vector as a better hit; a number, what has that cosine with one "
         "or more. How many are hidden is said, and they can be looked at.",
     )
-    kinds = workspace.folder.matching.kinds(info.name)
+    kinds = offered(workspace, info.name)
     column = st.selectbox(
         "Column", [*kinds], index=None, key="where_column", placeholder="choose one to filter by"
     )
     if column:
         _values(workspace, info.name, column, kinds[column])
     return tuple(labels)
+
+
+def offered(workspace: Workspace, collection: str) -> dict[str, Kind]:
+    """Return the columns to choose from: seconds from the start only where they tell items apart."""
+    matching = workspace.folder.matching
+    kinds = dict(matching.kinds(collection))
+    if len(matching.said(collection, _SECONDS)) < 2:
+        del kinds[_SECONDS]
+    return kinds
 
 
 def conditions(workspace: Workspace, collection: str) -> tuple[Condition, ...]:
@@ -151,6 +161,9 @@ def _range(draw: Callable[..., Any], column: str, key: str) -> list[str]:
     with st.container(horizontal=True):
         low = draw("From", key=f"{key}_from", width=150)
         high = draw("To", key=f"{key}_to", width=150)
+    if low is not None and high is not None and low > high:
+        st.warning("From is beyond To: nothing can be in this range.", icon=":material/rule:")
+        return []
     bounds = ((">=", low), ("<=", high))
     written = [(operator, _written(value)) for operator, value in bounds if value is not None]
     return [f"{column}{operator}{value}" for operator, value in written]
@@ -169,7 +182,7 @@ def _one_of(workspace: Workspace, collection: str, column: str, key: str) -> lis
     chosen = st.multiselect(
         "Any of these values",
         [*count],
-        format_func=lambda value: plain(f"{value[:60]} ({count[value]:,})"),
+        format_func=lambda value: f"{value[:60]} ({count[value]:,})",  # options are no Markdown
         key=f"{key}_values",
         placeholder="any" if said else "no item says anything here",
     )
