@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _AT = "large_at"  # where in its list the item stands that is shown, in the visitor's session
 _SIDE_PX = 1600
+_MOST_CAPTIONS = 20
 
 
 def show(
@@ -71,7 +72,7 @@ def _dialog(
             extra(item)
     picture, facts = st.columns([2, 1], gap="medium")
     with picture, errors():
-        _picture(workspace, item)
+        _picture(workspace, collection, item)
     with facts, errors():
         _details(workspace, collection, item)
 
@@ -86,15 +87,29 @@ def _step(label: str, by: int, arrow: str, *, disabled: bool) -> None:
     )
 
 
-def _picture(workspace: Workspace, item: Item) -> None:
-    """Draw the picture of an item, of a caption that of its picture, or the words of a text."""
+def _picture(workspace: Workspace, collection: str, item: Item) -> None:
+    """Draw the picture of an item with its captions, of a caption that of its picture, or a text's words."""
     if item.media:
         path = workspace.library.media_path(item.media, item.mime)
         st.image(readable_picture(workspace, str(path), _SIDE_PX), width="stretch")
     elif item.modality != "text":
         st.info("Imported without its file.")
-    if item.caption:
-        st.text(item.caption)
+    captions = _captions(workspace, collection, item)
+    for caption in captions[:_MOST_CAPTIONS]:
+        st.text(caption)
+    if (more := len(captions) - _MOST_CAPTIONS) > 0:
+        st.caption(f"and {more:,} more {'caption' if more == 1 else 'captions'}")
+
+
+def _captions(workspace: Workspace, collection: str, item: Item) -> list[str]:
+    """Return what is stored as captions of an item, in order, each once; of a text its own words."""
+    from engine.storage.captions import read_captions
+
+    found = [item.caption]
+    if item.modality != "text":
+        stored = read_captions(workspace.folder, collection, [item.pair]).get(item.pair, [])
+        found += [one.text for one in stored]
+    return [caption for caption in dict.fromkeys(found) if caption]
 
 
 def _details(workspace: Workspace, collection: str, item: Item) -> None:

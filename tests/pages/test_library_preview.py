@@ -122,6 +122,19 @@ def test_a_folder_of_the_server_is_looked_at_and_added_with_the_columns_chosen(t
     assert sorted(one.caption for one in stored("server")) == ["ein Hund", "eine Katze"]
 
 
+def test_a_picture_opens_with_all_its_captions_up_to_twenty():
+    table = "file_name,caption\n" + "".join(f"a.jpg,caption number {row}\n" for row in range(23))
+    app = dropped(("a.jpg", jpeg(11)), ("b.jpg", jpeg(12)), ("birds.csv", table.encode()))
+    app = settled(app.button(key="add").click().run())
+    captioned, other = sorted(stored("birds"), key=lambda one: one.name)
+    said = words(app.button(key=f"open_item_{captioned.id}").click().run()).splitlines()
+    assert [line for line in said if line.startswith("caption number")] == [
+        f"caption number {row}" for row in range(20)
+    ]
+    assert "and 3 more captions" in said
+    assert "caption number 0" not in words(app.button(key=f"open_item_{other.id}").click().run())
+
+
 def test_many_failures_are_a_few_lines():
     def draw() -> None:
         from engine.types import Failure, LeftOut
