@@ -73,8 +73,8 @@ class Plan:
     @property
     def sample(self) -> tuple[Source, ...]:
         """Return ten sources with what is said of them, spread over all."""
-        step = max(1, len(self.sources) // SAMPLE_ROWS)
-        return self.sources[::step][:SAMPLE_ROWS]
+        places = dict.fromkeys(row * len(self.sources) // SAMPLE_ROWS for row in range(SAMPLE_ROWS))
+        return tuple(self.sources[place] for place in places) if self.sources else ()
 
 
 def understand(listing: Listing, columns: Choices | None = None, *, max_file_bytes: int) -> Plan:

@@ -35,13 +35,13 @@ def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
     """Draw the uploader and what is understood of the files; they go to a job, and it is emptied."""
     with st.container(border=True):
         upload = _uploaded(jobs)
-        columns = preview(jobs, upload, key="upload_preview") if upload else None
+        columns, some = preview(jobs, upload, key="upload_preview") if upload else (None, False)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             given = [name for name, _ in upload.files] if upload else _looked_at(workspace)
             name, new = target.target_boxes(names, given, _taken(workspace, jobs))
         items = len(upload.files) if upload else 1_000
         choice = picker.pick(workspace, key="add", items=items) if new else None
-        ready = upload is not None and (choice is not None or not new)
+        ready = some and (choice is not None or not new)
         pressed = st.button(
             "Add to the collection", type="primary", key="add", disabled=not ready, icon=":material/add:"
         )
@@ -115,8 +115,10 @@ def _server_folder(workspace: Workspace, jobs: Jobs, name: str, choice: ModelCho
             st.session_state.looked_at = sub
         looked = st.session_state.get("looked_at") == sub
         try:
-            columns = preview(jobs, _below(allowed, sub or ""), key="folder_preview") if looked else None
-            if st.button("Add the folder", key="add_folder"):
+            columns, some = None, True
+            if looked:
+                columns, some = preview(jobs, _below(allowed, sub or ""), key="folder_preview")
+            if st.button("Add the folder", key="add_folder", disabled=not some):
                 begun(jobs.ingest_folder(name, _below(allowed, sub or ""), choice, columns))
                 target.used()
                 st.rerun()

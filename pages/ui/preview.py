@@ -25,10 +25,11 @@ RECOGNISED = "as recognised"
 _FOLDER_LABELS = {RECOGNISED: None, "labels": True, "no labels": False}
 
 
-def preview(jobs: Jobs, given: Upload | Path, *, key: str) -> Choices:
-    """Show what is understood of an upload or of a folder; returns what was chosen by hand of its columns.
+def preview(jobs: Jobs, given: Upload | Path, *, key: str) -> tuple[Choices, bool]:
+    """Show what is understood of an upload or of a folder.
 
-    What was understood is kept in the visitor's session while it is the same files, until `look_again`.
+    Returns what was chosen by hand of its columns, and whether there is anything to take. What was understood
+    is kept in the visitor's session while it is the same files, until `look_again`.
     """
     kept = st.session_state.setdefault(f"{key}_plans", {})
     if kept.get("of") != given:
@@ -43,10 +44,12 @@ def preview(jobs: Jobs, given: Upload | Path, *, key: str) -> Choices:
     with columns:
         _say_columns(plan)
     with table:
-        st.dataframe(sample_rows(plan), hide_index=True, width="stretch")
+        _sample(plan)
     say_left_out(plan.left_out)
     say_failed(plan.failed[:KEPT], counted(plan.failed), what="not readable")
-    return choices
+    if not plan.files:
+        st.warning(_nothing(plan), icon=":material/block:")
+    return choices, bool(plan.files)
 
 
 def look_again(key: str) -> None:
@@ -70,6 +73,25 @@ def _say(plan: Plan) -> None:
         st.caption(plain(sentence))
     for note in plan.notes:
         st.caption(f":material/info: {plain(note)}")
+
+
+def _sample(plan: Plan) -> None:
+    rows = sample_rows(plan)
+    if not rows:
+        return
+    st.dataframe(rows, hide_index=True, width="stretch")
+    if len(rows) < plan.files:
+        st.caption(f"{len(rows)} of {plan.files:,} files, spread over all")
+
+
+def _nothing(plan: Plan) -> str:
+    """Return why nothing of what was given can be taken."""
+    left = sum(one.count for one in plan.left_out)
+    counts = [(left, "left out"), (len(plan.failed), "not readable")]
+    said = " and ".join(f"{count:,} {what}" for count, what in counts if count)
+    if not said:
+        return "Nothing here can be taken: there is no file in it that pictures or texts could be read from."
+    return f"Nothing here can be taken: {said}. The reasons are given above."
 
 
 def _say_columns(plan: Plan) -> None:

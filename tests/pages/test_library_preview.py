@@ -122,6 +122,30 @@ def test_a_folder_of_the_server_is_looked_at_and_added_with_the_columns_chosen(t
     assert sorted(one.caption for one in stored("server")) == ["ein Hund", "eine Katze"]
 
 
+def test_of_many_files_some_are_shown_spread_over_all():
+    app = dropped(*((f"{number:02}.jpg", jpeg(30 + number)) for number in range(18)))
+    assert "10 of 18 files, spread over all" in words(app)
+    assert [row["file"] for row in shown(app, "captions")] == [
+        f"{number:02}.jpg" for number in (0, 1, 3, 5, 7, 9, 10, 12, 14, 16)
+    ]
+    assert "spread over all" not in words(dropped(("a.jpg", jpeg(30))))
+
+
+def test_where_nothing_can_be_taken_it_is_said_and_there_is_nothing_to_press(tmp_path, monkeypatch):
+    (tmp_path / "allowed" / "empty").mkdir(parents=True)
+    monkeypatch.setenv("GAPSCOPE_INGEST_DIR", str(tmp_path / "allowed"))
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("README.md", "x")
+    app = dropped(("all.zip", archive.getvalue()))
+    assert app.button(key="add").disabled
+    assert "Nothing here can be taken: 1 left out. The reasons are given above." in words(app)
+    app.text_input(key="server_folder").set_value("empty")
+    app.button(key="look_at_folder").click().run()
+    assert app.button(key="add_folder").disabled and "there is no file in it" in words(app)
+    assert not dropped(("a.jpg", jpeg(30))).button(key="add").disabled
+
+
 def test_a_picture_opens_with_all_its_captions_up_to_twenty():
     table = "file_name,caption\n" + "".join(f"a.jpg,caption number {row}\n" for row in range(23))
     app = dropped(("a.jpg", jpeg(11)), ("b.jpg", jpeg(12)), ("birds.csv", table.encode()))
