@@ -18,6 +18,7 @@ _USUAL = "my-photos"
 _CHOSEN = "target_chosen"  # what this visitor chose, which its widget forgets on another page
 _SUGGESTED = "new_name_suggested"
 _MOST_CHARS = 60
+_NO_NAMES = ("metadata", "captions", "labels", "annotations")  # what every data set's table may be called
 
 
 def target_boxes(names: Sequence[str], given: Sequence[str], taken: Collection[str]) -> tuple[str, bool]:
@@ -68,6 +69,7 @@ def _called(given: Sequence[str]) -> str:
         return folders.pop()
     files = [name.rsplit("/", 1)[-1] for name in given]
     for found in (is_archive, may_be_table):
-        if named := [name for name in files if found(name)]:
-            return re.sub(r"(\.tar)?\.[^.]+$", "", named[0])
+        stems = [re.sub(r"(\.tar)?\.[^.]+$", "", name) for name in files if found(name)]
+        if named := [stem for stem in stems if stem.lower() not in _NO_NAMES]:
+            return named[0]
     return _USUAL

@@ -38,6 +38,7 @@ def zipped() -> bytes:
         (["set/", "other/"], "my-photos"),
         (["a.jpg", "b.jpg"], "my-photos"),
         (["写真.zip"], "my-photos"),
+        (["a.jpg", "metadata.csv"], "my-photos"),
         (["a..b.zip"], "a.b"),
         (["x" * 80 + ".zip"], "x" * 60),
         (["samples.zip"], "samples-2"),
