@@ -121,6 +121,7 @@ def _open(name: str, id_: str) -> None:
         f"Open {plain(name)}",
         key=f"open_made_{id_}",
         type="tertiary",
+        icon=":material/photo_library:",
         on_click=lambda: st.session_state.update({"browse": name}),
     )
     if pressed:

@@ -145,8 +145,7 @@ def browse_box(jobs: Jobs, names: list[str]) -> str:
             state.browse = made[0]
     return st.selectbox(
         "Collection",
-        names,
-        index=names.index(SAMPLES) if SAMPLES in names else 0,
+        sorted(names, key=lambda name: name != SAMPLES),  # with an index it could not be set above
         key="browse",
         bind="query-params",
         on_change=lambda: state.update({_CHOSEN: True}),

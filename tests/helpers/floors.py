@@ -18,9 +18,9 @@ FLOORS = (
     ("pages.ui.frame", "pages.ui.resources", "pages.ui.figure", "pages.ui.counted"),
     (
         *("pages.ui.jobs", "pages.ui.large", "pages.ui.marks"),
-        *("pages.ui.models", "pages.ui.preview", "pages.ui.vectors"),
+        *("pages.ui.models", "pages.ui.preview", "pages.ui.target"),
     ),
-    ("pages.ui.cards", "pages.ui.ask", "pages.ui.waiting", "pages.ui.exports"),
+    ("pages.ui.cards", "pages.ui.ask", "pages.ui.waiting", "pages.ui.exports", "pages.ui.vectors"),
     ("pages.ui.evaluate", "pages.ui.gap", "pages.ui.map", "pages.ui.home", "pages.ui.library"),
     ("pages.ui.rerank",),
     ("pages",),
