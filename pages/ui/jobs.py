@@ -117,8 +117,9 @@ def _actions(jobs: Jobs, job: Job, id_: str, opens: Collection[str]) -> None:
 
 def _open(name: str, id_: str) -> None:
     """Offer to browse a collection on this page, and to search it."""
+    short = name if len(name) <= 24 else f"{name[:23]}…"  # the card of a phone is no wider
     pressed = st.button(
-        f"Open {plain(name)}",
+        f"Open {plain(short)}",
         key=f"open_made_{id_}",
         type="tertiary",
         icon=":material/photo_library:",
