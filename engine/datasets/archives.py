@@ -37,6 +37,7 @@ _TARS = (".tar", ".tar.gz", ".tgz")
 _SUFFIXES = (".zip", *_TARS)
 _DRIVE = re.compile(r"^([A-Za-z]):")
 _LONGEST_CHAIN = 8  # links to links
+_SHOWN = 3
 
 
 def is_archive(name: str) -> bool:
@@ -134,9 +135,10 @@ def _with_own_paths(members: list[Member], within: str) -> tuple[list[Entry], st
         entries.append(Entry(path, member.size_bytes, member.read, member.open, within))
     if not numbered:
         return entries, ""
-    some = ", ".join(clean_name(path) for path in numbered[:3])
+    some = ", ".join(clean_name(path) for path in numbered[:_SHOWN])
+    end = ", …" if len(numbered) > _SHOWN else "."
     return entries, (
-        f"{len(numbered):,} members have the name of one before them: each is taken, numbered as {some}."
+        f"{len(numbered):,} members have the name of one before them: each is taken, numbered as {some}{end}"
     )
 
 

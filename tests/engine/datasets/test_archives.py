@@ -125,6 +125,7 @@ def test_members_that_share_a_name_are_all_listed(tmp_path, name):
     assert found["same (2).png"] == b"z"
     (note,) = list_archive(path, name).notes
     assert note.startswith(f"{name}: 6 members have the name of one before them: each is taken, numbered as ")
+    assert note.count(", same") == 2 and note.endswith(", …")
 
 
 def test_what_is_no_data_is_counted(tmp_path):
