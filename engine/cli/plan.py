@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from engine.cli.output import counted_line, say, say_json
 from engine.ingest.failures import KEPT, counted
-from engine.types import LeftOut
 
 if TYPE_CHECKING:
     from engine.datasets.plan import Plan
@@ -28,8 +27,11 @@ def show_plan(plan: Plan, as_json: bool) -> None:
     for column in plan.columns:
         example = f', such as "{column.example}"' if column.example else ""
         say(f"  Column {column.name} of {', '.join(column.tables)}: {column.use}{example}")
-    _say_counted("Left out", plan.left_out)
-    _say_counted("Not readable", counted(plan.failed))
+    for left in plan.left_out:
+        say(f"  Left out: {counted_line(left)}")
+    for kind in counted(plan.failed):
+        alone = kind.count == 1 and kind.examples
+        say(f"  Not readable: {f'{kind.examples[0]}: {kind.reason}' if alone else counted_line(kind)}")
     for source in plan.sample:
         said = [*source.captions, *(f"[{label}]" for label in source.labels)]
         said += [f"{name}={value}" for name, value in source.metadata]
@@ -61,8 +63,3 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             for source in plan.sample
         ],
     }
-
-
-def _say_counted(what: str, reasons: tuple[LeftOut, ...]) -> None:
-    for one in reasons:
-        say(f"  {what}: {counted_line(one)}")

@@ -29,18 +29,26 @@ def with_failed(progress: Progress, failed: Sequence[Failure]) -> Progress:
 def counted(failed: Iterable[Failure], before: Iterable[LeftOut] = ()) -> tuple[LeftOut, ...]:
     """Return failures, and those counted before, by kind: the reason without the names and numbers in it.
 
-    At most MOST_KINDS kinds and one for all others.
+    A kind of one failure keeps its reason whole. At most MOST_KINDS kinds and one for all others.
     """
-    kinds = {kind.reason: kind for kind in before}
+    kinds = {_kind_counted(kind): kind for kind in before}
     for failure in failed:
         reason = kind_of(failure)
         if reason not in kinds and len(kinds) >= MOST_KINDS:
             reason = OTHERS
-        kind = kinds.get(reason, LeftOut(reason, 0))
+        kind = kinds.get(reason)
+        if kind is None:
+            kinds[reason] = LeftOut(reason if reason == OTHERS else failure.reason, 1, (failure.name,))
+            continue
         named = failure.name not in kind.examples and len(kind.examples) < _EXAMPLES
         examples = (*kind.examples, failure.name) if named else kind.examples
         kinds[reason] = LeftOut(reason, kind.count + 1, examples)
     return tuple(kinds.values())
+
+
+def _kind_counted(kind: LeftOut) -> str:
+    """Return the kind of what was counted before, of which one failure alone has its whole reason."""
+    return kind_of(Failure(kind.examples[0], kind.reason)) if kind.count == 1 else kind.reason
 
 
 def kind_of(failure: Failure) -> str:

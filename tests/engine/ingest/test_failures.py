@@ -42,6 +42,16 @@ def test_only_the_first_hundred_are_kept_and_all_are_counted():
     assert report.failed_count == 100_000
 
 
+def test_one_failure_of_a_kind_keeps_its_names_and_numbers_until_there_is_another():
+    first = Failure("t.csv", "2 lines (2, 3): the file is not among the files: a.jpg, b.jpg.")
+    alone = counted([first])
+    assert alone == (LeftOut(first.reason, 1, ("t.csv",)),)
+    kind = "… lines (…, …): the file is not among the files: …, …"
+    other = Failure("u.csv", first.reason.replace("2, 3", "4, 5"))
+    assert counted([other], alone) == counted([first, other])
+    assert [(one.count, one.reason.startswith(kind[:30])) for one in counted([other], alone)] == [(2, True)]
+
+
 def test_what_failed_before_is_counted_too():
     progress = Progress("Reading", 0, 0, failed=(Failure("a", "Old."),))
     assert with_failed(progress, [Failure("b", "New.")]).failed_kinds == (
