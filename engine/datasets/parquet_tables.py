@@ -6,7 +6,7 @@ import itertools
 import posixpath
 import re
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 from engine.datasets.columns import ID_NAMES, NAME_COLUMN, file_columns, plain_column
@@ -18,7 +18,8 @@ from engine.datasets.tables import Inside, Row, Table
 from engine.errors import UnreadableMediaError
 
 _SHARD = re.compile(r"(.+?)[-_.]\d{4,6}[-_]of[-_]\d{4,6}")
-_UNREAD: Mapping[str, bool] = {"unread": True}  # in the place of what is not read: reported as left out
+_NUMBERS = "lists of numbers"
+_OTHERS = "nested values, sounds or bytes of no picture"
 _WEAK = {*ID_NAMES, "name"}
 _TEXT = "text"
 _STRETCHES = Stretches()  # one for all files of the process: its memory does not grow with their number
@@ -43,6 +44,7 @@ def parquet_table(entry: Entry) -> Table:
         (*columns, "split") if split else tuple(columns),
         _Rows(file, split, is_ours=is_ours).all,
         classes=tuple(file.classes),
+        unread={**dict.fromkeys(file.vectors, _NUMBERS), **dict.fromkeys(file.others, _OTHERS)},
     )
 
 
@@ -51,10 +53,7 @@ class _Rows:
 
     def __init__(self, file: ParquetFile, split: str, *, is_ours: bool) -> None:
         self._file, self._is_ours = file, is_ours
-        self._more = {
-            **dict.fromkeys((*file.vectors, *file.others), _UNREAD),
-            **({"split": split} if split else {}),
-        }
+        self._more = {"split": split} if split else {}
         self._stem = posixpath.splitext(posixpath.basename(file.entry.path))[0]
         self._number = next(_numbers)
         weakref.finalize(self, _STRETCHES.forget, self._number)

@@ -100,7 +100,8 @@ class Reading:
             self.failed.append(Failure(shown, error.reason))
         self.failed += rows.problems.failures(shown)
         self.notes += rows.problems.notes(shown)
-        left = set(rows.reader.choice.left)
+        left = {*rows.reader.choice.left, *table.unread}
+        self.notes += [f"{shown}: {words}" for words in _unread(table)]
         if words := left_out(rows.reader.choice.left):
             self.notes.append(f"{shown}: {words}")
         self._note_columns(
@@ -170,6 +171,18 @@ def _no_file_column(table: Table) -> str:
         f"{', '.join(columns[:_SHOWN_COLUMNS]) or 'none'}{more}. Wanted is one called {columns_wanted()} "
         f"or choose it by hand."
     )
+
+
+def _unread(table: Table) -> Iterator[str]:
+    """Say what the columns hold that are not read, by what that is."""
+    for what in dict.fromkeys(table.unread.values()):
+        names = [clean_text(name) for name, held in table.unread.items() if held == what]
+        more = f" and {len(names) - _SHOWN_COLUMNS:,} more" if len(names) > _SHOWN_COLUMNS else ""
+        one = len(names) == 1
+        yield (
+            f"{'column' if one else 'columns'} {', '.join(names[:_SHOWN_COLUMNS])}{more} "
+            f"{'holds' if one else 'hold'} {what}, and {'is' if one else 'are'} not kept."
+        )
 
 
 def _told(table: Table, uses: Uses, files: int) -> str:

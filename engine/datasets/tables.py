@@ -32,7 +32,7 @@ class Table:
     anew at every call. A cell holds plain values, lists or objects of them, or an `Inside`. `notes` say how
     it was read where that was a guess. `value(column, cell)` is what a cell says where all of a format's
     cells are text, but those of this column are numbers. `classes` are columns that the file itself says are
-    names of classes.
+    names of classes. `unread` are columns whose cells no row has: each with what it holds, in words.
     """
 
     entry: Entry
@@ -42,6 +42,7 @@ class Table:
     notes: tuple[str, ...] = ()
     value: Callable[[str, object], object] = field(repr=False, default=lambda column, cell: cell)
     classes: tuple[str, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:

@@ -125,8 +125,11 @@ def test_sentences_are_captions_and_what_is_nested_is_named(tmp_path):
     )
     plan = plan_of(tmp_path)
     assert plan.sources[0].captions == ("one", "two") and plan.sources[0].metadata == ()
-    [note] = plan.notes
-    assert "2 columns were left out" in note and "objects" in note and "embedding" in note
+    assert plan.notes == (
+        "a.parquet: column embedding holds lists of numbers, and is not kept.",
+        "a.parquet: column objects holds nested values, sounds or bytes of no picture, and is not kept.",
+    )
+    assert {column.example for column in plan.columns if column.use == "left out"} == {""}
     assert {column.name: column.use for column in plan.columns} == {
         "image": "file",
         "sentences": "caption",
