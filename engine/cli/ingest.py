@@ -108,7 +108,7 @@ def ingest(
             report = workspace.ingest(
                 collection, found, choice=choice, accept_slow=accept_slow, on_progress=show_progress
             )
-    _show_report(report, as_json)
+    _show_report(report, as_json, there="were there or came twice")
 
 
 def reembed(
@@ -136,16 +136,14 @@ def _choice(model: str | None, width: int | None) -> ModelChoice | None:
     return ModelChoice(model, dim=width)
 
 
-def _show_report(report: IngestReport, as_json: bool) -> None:
+def _show_report(report: IngestReport, as_json: bool, there: str = "were there") -> None:
     end_stage()
     if as_json:
         say_json(report_document(report))
         return
     left = sum(one.count for one in report.left_out)
     more = f", {left:,} left out" if left else ""
-    say(
-        f"{report.stored:,} items stored, {report.skipped:,} were there, {report.failed_count:,} failed{more}"
-    )
+    say(f"{report.stored:,} items stored, {report.skipped:,} {there}, {report.failed_count:,} failed{more}")
     for failure in report.failed:
         say(f"  {failure.name}: {failure.reason}")
     if report.failed_count > len(report.failed):
@@ -156,3 +154,5 @@ def _show_report(report: IngestReport, as_json: bool) -> None:
         say(f"  Left out: {counted_line(one)}")
     for note in report.notes:
         say(f"  {note}")
+    if not report.stored and not report.skipped and not report.cancelled:
+        say("Nothing of this was taken.")

@@ -48,6 +48,7 @@ class FileIngest(Pipeline):
         self._parts: dict[str, int] = {}  # of the files of this run: how many are stored, by hash
         self._saved: list[str] = []  # media that are pinned, once for every item that waits to be stored
         self._cut: list[Sequence[Source]] = []
+        self._before: set[str] = set()  # of the files of this run: those that were stored already, by hash
         self._first: dict[str, Source] = {}  # by the hash of its bytes, of this run
         self._copies: dict[str, list[Source]] = {}  # others with the same bytes, which say more
 
@@ -149,6 +150,8 @@ class FileIngest(Pipeline):
         for probed in probes:
             fresh = probed.sha256 not in known and probed.sha256 not in self._seen
             (new if fresh else repeated).append(probed)
+            if probed.sha256 in known and probed.sha256 not in self._seen:
+                self._before.add(probed.sha256)
             self._seen.add(probed.sha256)
             self._first.setdefault(probed.sha256, probed.source)
         return new, repeated
@@ -159,6 +162,9 @@ class FileIngest(Pipeline):
             batch.failed.append(Failure(probed.source.name, self._refused[probed.sha256]))
             return
         batch.skipped += self._parts.get(probed.sha256, 1)
+        name, first = probed.source.name, self._first[probed.sha256]
+        if first is not probed.source and probed.sha256 not in self._before:
+            batch.noted.append((name, (("same", first.name if first.name != name else ""),)))
         self._add_captions(probed, known, batch)
 
     def _stored_before(self, probes: Sequence[Probe]) -> dict[str, Item]:

@@ -38,6 +38,10 @@ _WORDS = {
         "texts are long: only their beginning was taken",
     ),
     "warned": ("file made its decoder warn", "files made their decoder warn"),
+    "same": (
+        "file is the same as another of these and was taken once",
+        "files are the same as others of these and were taken once",
+    ),
     "copy": (
         "file has the bytes of another: its labels and columns were added to that one",
         "files have the bytes of others: their labels and columns were added to those",

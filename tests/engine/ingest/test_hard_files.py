@@ -160,6 +160,8 @@ def test_labels_and_columns_of_copies_are_added_to_the_first(workspace, batch):
     kept, _ = workspace.ledger.get("photos", "image", [items["cat.jpg"].id])
     assert kept[0].labels == ("cat", "pet")
     assert report.notes == (
+        "3 files are the same as others of these and were taken once: "
+        "pet.jpg (cat.jpg), same.jpg (dog.jpg), test.jpg (cat.jpg).",
         "1 file has the bytes of another: its labels and columns were added to that one: pet.jpg (cat.jpg).",
         "1 file is stored already with other labels or columns: those were left as they are: "
         "test.jpg (cat.jpg).",
@@ -174,7 +176,7 @@ def test_labels_that_a_stored_file_has_not_are_named_and_not_taken(workspace):
         "pet.jpg (cat.jpg).",
     )
     assert [item.labels for item in listed(workspace, "image")] == [("cat",)]
-    assert run(workspace, labelled("cat.jpg", jpeg(1), "cat")).notes == ()
+    assert run(workspace, labelled("cat.jpg", jpeg(1), "cat"), source("copy.jpg", jpeg(1))).notes == ()
 
 
 def test_workers_of_a_cluster_keep_to_the_limits_too(slow):
