@@ -36,6 +36,8 @@ def show_plan(plan: Plan, as_json: bool) -> None:
         said = [*source.captions, *(f"[{label}]" for label in source.labels)]
         said += [f"{name}={value}" for name, value in source.metadata]
         say(f"  {source.name}: {' · '.join(said) or '-'}")
+    if not plan.sources:
+        say("Nothing of this can be taken.")
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:

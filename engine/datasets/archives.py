@@ -61,10 +61,17 @@ def list_archive(path: Path, name: str) -> Listing:
     kept = list(_within_limits(_wanted(found.members, tally), path.stat().st_size, tally))
     entries, note = _with_own_paths(kept, name)
     failed = [Failure(clean_name(name), _broken_off(found))] if found.failure else []
+    if not entries and not failed:
+        failed.append(Failure(clean_name(name), no_files(kind, tally)))
     notes = (*found.notes, *([note] if note else []))
     return Listing(
         tuple(entries), tally.left_out, tuple(failed), tuple(f"{clean_name(name)}: {one}" for one in notes)
     )
+
+
+def no_files(what: str, tally: Tally) -> str:
+    """Say that nothing of an archive or a folder, as which it is known, is there to be read."""
+    return f"The {what} holds no files{' but those that are left out' if tally.left_out else ''}."
 
 
 def _broken_off(found: Members) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from engine.datasets.archives import is_archive, list_archive
+from engine.datasets.archives import is_archive, list_archive, no_files
 from engine.datasets.entries import Entry, Listing, Tally, joined
 from engine.datasets.links import Links, is_hub_cache
 from engine.datasets.table_formats import may_be_table
@@ -83,6 +83,8 @@ def list_folder(folder: Path) -> Listing:
         )
 
     files = dict(_walk(folder, links, tally, unreadable))
+    if not files and not failed:
+        failed.append(Failure(clean_name(str(folder.resolve())), no_files("folder", tally)))
     return joined((list_files(files, all_wanted=True), Listing((), tally.left_out, tuple(failed), notes)))
 
 

@@ -21,6 +21,7 @@ from engine.datasets.archives import list_archive
 from engine.datasets.gzip_reader import GzipReader
 from engine.datasets.member_names import likely_encoding
 from engine.errors import MediaError, TooLargeError, UnreadableMediaError
+from engine.types import Failure
 
 LIMIT = 10_000_000
 
@@ -126,6 +127,18 @@ def test_members_that_share_a_name_are_all_listed(tmp_path, name):
     (note,) = list_archive(path, name).notes
     assert note.startswith(f"{name}: 6 members have the name of one before them: each is taken, numbered as ")
     assert note.count(", same") == 2 and note.endswith(", …")
+
+
+@pytest.mark.parametrize("name", ["all.zip", "all.tar"])
+def test_an_archive_of_nothing_is_named(tmp_path, name):
+    make = zipped if name.endswith("zip") else tarred
+    [failed] = list_archive(make(tmp_path / name), name).failed
+    assert failed == Failure(name, f"The {name[-3:]} holds no files.")
+    listed = list_archive(make(tmp_path / name, (".hidden", b"x")), name)
+    assert [one.reason for one in listed.failed] == [
+        f"The {name[-3:]} holds no files but those that are left out."
+    ]
+    assert list_archive(make(tmp_path / name, ("a.txt", b"x")), name).failed == ()
 
 
 def test_what_is_no_data_is_counted(tmp_path):

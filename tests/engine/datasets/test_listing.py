@@ -154,6 +154,14 @@ def test_a_folder_that_was_dropped_is_looked_through_and_a_file_that_was_chosen_
     assert left(listed) == {unwanted.HIDDEN: (1, ("set/.DS_Store",))}
 
 
+def test_an_empty_folder_is_named(tmp_path):
+    (tmp_path / "bare" / "below").mkdir(parents=True)
+    assert list_folder(tmp_path / "bare").failed == (Failure("bare", "The folder holds no files."),)
+    (tmp_path / "bare" / ".hidden").write_text("x")
+    [failed] = list_folder(tmp_path / "bare").failed
+    assert failed.reason == "The folder holds no files but those that are left out."
+
+
 def test_listings_are_joined_with_what_they_left_out_counted_together():
     one = Listing((), (LeftOut("no", 2, ("a", "b")),), (Failure("x", "y"),), ("said",))
     other = Listing((), (LeftOut("no", 3, ("c", "d", "e")), LeftOut("other", 1)), (), ("said", "more"))
