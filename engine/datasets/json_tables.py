@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any, TypeGuard
 
 from engine.datasets.encodings import decoded
@@ -15,6 +17,7 @@ from engine.errors import UnreadableMediaError
 
 BY_NAME = "JSON by file name"
 NO_OBJECT = "this is not one JSON object"
+NO_IMAGE = "the image_id of this annotation is not among the images"
 
 
 def json_lines(entry: Entry) -> Table:
@@ -45,6 +48,8 @@ def json_document(entry: Entry) -> Table | None:
         if not lines.columns:
             raise UnreadableMediaError("This is not JSON.")
         return lines
+    if isinstance(document, dict) and (coco := _coco_table(entry, document, notes)):
+        return coco
     kind, rows = _rows_in(document)
     return _table(entry, kind, rows, notes) if rows else None
 
@@ -88,10 +93,7 @@ def _rows_in(document: Any) -> tuple[str, list[Any]]:
         return "JSON", document if any(isinstance(one, dict) for one in document) else []
     if not isinstance(document, dict):
         return "JSON", []
-    images, annotations = document.get("images"), document.get("annotations")
-    if _is_list(images) and _is_list(annotations):
-        return "COCO annotations", list(_coco(images, annotations, document.get("categories")))
-    if _is_list(images):  # Karpathy's splits
+    if _is_list(images := document.get("images")):  # Karpathy's splits
         return "JSON", images
     lists = {key: value for key, value in document.items() if _is_list(value)}
     if len(lists) == 1:
@@ -118,6 +120,24 @@ def _by_name(document: Mapping[str, Any]) -> Iterator[Row]:
 
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, str | dict) for one in value)
+
+
+def _coco_table(entry: Entry, document: Row, notes: tuple[str, ...]) -> Table | None:
+    """Return the table in what COCO writes, the annotations of no image of it as faults; else None."""
+    images, annotations = document.get("images"), document.get("annotations")
+    if not _is_list(images) or not _is_list(annotations):
+        return None
+    table = _table(
+        entry, "COCO annotations", list(_coco(images, annotations, document.get("categories"))), notes
+    )
+    known = {_key(one.get("id")) for one in images}
+    lost = [
+        (number, NO_IMAGE)
+        for number, one in enumerate(annotations, start=1)
+        if (one.get("caption") or one.get("category_id") is not None)
+        and _key(one.get("image_id")) not in known
+    ]
+    return replace(table, rows=lambda: chain(table.rows(), lost))
 
 
 def _coco(images: list[Row], annotations: list[Row], categories: Any) -> Iterator[Row]:

@@ -358,7 +358,7 @@ JSON = {
     "by name, objects": {"a.jpg": {"caption": "one"}, "b.jpg": {"caption": "two"}},
     "COCO": {
         "images": [{"id": 1, "file_name": "a.jpg"}],
-        "annotations": [{"image_id": 1, "caption": "one"}, {"image_id": 2, "caption": "of none"}],
+        "annotations": [{"image_id": 1, "caption": "one"}],
     },
 }  # fmt: skip
 
@@ -367,6 +367,15 @@ JSON = {
 def test_documents_of_json(tmp_path, kind):
     plan = plan_of(tmp_path, TWO | {"captions.json": json.dumps(JSON[kind])})
     assert captions(plan)["a.jpg"][0] == "one" and plan.failed == ()
+
+
+def test_annotations_of_no_image_are_counted_in_one_line(tmp_path):
+    said = [{"image_id": n, "caption": f"of {n}"} for n in (1, 7, 8, None)]
+    said += [{"image_id": 9, "category_id": 0}, {"image_id": 9, "bbox": []}]
+    coco = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": said}
+    plan = plan_of(tmp_path, TWO | {"captions.json": json.dumps(coco)})
+    assert captions(plan) == {"a.jpg": ("of 1",), "b.jpg": ()}
+    assert reasons(plan) == ["4 rows (2, 3, 4, 5): the image_id of this annotation is not among the images."]
 
 
 @pytest.mark.parametrize(
