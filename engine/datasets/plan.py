@@ -21,7 +21,7 @@ from engine.text import clean_name, clean_path, clean_text
 from engine.types import Failure
 
 SAMPLE_ROWS = 10
-_BESIDE = "Beside pictures"
+_BESIDE = "files beside pictures"
 _LISTS = (".txt", ".token")  # Flickr's lists of captions are called so, as notes are
 
 
@@ -154,8 +154,9 @@ class _Understanding:
         for column, use in reader.uses.items():
             self._reading.uses.setdefault((clean_text(column), use), []).append(_BESIDE)
         if captioned:
+            have = "picture has" if len(captioned) == 1 else "pictures have"
             self._layouts.append(
-                f"Files called like a picture beside them say what it shows, of {len(captioned):,} pictures: "
+                f"{len(captioned):,} {have} files of the same name beside them, which say what they show: "
                 "captions (.txt, .caption), columns (.json), a class (.cls)."
             )
         return [one for one in entries if (one.within, one.path) not in read]

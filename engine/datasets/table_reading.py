@@ -8,7 +8,19 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from engine.datasets.cells import is_nothing
-from engine.datasets.columns import Choices, RowReader, Said, Use, Uses, columns_wanted, recognised
+from engine.datasets.columns import (
+    FILE_NAMES,
+    ID_NAMES,
+    NAME_COLUMN,
+    Choices,
+    RowReader,
+    Said,
+    Use,
+    Uses,
+    columns_wanted,
+    plain_column,
+    recognised,
+)
 from engine.datasets.csv_tables import csv_table
 from engine.datasets.entries import Entry, Tally
 from engine.datasets.finder import Finder, files_in
@@ -29,6 +41,7 @@ SEVERAL = "more than one file may be meant"
 NO_TABLE = "JSON that lists no files is not taken."
 _SHOWN_COLUMNS = 12
 _LISTS = ("caption", "token", "annotation", "label", "list", "metadata", "result", "index")
+_NO_CAPTIONS = {"split", NAME_COLUMN, *FILE_NAMES, *ID_NAMES}  # texts that describe nothing
 _FEW_TEXTS = 20  # so many are looked at, whatever they are called, for being lists
 _EXAMPLE_ROWS = 10
 _MAX_EXAMPLE_CHARS = 80
@@ -81,6 +94,8 @@ class Reading:
             if table.classes and not uses.labels and choices.labels is None:
                 uses = replace(uses, labels=(table.classes,))
             self._read_rows(table, uses, finder)
+            if not uses.captions and choices.captions is None and (words := _without_captions(table, uses)):
+                self.notes.append(f"{shown}: {words}")
         elif table.kind == BY_NAME:
             self.left.add(NO_TABLE, shown)
         else:
@@ -173,6 +188,29 @@ def _no_file_column(table: Table) -> str:
     )
 
 
+def _without_captions(table: Table, uses: Uses) -> str:
+    """Say which columns hold texts where none is called as captions are; empty where none does."""
+    held: dict[str, list[object]] = {}
+    for _, row in islice(table.rows(), _EXAMPLE_ROWS):
+        for name, value in {} if isinstance(row, str) else row.items():
+            if not is_nothing(value):
+                held.setdefault(name, []).append(table.value(name, value))
+    texts = [
+        clean_text(name)
+        for name, values in held.items()
+        if uses.use_of(name) == "column"
+        and plain_column(name) not in _NO_CAPTIONS
+        and all(isinstance(one, str) for one in values)
+    ]
+    if not texts:
+        return ""
+    more = f" and {len(texts) - _SHOWN_COLUMNS:,} more" if len(texts) > _SHOWN_COLUMNS else ""
+    return (
+        f"no column is called as captions are. Texts stand in {', '.join(texts[:_SHOWN_COLUMNS])}{more}: "
+        f"choose by hand if one of them holds captions."
+    )
+
+
 def _unread(table: Table) -> Iterator[str]:
     """Say what the columns hold that are not read, by what that is."""
     for what in dict.fromkeys(table.unread.values()):
@@ -192,6 +230,5 @@ def _told(table: Table, uses: Uses, files: int) -> str:
         if groups:
             parts.append(f"{' and '.join(groups[0])} the {use}")
     how = f" ({', '.join((table.kind, *table.notes))})"
-    return (
-        f"{clean_name(table.entry.path)}{how} describes {files:,} files: {', '.join(map(clean_text, parts))}."
-    )
+    counted = f"{files:,} {'file' if files == 1 else 'files'}" if files else "none of these files"
+    return f"{clean_name(table.entry.path)}{how} describes {counted}: {', '.join(map(clean_text, parts))}."

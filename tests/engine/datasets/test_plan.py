@@ -138,6 +138,8 @@ def test_files_called_like_a_picture_say_what_it_is(tmp_path):
         ("nothing", "column"),
     }  # fmt: skip
     assert (plan.failed, plan.left_out) == ((), ())
+    assert plan.layouts[0].startswith("4 pictures have files of the same name beside them, which say ")
+    assert {one.tables for one in plan.columns} == {("files beside pictures",)}
 
 
 def test_texts_in_a_folder_beside_that_of_the_pictures(tmp_path):
@@ -272,6 +274,24 @@ def test_the_column_of_files_can_be_chosen(tmp_path):
     files = TWO | {"t.csv": "image,original,text\na.jpg,b.jpg,words\n"}
     assert captions(plan_of(tmp_path, files))["a.jpg"] == ("words",)
     assert captions(plan_of(tmp_path, files, Choices(file="original")))["b.jpg"] == ("words",)
+
+
+def test_columns_of_texts_are_named_where_none_is_called_as_captions_are(tmp_path):
+    rows = "Datei;Beschreibung;Kategorie;split;Nummer\na.jpg;Ein Hund im Gras;Tier;train;3\n"
+    files = TWO | {"liste.csv": rows}
+    assert plan_of(tmp_path, files).notes == (
+        "liste.csv: no column is called as captions are. Texts stand in Beschreibung, Kategorie: "
+        "choose by hand if one of them holds captions.",
+    )
+    assert plan_of(tmp_path, files).layouts[0].endswith("describes 1 file: column Datei names the file.")
+    chosen = plan_of(tmp_path, files, Choices(captions=("Beschreibung",)))
+    assert (chosen.notes, chosen.captions) == ((), 1)
+    assert plan_of(tmp_path, {"liste.csv": "image;split;Nummer\na.jpg;train;3\n"}).notes == ()
+
+
+def test_a_table_of_files_that_are_not_there_describes_none(tmp_path):
+    plan = plan_of(tmp_path, TWO | {"t.csv": "image,text\nx.jpg,words\n"})
+    assert "describes none of these files: column image names the file" in plan.layouts[0]
 
 
 def test_a_chosen_column_that_is_nowhere_is_told(tmp_path):
