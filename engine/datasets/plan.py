@@ -8,6 +8,7 @@ from functools import partial
 
 from engine.datasets.beir import read_beir
 from engine.datasets.columns import Choices, Said, Use
+from engine.datasets.doubtful import doubts
 from engine.datasets.entries import Entry, LeftOut, Listing
 from engine.datasets.finder import Finder
 from engine.datasets.folders import Key, read_folders, together
@@ -108,7 +109,7 @@ class _Understanding:
         with_folders = self._read_folders([one for one in entries if is_picture(one.path)], described)
         sources = self._sources(entries, with_folders)
         reading = self._reading
-        reading.notes += self._unknown_columns()
+        reading.notes += self._unknown_columns() + doubts(entries)
         return Plan(
             beir.sources + sources,
             (*beir.layouts, *reading.layouts, *self._layouts),

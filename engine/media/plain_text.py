@@ -10,7 +10,7 @@ from engine.text import clean_text
 
 TEXT_MIME = "text/plain"
 MAX_CHARS = 10_000
-_SUFFIXES = {"", ".txt", ".md", ".text"}
+SUFFIXES = {"", ".txt", ".md", ".text"}
 # What is looked at of a text: ten times what is taken of it, for text that is mostly to be dropped. Cleaning
 # looks at every character, and took minutes for hundreds of megabytes.
 _READ_BYTES = 10 * 4 * MAX_CHARS
@@ -49,7 +49,7 @@ def is_text(data: bytes) -> bool:
 
 
 def _recognise(data: bytes, suffix: str) -> str | None:
-    return TEXT_MIME if suffix in _SUFFIXES and is_text(data) else None
+    return TEXT_MIME if suffix in SUFFIXES and is_text(data) else None
 
 
 def _end(data: bytes, mime: str) -> int:

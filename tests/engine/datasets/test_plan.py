@@ -40,6 +40,32 @@ def reasons(plan: Plan) -> list[str]:
 TWO: Files = {"a.jpg": b"A", "b.jpg": b"B"}
 
 
+# Before anything is read
+
+
+def test_files_of_no_kind_that_is_read_and_empty_ones_are_named_before(tmp_path):
+    odd: Files = {
+        "brief.docx": "d",
+        "v/video.MP4": "v",
+        "empty.jpg": b"",
+        "note.md": "n",
+        "LIST": "l",
+        "b.jpe": b"B",
+    }
+    plan = plan_of(tmp_path, odd)
+    assert plan.files == 6 and plan.notes == (
+        "2 files do not look like pictures, texts or tables by their names (brief.docx, video.MP4): "
+        "each is tried, and named if it cannot be read.",
+        "1 file is empty (empty.jpg).",
+    )
+    several = plan_of(tmp_path / "more", {f"{n}.bin": b"x" for n in range(4)} | {"x.txt": b"", "y.txt": b""})
+    assert several.notes[0].startswith("4 files do not look like")
+    assert (
+        "(0.bin, 1.bin, 2.bin, …)" in several.notes[0]
+        and several.notes[1] == "2 files are empty (x.txt, y.txt)."
+    )
+
+
 # Folders
 
 
