@@ -50,7 +50,7 @@ def test_an_upload_is_told_before_it_starts_and_counted_after():
     app = dropped(("all.zip", archive.getvalue()))
     said = words(app)
     assert "Understood: 2 files, 1 captions, 1 with one of 1 labels" in said
-    assert "metadata.csv" in said and "describes 1 files" in said
+    assert "metadata.csv" in said and "describes 1 file: " in said
     assert shown(app, "captions")[0] == {
         "file": "a.jpg",
         "captions": "a red bird",
