@@ -23,10 +23,11 @@ def doubts(entries: Iterable[Entry]) -> list[str]:
             other.append(one)
     found = []
     if other:
-        some = "file does" if len(other) == 1 else "files do"
+        does, tried = "files do not look like pictures, texts or tables by their names", "each"
+        if len(other) == 1:
+            does, tried = "file does not look like a picture, text or table by its name", "it"
         found.append(
-            f"{len(other):,} {some} not look like pictures, texts or tables by their names "
-            f"({_names(other)}): each is tried, and named if it cannot be read."
+            f"{len(other):,} {does} ({_names(other)}): {tried} is tried, and named if it cannot be read."
         )
     if empty:
         some = "file is" if len(empty) == 1 else "files are"

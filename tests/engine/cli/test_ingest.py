@@ -118,13 +118,15 @@ def test_a_dry_run_tells_what_is_understood_and_stores_nothing(cli, odd_table, t
     )
 
 
-def test_a_dry_run_says_the_whole_reason_of_what_fails_alone(cli, tmp_path):
+def test_where_nothing_can_be_taken_the_reason_is_whole_and_the_last_line_says_so(data_dir, cli, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "allmissing.csv").write_text("file_name,caption\nx.jpg,one\ny.jpg,two\n")
     told = cli(tmp_path / "data", "ingest", folder / "allmissing.csv", "--dry-run").stdout
     why = "Not readable: allmissing.csv: 2 lines (2, 3): the file is not among the files: x.jpg, y.jpg."
     assert why in told and told.endswith("\nNothing of this can be taken.\n")
+    done = cli(data_dir, "ingest", folder / "allmissing.csv", "--collection", "nothing").stdout
+    assert done.startswith("0 items stored") and done.endswith("\nNothing of this was taken.\n")
 
 
 def test_columns_chosen_by_hand_are_taken_and_the_report_counts_what_is_not(data_dir, cli, odd_table):

@@ -58,6 +58,8 @@ def test_files_of_no_kind_that_is_read_and_empty_ones_are_named_before(tmp_path)
         "each is tried, and named if it cannot be read.",
         "1 file is empty (empty.jpg).",
     )
+    [note] = plan_of(tmp_path / "one", {"brief.docx": "d"}).notes
+    assert note.startswith("1 file does not look like a picture, text or table by its name (brief.docx): it ")
     several = plan_of(tmp_path / "more", {f"{n}.bin": b"x" for n in range(4)} | {"x.txt": b"", "y.txt": b""})
     assert several.notes[0].startswith("4 files do not look like")
     assert (
