@@ -14,7 +14,8 @@ MOST_KINDS = 50
 OTHERS = "Other reasons."
 _EXAMPLES = 3
 _PLACE = re.compile(r"^(line|row|picture|page) [\d,]+: ", re.IGNORECASE)
-_NAME = re.compile(r"'[^']*'|\"[^\"]*\"|\S*[^\W\d_]\S*\.\w{1,5}(?=[\s,:;)]|$)")
+# What begins no word and is in none with a dot is passed over at once: a long word took a second.
+_NAME = re.compile(r"'[^']*'|\"[^\"]*\"|(?<!\S)(?=\S*\.\w)\S*[^\W\d_]\S*\.\w{1,5}(?=[\s,:;)]|$)")
 _NUMBER = re.compile(r"\d[\d,.]*\d|\d")
 
 
