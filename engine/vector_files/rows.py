@@ -152,7 +152,7 @@ class Fault:
 
 def is_ours(columns: Collection[str]) -> bool:
     """Tell whether a file of these columns is an export of ours."""
-    return {"item", *REQUIRED} <= set(columns)
+    return all(one in columns for one in ("item", *REQUIRED))
 
 
 def is_other(column: str, columns: Collection[str], used: Collection[str]) -> bool:

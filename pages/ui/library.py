@@ -34,8 +34,9 @@ IN_PLACE, BESIDE = "Replace this collection", "Make a new collection"
 def add_files(workspace: Workspace, jobs: Jobs, names: list[str]) -> None:
     """Draw the uploader and what is understood of the files; they go to a job, and it is emptied."""
     with st.container(border=True):
-        upload = _uploaded(jobs)
-        columns, some = preview(jobs, upload, key="upload_preview") if upload else (None, False)
+        with st.container():  # one place, so that a name that is being typed below keeps its own
+            upload = _uploaded(jobs)
+            columns, some = preview(jobs, upload, key="upload_preview") if upload else (None, False)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             given = [name for name, _ in upload.files] if upload else _looked_at(workspace)
             name, new = target.target_boxes(names, given, _taken(workspace, jobs))

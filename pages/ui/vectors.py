@@ -43,8 +43,9 @@ def add_vectors(jobs: Jobs) -> None:
     with st.expander("Add vectors from Parquet, NPZ or NPY", icon=":material/scatter_plot:"):
         file = st.file_uploader("A file of vectors", type=["parquet", "npz", "npy"], key=f"vectors_{round_}")
         st.caption(COLUMNS_READ.format(st.get_option("server.maxUploadSize")))
-        table = _table(file, round_)
-        reading = _chosen(file, table) if file else None
+        with st.container():  # one place, so that a name that is being typed below keeps its own
+            table = _table(file, round_)
+            reading = _chosen(file, table) if file else None
         with st.container(horizontal=True, vertical_alignment="bottom"):
             name = st.text_input("Name of the collection", "my-vectors", key="vectors_name", width=240)
             label = st.text_input(

@@ -34,6 +34,11 @@ def test_the_drawn_tree_is_the_real_tree():
 
 EXAMPLES = [
     (
+        errors.ExportError("photos", "is a folder that holds something. Choose a new name."),
+        {"name": "photos", "problem": "is a folder that holds something. Choose a new name."},
+        "Choose a new name",
+    ),
+    (
         errors.SettingError("GAPSCOPE_X", "y", "a number"),
         {"key": "GAPSCOPE_X", "value": "y"},
         "must be a number",

@@ -50,7 +50,9 @@ def test_collections(data_dir, cli):
 )
 def test_without_json_it_is_read_by_people(data_dir, cli, arguments):
     done = cli(data_dir, *arguments)
-    assert done.returncode == 0 and done.stdout.strip() and done.stderr == "", done
+    assert done.returncode == 0 and done.stdout.strip(), done
+    # The first question after a write may have to wait, and is told for what.
+    assert done.stderr == "" or done.stderr.startswith("Measuring how unrelated questions score here"), done
 
 
 @pytest.mark.parametrize(
