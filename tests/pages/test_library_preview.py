@@ -139,10 +139,13 @@ def test_where_nothing_can_be_taken_it_is_said_and_there_is_nothing_to_press(tmp
         file.writestr("README.md", "x")
     app = dropped(("all.zip", archive.getvalue()))
     assert app.button(key="add").disabled
-    assert "Nothing here can be taken: 1 left out. The reasons are given above." in words(app)
+    assert "Nothing here can be taken: 1 left out and 1 not readable. The reasons" in words(app)
     app.text_input(key="server_folder").set_value("empty")
     app.button(key="look_at_folder").click().run()
-    assert app.button(key="add_folder").disabled and "there is no file in it" in words(app)
+    assert app.button(key="add_folder").disabled
+    assert {"file": "empty", "reason": "The folder holds no files."} in [
+        row for one in app.dataframe for row in one.value.to_dict("records")
+    ]
     assert not dropped(("a.jpg", jpeg(30))).button(key="add").disabled
 
 
