@@ -25,6 +25,7 @@ OWNERS = {
     "plotly": "engine/figures/",
     "ray": "engine/ingest/ray/",
     "pyarrow": (
+        "engine/media/arrow.py",
         "engine/vector_files/",
         "engine/datasets/",
         "engine/ingest/ray/",

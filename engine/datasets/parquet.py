@@ -19,8 +19,9 @@ from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any
 
 from engine.datasets.entries import Entry
-from engine.datasets.parquet_types import is_bytes, is_readable, is_vector, plain_values
+from engine.datasets.parquet_types import is_bytes, is_readable, is_vector
 from engine.errors import MediaError, UnknownFormatError, UnreadableMediaError
+from engine.media.arrow import plain_values
 from engine.media.formats import format_of, sniff
 
 if TYPE_CHECKING:

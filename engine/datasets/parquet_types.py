@@ -1,10 +1,10 @@
-"""What the columns of a Parquet file are, by their types, and their cells as values of Python; opens none."""
+"""What the columns of a Parquet of the datasets library are, by their types; opens none."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from engine.media.metadata import iso
+from engine.media.arrow import is_plain, is_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,49 +39,9 @@ def is_readable(found: pa.DataType) -> bool:
     from pyarrow import types
 
     if (inner := _inner(found)) is not None:
-        return _is_value(inner) or (types.is_struct(inner) and _has_text(inner))
-    return _is_value(found)
+        return is_plain(inner) or (types.is_struct(inner) and _has_text(inner))
+    return is_plain(found)
 
 
 def _has_text(found: pa.DataType) -> bool:
-    return any(_is_text(one.type) for one in found)
-
-
-def _is_value(found: pa.DataType) -> bool:
-    from pyarrow import types
-
-    if types.is_dictionary(found):
-        return _is_value(found.value_type)
-    kinds = (types.is_boolean, types.is_integer, types.is_floating, types.is_decimal, _is_text, _is_dated)
-    return any(is_kind(found) for is_kind in kinds)
-
-
-def _is_text(found: pa.DataType) -> bool:
-    from pyarrow import types
-
-    kinds = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
-    return any(is_kind(found) for is_kind in kinds)
-
-
-def _is_dated(found: pa.DataType) -> bool:
-    from pyarrow import types
-
-    return types.is_date(found) or types.is_timestamp(found) or types.is_time(found)
-
-
-def plain_values(array: pa.Array) -> list[Any]:
-    """Return values of Python; Arrow's own words for a date, as Python has none for a year of 20,000."""
-    import pyarrow as pa
-    from pyarrow import types
-
-    if types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if types.is_decimal(array.type):
-        array = array.cast(pa.float64())
-    if not _is_dated(array.type):
-        return array.to_pylist()
-    try:
-        words = array.cast(pa.string()).to_pylist()
-    except pa.ArrowInvalid:  # a time zone that nobody knows
-        return [None] * len(array)
-    return [None if one is None or one.startswith("<value") else iso(one) for one in words]
+    return any(is_text(one.type) for one in found)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import VectorFileError
-from engine.media.metadata import ColumnChoice, as_kind, file_name, iso
+from engine.media.arrow import is_plain, is_text, plain_values
+from engine.media.metadata import ColumnChoice, as_kind, file_name
 from engine.vector_files.reading import Reading, used
 from engine.vector_files.rows import COLUMNS, TAKEN, RawRows, VectorRow, is_other
 from engine.vector_files.source import Given, opened
@@ -63,7 +64,7 @@ class ParquetTable:
                     for role, column in self.used.items()
                     if role != "vector"
                 }
-                said = {kept: _values(batch.column(one)) for one, kept in self.others.names.items()}
+                said = {kept: plain_values(batch.column(one)) for one, kept in self.others.names.items()}
                 yield RawRows(first, vectors, lengths, values, said)
                 first += len(batch)
 
@@ -101,7 +102,7 @@ class ParquetTable:
         value = value.value_type if types.is_dictionary(value) else value
         if role in ("id", "pair") and _is_key(value):
             return True
-        return _is_text(value) or (role in ("id", "pair", "label") and types.is_integer(value))
+        return is_text(value) or (role in ("id", "pair", "label") and types.is_integer(value))
 
     def _width(self, file: pq.ParquetFile) -> int:
         """Return the width of the first vector there is, 0 where there is none."""
@@ -230,61 +231,17 @@ def _cells(array: pa.Array) -> list[Any]:
     return values
 
 
-def _is_text(found: pa.DataType) -> bool:
-    from pyarrow import types
-
-    return (
-        types.is_string(found)
-        or types.is_large_string(found)
-        or types.is_string_view(found)
-        or types.is_null(found)
-    )
-
-
 def _others(schema: pa.Schema, taken: Collection[str]) -> ColumnChoice:
     """Return which columns become metadata."""
     choice = ColumnChoice()
     names = Counter(schema.names)
     for field in schema:
         if is_other(field.name, names, taken):
-            if _is_plain(field.type) and names[field.name] == 1:
+            if is_plain(field.type) and names[field.name] == 1:
                 choice.add(field.name)
             else:
                 choice.leave(field.name)
     return choice
-
-
-def _is_plain(found: pa.DataType) -> bool:
-    from pyarrow import types
-
-    if types.is_dictionary(found):
-        return _is_plain(found.value_type)
-    kinds = (types.is_boolean, types.is_integer, types.is_floating, types.is_decimal, _is_text, _is_dated)
-    return any(is_kind(found) for is_kind in kinds)
-
-
-def _is_dated(found: pa.DataType) -> bool:
-    from pyarrow import types
-
-    return types.is_date(found) or types.is_timestamp(found) or types.is_time(found)
-
-
-def _values(array: pa.Array) -> list[Any]:
-    """Return plain values; Arrow's own words for a date, as Python has none for a year of 20,000."""
-    import pyarrow as pa
-    from pyarrow import types
-
-    if types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if types.is_decimal(array.type):
-        array = array.cast(pa.float64())
-    if not _is_dated(array.type):
-        return array.to_pylist()
-    try:
-        words = array.cast(pa.string()).to_pylist()
-    except pa.ArrowInvalid:  # a time zone that nobody knows
-        return [None] * len(array)
-    return [None if one is None or one.startswith("<value") else iso(one) for one in words]
 
 
 def _vectors(array: pa.Array, dim: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from engine.storage.ledger import Ledger
-from tests.helpers.chromium import JOB_MS, READY, becomes, overflow, pick, press, served
+from tests.helpers.chromium import JOB_MS, READY, becomes, overflow, pick, press, served_empty
 from tests.helpers.data import jpeg
 
 WORDS = ("ein Hund", "eine Katze", "ein Haus", "ein Baum")
@@ -19,10 +18,7 @@ WORDS = ("ein Hund", "eine Katze", "ein Haus", "ein Baum")
 def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[str]:
     """Run the app on an empty folder, and without the samples, which an upload would wait for."""
     folder = tmp_path_factory.mktemp("app")
-    ledger = Ledger(folder / "ledger.sqlite3")
-    ledger.set_state("samples", "deleted by a person")
-    ledger.close()
-    with served(folder, models_dir) as address:
+    with served_empty(folder, models_dir) as address:
         yield address
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from engine.storage.ledger import Ledger
 from tests.helpers.chromium import (
     JOB_MS,
     LOAD_MS,
@@ -19,7 +18,7 @@ from tests.helpers.chromium import (
     give_files,
     overflow,
     press,
-    served,
+    served_empty,
     steady,
 )
 from tests.helpers.golden import CLIP
@@ -29,10 +28,7 @@ from tests.helpers.golden import CLIP
 def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[str]:
     """Run the app on an empty folder, and without the samples, which an import would wait for."""
     folder = tmp_path_factory.mktemp("app")
-    ledger = Ledger(folder / "ledger.sqlite3")
-    ledger.set_state("samples", "deleted by a person")
-    ledger.close()
-    with served(folder, models_dir) as address:
+    with served_empty(folder, models_dir) as address:
         yield address
 
 

@@ -21,9 +21,8 @@ from playwright.sync_api import Error as PageError
 from playwright.sync_api import TimeoutError as TooLong
 from playwright.sync_api import expect, sync_playwright
 
-from engine.storage.ledger import Ledger
 from tests.helpers.data import ROOT
-from tests.helpers.workspaces import cli_env, fill
+from tests.helpers.workspaces import cli_env, fill, without_samples
 
 T = TypeVar("T")
 PATIENCE_MS = 90_000  # of every wait and expectation; nothing takes so long where all is well
@@ -88,13 +87,19 @@ def served(folder: Path, models_dir: Path, **env: str) -> Iterator[str]:
 
 
 @contextmanager
+def served_empty(folder: Path, models_dir: Path) -> Iterator[str]:
+    """Run the app on an empty data folder, without the samples, which an upload would wait for."""
+    without_samples(folder)
+    with served(folder, models_dir) as address:
+        yield address
+
+
+@contextmanager
 def served_with(folder: Path, photos: Path, models_dir: Path, **env: str) -> Iterator[str]:
     """Run the app on a data folder with these photographs in 'photos', and without the samples."""
     (folder / "models").symlink_to(models_dir)
     fill(folder, photos)
-    ledger = Ledger(folder / "ledger.sqlite3")
-    ledger.set_state("samples", "deleted by a person")
-    ledger.close()
+    without_samples(folder)
     with served(folder, models_dir, **env) as address:
         yield address
 

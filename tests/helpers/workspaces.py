@@ -20,6 +20,7 @@ from engine.models.pocket.embedder import Pocket
 from engine.models.pocket.reranker.reranker import PocketReranker, PocketRerankerWeights
 from engine.models.single_view import SingleView
 from engine.settings import Settings, load_settings
+from engine.storage.ledger import Ledger
 from engine.types import Item
 from engine.workspace import Workspace
 from tests.helpers.data import sources
@@ -146,6 +147,13 @@ def cli_env(data_dir: Path, **extra: str) -> dict[str, str]:
         "GAPSCOPE_WARM_UP": "false",  # half a minute of compiling in each of many servers
         **extra,
     }
+
+
+def without_samples(folder: Path) -> None:
+    """Let the app make no samples in a data folder, as if a person had deleted them."""
+    ledger = Ledger(folder / "ledger.sqlite3")
+    ledger.set_state("samples", "deleted by a person")
+    ledger.close()
 
 
 def listed(workspace: Workspace, modality: str, name: str = "photos") -> list[Item]:

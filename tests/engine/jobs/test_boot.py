@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from engine.storage.ledger import Ledger
 from tests.helpers.data import ROOT
-from tests.helpers.workspaces import cli_env
+from tests.helpers.workspaces import cli_env, without_samples
 
 _OPENED = """
 import sys, time
@@ -25,9 +24,7 @@ boot.workspace.close()
 @pytest.mark.slow
 def test_nothing_can_be_drawn_before_pandas_is_whole(tmp_path, models_dir):
     (tmp_path / "models").symlink_to(models_dir)
-    ledger = Ledger(tmp_path / "ledger.sqlite3")
-    ledger.set_state("samples", "deleted by a person")  # nothing else is to be done
-    ledger.close()
+    without_samples(tmp_path)  # nothing else is to be done
     ran = subprocess.run(
         [sys.executable, "-c", _OPENED],
         cwd=ROOT,
